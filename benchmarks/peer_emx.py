@@ -1,0 +1,94 @@
+"""The peer emx-onnx-cgen: installed from the package index into a virtual environment of its own, then measured."""
+
+from __future__ import annotations
+
+import sys
+import venv
+from pathlib import Path
+
+import m4
+import numpy as np
+import onnx
+
+VERSION = "1.4.0"
+FLAGS = ["-O3", "-w"]  # GNU C as the compiler has it by default: float multiply-add may be fused, which helps the peer
+STACK_BYTES = 3 << 20  # the peer keeps all temporaries on the stack
+
+MAIN = """#include "board.h"
+#include "semihost.h"
+void peer(const float *in, float *out);
+static float in[{inputs}];
+static float out[{outputs}];
+int main(void)
+{{
+    const int from = semihost_open("in.bin", SEMIHOST_READ);
+    const int to = semihost_open("out.bin", SEMIHOST_WRITE);
+    uint32_t instructions = 0;
+    uint32_t stack = 0;
+    while (semihost_read(from, in, sizeof in) == sizeof in) {{
+        board_stack_paint();
+        board_count_start();
+        peer(in, out);
+        instructions = board_count_stop();
+        stack = board_stack_used();
+        (void)semihost_write(to, out, sizeof out);
+    }}
+    semihost_puts("{{\\"instructions\\": ");
+    semihost_put_u32(instructions);
+    semihost_puts(", \\"stack_bytes\\": ");
+    semihost_put_u32(stack);
+    semihost_puts("}}\\n");
+    return semihost_close(from) != 0 || semihost_close(to) != 0;
+}}
+"""
+
+
+def install(folder: Path) -> Path:
+    """The peer's command, installed on the first call."""
+    command = folder / "bin" / "emx-onnx-cgen"
+    stamp = folder / f".installed-{VERSION}"
+    if not stamp.exists():
+        print(f"installing emx-onnx-cgen {VERSION} into {folder}", file=sys.stderr)
+        venv.create(folder, clear=True, with_pip=True)
+        m4.call([folder / "bin" / "python", "-m", "pip", "--disable-pip-version-check", "install", "-q",
+                 f"emx-onnx-cgen=={VERSION}"])  # fmt: skip
+        stamp.touch()
+    return command
+
+
+def _count(value: onnx.ValueInfoProto) -> int:
+    if value.type.tensor_type.elem_type != onnx.TensorProto.FLOAT:
+        raise m4.ToolError(f"{value.name}: the peer's driver takes float inputs and outputs only")
+    return int(np.prod([max(dim.dim_value, 1) for dim in value.type.tensor_type.shape.dim]))
+
+
+def measure(command: Path, model: Path, folder: Path, board: Path, frame: np.ndarray, loads: bool = False) -> dict:
+    """Instructions, flash and RAM of one inference; `outputs` are the peer's, for the check against onnxruntime."""
+    folder.mkdir(parents=True, exist_ok=True)
+    graph = onnx.load(model).graph
+    if len(graph.input) != 1 or len(graph.output) != 1:
+        raise m4.ToolError(f"{model.name}: the peer's driver takes one input and one output")
+    dims = graph.input[0].type.tensor_type.shape.dim
+    symbols = {dim.dim_param for dim in dims if dim.dim_param}
+    pins = [word for symbol in sorted(symbols) for word in ("--input-dim", f"{symbol}=1")]
+    source = folder / "peer.c"
+    m4.call([command, "compile", model, source, "--model-name", "peer", "--restrict-arrays",
+             "--large-weight-threshold", "0", "--large-temp-threshold", "0", *pins])  # fmt: skip
+    driver = folder / "main.c"
+    driver.write_text(MAIN.format(inputs=_count(graph.input[0]), outputs=_count(graph.output[0])))
+    image = folder / "peer.elf"
+    m4.build(image, [driver, source], board, FLAGS, STACK_BYTES)
+    frames = np.ascontiguousarray(frame, np.float32).tobytes()
+    told, out = m4.run(image, frames)
+    size = m4.sizes(image)
+    result = {
+        "instructions": told["instructions"],
+        "flash_bytes": size["flash_bytes"],
+        "ram_bytes": size["static_ram_bytes"] + told["stack_bytes"],
+        "stack_bytes": told["stack_bytes"],
+        "outputs": np.frombuffer(out, np.float32).tolist(),
+    }
+    if loads:
+        counted = m4.memory_operations(image, frames)
+        result |= {key: counted[key] for key in ("loads", "stores")}
+    return result

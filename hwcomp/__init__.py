@@ -1,0 +1,70 @@
+"""hwcomp: trained ONNX networks to C for microcontrollers and Verilog for FPGAs, bit-identical to a NumPy reference.
+
+The Python API; the commands are thin over it. Everything heavy is imported on first use.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from hwcomp.options import CompileOptions
+    from hwcomp.verify.compare import Outcome
+    from hwcomp.verify.engine import Built
+
+__version__ = "0.1.0"
+
+__all__ = ["compile", "evaluate", "load", "run", "verify"]
+
+
+def compile(model: str | Path, folder: str | Path, *, target: str | tuple[str, ...] = "mcu,fpga", **options) -> Built:
+    """Compile an ONNX file into a product folder. `options`: the fields of hwcomp.options.CompileOptions.
+
+    Raises hwcomp.errors.HwcompError; the folder is then as it was before.
+    """
+    from hwcomp.driver import compile_model
+    from hwcomp.options import CompileOptions
+
+    targets = tuple(target.split(",")) if isinstance(target, str) else tuple(target)
+    return compile_model(model, folder, CompileOptions(targets=targets, **options))
+
+
+def load(folder: str | Path) -> Built:
+    """Open a product folder: its manifest and its Program."""
+    from hwcomp.product import load as load_product
+
+    return load_product(folder)
+
+
+def run(folder: str | Path, inputs: dict[str, np.ndarray], engine: str = "reference", taps: bool = False) -> dict[str, np.ndarray]:
+    """Run samples (real floats, or stored integers) and return stored integers by tensor name."""
+    from hwcomp.samples import to_stored
+    from hwcomp.verify.engines import engine as get_engine
+
+    built = load(folder)
+    return get_engine(engine).run(built, to_stored(built.program, inputs), taps).values
+
+
+def verify(folder: str | Path, inputs: dict[str, np.ndarray] | None = None, engines: tuple[str, ...] = ()) -> list[Outcome]:
+    """Compare every tensor on every engine (default: all that the product has) with the interpreter.
+
+    Without `inputs`: the golden vectors of the product.
+    """
+    from hwcomp import npz, samples
+    from hwcomp.verify import compare
+    from hwcomp.verify import engines as all_engines
+
+    built = load(folder)
+    stored = samples.to_stored(built.program, inputs or npz.load(built.dir / "vectors" / "inputs.npz"))
+    chosen = [all_engines.engine(n) for n in engines] or all_engines.for_product(built)
+    return compare.verify(built, stored, chosen)
+
+
+def evaluate(folder: str | Path, inputs: dict[str, np.ndarray], labels: np.ndarray | None = None, engine: str = "reference"):
+    """Accuracy, loss against the float model, and signal-to-quantization-noise per layer: hwcomp.verify.evaluate.Evaluation."""
+    from hwcomp.verify.evaluate import evaluate as run_evaluation
+
+    return run_evaluation(load(folder), inputs, labels, engine)

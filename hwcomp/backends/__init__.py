@@ -1,0 +1,1 @@
+"""One file per backend: (program, plan) -> files. No backend touches the disk or decides anything numeric."""

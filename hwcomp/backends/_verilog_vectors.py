@@ -1,0 +1,27 @@
+"""Golden samples as beats of the outer streams, for the plain testbench and for drivers."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hwcomp.backends._verilog_rom import hex_words
+from hwcomp.backends.base import Product
+from hwcomp.plan.dataflow import DataflowPlan, Port
+from sw_ref.program import Program
+
+
+def frame_slots(program: Program, port: Port) -> np.ndarray:
+    """int64 [beats * lanes]: logical index of each slot of a frame on an outer stream, -1 where idle."""
+    return port.outer.slots(program.edges[port.edge])
+
+
+def memories(program: Program, plan: DataflowPlan, product: Product) -> dict[str, str]:
+    """vectors/in<i>.mem and vectors/out<i>.mem: one beat of TDATA a line, all frames in a row."""
+    files = {}
+    for kind, ports, golden in (("in", plan.inputs, product.golden_in), ("out", plan.outputs, product.golden_out)):
+        for i, port in enumerate(ports):
+            values = golden[port.edge].reshape(len(golden[port.edge]), -1).astype(np.int64)
+            slots = frame_slots(program, port)
+            beats = np.where(slots >= 0, values[:, slots], 0).reshape(-1, port.outer.lanes)
+            files[f"vectors/{kind}{i}.mem"] = hex_words(beats, port.outer.bits)
+    return files

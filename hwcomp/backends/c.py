@@ -1,0 +1,184 @@
+"""The C back end: a Program becomes C99 for a microcontroller. Templates hold the text, _c_kernels.py the values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from hwcomp.backends import _c_kernels as kernels
+from hwcomp.backends._c_text import c_type, comment, field_names, render
+from hwcomp.backends.base import Backend, Product
+from hwcomp.plan import memory
+from hwcomp.plan.memory import MemoryPlan
+from hwcomp.registry import backend
+from sw_ref.program import Edge, Program
+
+# Bytes of stack under NAME_run on a 32-bit core: an upper estimate of the frames of NAME_run_arena, one kernel, its block
+# function and a dot product, each of which keeps at most nine registers and a few addresses.
+_STACK_FRAMES = 320
+_GOLDEN_SAMPLES = 2  # in the self-test
+
+
+@dataclass(frozen=True)
+class Port:
+    """One array of NAME_in_t or NAME_out_t."""
+
+    field: str
+    edge: Edge
+
+    @property
+    def values(self) -> dict[str, Any]:
+        e = self.edge
+        return {
+            "field": self.field, "type": c_type(e.dtype), "size": e.size, "name": comment(e.name),
+            "shape": list(e.shape), "zero": e.zero, "scale_bits": e.scale_bits, "lo": e.lo, "hi": e.hi,
+        }  # fmt: skip
+
+
+def ports(program: Program) -> tuple[list[Port], list[Port]]:
+    """The struct fields of inputs and outputs, in the order of the Program."""
+    ins, outs = field_names(program.inputs), field_names(program.outputs)
+    return (
+        [Port(f, program.edges[n]) for f, n in zip(ins, program.inputs, strict=True)],
+        [Port(f, program.edges[n]) for f, n in zip(outs, program.outputs, strict=True)],
+    )
+
+
+def tap_ids(program: Program) -> dict[str, int]:
+    """Edge -> the id that NAME_TAP gets: its place among the edges of the Program."""
+    return {name: i for i, name in enumerate(program.edges)}
+
+
+@backend
+class CBackend(Backend):
+    """C99 with a static library, a self-test and a bare-metal example."""
+
+    target = "mcu"
+    folder = "src"
+
+    def supports(self, program: Program) -> None:
+        for kernel in program.kernels:
+            kernels.supports(program, kernel)
+
+    def plan(self, program: Program, options: dict[str, Any]) -> MemoryPlan:
+        self.supports(program)
+        return memory.plan(program, [kernels.work(program, k) for k in program.kernels], kernels.ALIASES)
+
+    def emit(self, program: Program, plan: MemoryPlan, product: Product) -> dict[str, str | bytes]:
+        p = product.name
+        ins, outs = ports(program)
+        printed = [kernels.printed(program, plan, i) for i in range(len(program.kernels))]
+        values = {
+            "p": p, "banner": [comment(line, 200) for line in product.banner], "plan": plan,
+            "ins": [port.values for port in ins], "outs": [port.values for port in outs],
+            "arrays": [a for k in printed for a in k.arrays],
+        }  # fmt: skip
+        files = {
+            f"src/{p}.h": render("c/header.h.j2", **values),
+            f"src/{p}.c": render("c/model.c.j2", **values, **_model(program, plan, printed, ins, outs, p)),
+            f"src/{p}_weights.h": render("c/weights.h.j2", **values),
+            f"src/{p}_weights.c": render("c/weights.c.j2", **values),
+            f"src/{p}_static.c": render("c/static.c.j2", **values),
+            f"src/{p}_golden.h": render("c/golden.h.j2", **values, **_golden(product, ins, outs)),
+            f"src/{p}_selftest.c": render("c/selftest.c.j2", **values),
+            "src/test_main.c": render("c/test_main.c.j2", **values),
+            "src/CMakeLists.txt": render("c/CMakeLists.txt.j2", **values),
+        }
+        for name in ("startup.c", "link.ld", "main.c", "Makefile", "README.md"):
+            files[f"src/baremetal/{name}"] = render(f"c/baremetal/{name}.j2", **values)
+        return files
+
+    def report(self, program: Program, plan: MemoryPlan) -> dict[str, Any]:
+        printed = [kernels.printed(program, plan, i) for i in range(len(program.kernels))]
+        sizes = [sum(np.dtype(t[:-2]).itemsize * v.size for t, _, v, _ in k.arrays) for k in printed]
+        weights = [sum(np.dtype(t[:-2]).itemsize * v.size for t, n, v, _ in k.arrays if n[0] == "w") for k in printed]
+        return {
+            "arena_bytes": plan.arena_bytes,
+            "peak_live_bytes": plan.peak_live,
+            "peak_tensor_bytes": plan.peak_tensors,
+            "input_bytes": sum(program.edges[n].size * program.edges[n].dtype.itemsize for n in program.inputs),
+            "output_bytes": sum(program.edges[n].size * program.edges[n].dtype.itemsize for n in program.outputs),
+            "constant_bytes": sum(sizes),
+            "weight_bytes": sum(weights),
+            "stack_bytes_estimate": _STACK_FRAMES,
+            "macs": sum(kernels.macs(program, k) for k in program.kernels),
+            "kernels": [
+                {
+                    "name": k.name, "kind": k.kind, "macs": kernels.macs(program, k), "constant_bytes": size,
+                    "scratch_bytes": step.scratch, "windows": out.k.get("n") if "dot" in out.k else None,
+                }
+                for k, step, size, out in zip(program.kernels, plan.steps, sizes, printed, strict=True)
+            ],
+        }  # fmt: skip
+
+
+def _model(program: Program, plan: MemoryPlan, printed, ins: list[Port], outs: list[Port], p: str) -> dict[str, Any]:
+    """Values of NAME.c besides the common ones."""
+    prims: dict[str, dict] = {}
+    for k in printed:
+        for (kind, name), values in k.prims.items():
+            prims.setdefault(kind, {})[name] = values
+    permutes, calls = _calls(program, plan, printed, ins, outs, p)
+    return {
+        "prims": prims,
+        "kernels": [(k.template, k.k) for k in printed],
+        "permutes": permutes,
+        "calls": calls,
+        "uses_arena": any("arena" in c["text"] for c in calls),
+    }
+
+
+def _calls(program: Program, plan: MemoryPlan, printed, ins: list[Port], outs: list[Port], p: str):
+    """The body of NAME_run_arena: (permutation functions, calls and taps in order)."""
+    ids = tap_ids(program)
+
+    def address(name: str) -> str:
+        place, edge = plan.places[name], program.edges[name]
+        if place.where == "arena":
+            return f"({c_type(edge.dtype)} *)(void *)(arena_bytes + {place.offset})"
+        struct, port = ("in", ins[place.port]) if place.where == "input" else ("out", outs[place.port])
+        return f"{struct}->{port.field}"
+
+    def tap(name: str) -> dict[str, Any]:
+        return {"tap": ids[name], "text": address(name), "size": program.edges[name].size, "name": comment(name)}
+
+    permutes, calls = [], []
+    for i in plan.loads:
+        name = program.inputs[i]
+        permutes.append(_permute(f"load{i}", program.edges[name], unpack=False))
+        calls.append({"tap": None, "text": f"{p}_load{i}(in->{ins[i].field}, {address(name)})"})
+    calls += [tap(name) for name in program.inputs]
+    for i, (kernel, step) in enumerate(zip(program.kernels, plan.steps, strict=True)):
+        if printed[i].template:
+            suffix = "requantize_all" if kernel.kind == "requantize" else kernel.kind
+            arguments = [address(kernel.inputs[0]), address(kernel.outputs[0])]
+            if kernel.kind in ("conv2d", "dense"):
+                arguments.append(f"arena_bytes + {step.scratch_offset}")
+            calls.append({"tap": None, "text": f"{p}_k{i}_{suffix}({', '.join(arguments)})"})
+        calls.append(tap(kernel.outputs[0]))
+    for i in plan.stores:
+        name = program.outputs[i]
+        permutes.append(_permute(f"store{i}", program.edges[name], unpack=True))
+        calls.append({"tap": None, "text": f"{p}_store{i}({address(name)}, out->{outs[i].field})"})
+    return permutes, calls
+
+
+def _permute(name: str, edge: Edge, unpack: bool) -> dict[str, Any]:
+    """A copy between the caller's row-major array and the carried order."""
+    dims, perm = edge.layout.dims, edge.layout.perm
+    strides = [int(np.prod(dims[a + 1 :])) for a in range(len(dims))]
+    return {
+        "name": name, "type": c_type(edge.dtype), "unpack": unpack, "comment": f"{comment(edge.name)} {list(edge.shape)}",
+        "loops": [("ijklmnop"[n], dims[a], strides[a]) for n, a in enumerate(perm)],
+    }  # fmt: skip
+
+
+def _golden(product: Product, ins: list[Port], outs: list[Port]) -> dict[str, Any]:
+    samples = min(_GOLDEN_SAMPLES, *(len(v) for v in (*product.golden_in.values(), *product.golden_out.values())))
+    return {
+        "samples": samples,
+        "golden_in": [[product.golden_in[p.edge.name][i] for p in ins] for i in range(samples)],
+        "golden_out": [[product.golden_out[p.edge.name][i] for p in outs] for i in range(samples)],
+    }

@@ -1,0 +1,178 @@
+"""Target fpga: (Program, DataflowPlan) -> plain Verilog-2005 that instantiates the hand-written cells."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from hwcomp.backends import _verilog_engines as engines
+from hwcomp.backends import _verilog_vectors as vectors
+from hwcomp.backends._verilog_netlist import Netlist, master, slave
+from hwcomp.backends.base import Backend, Product
+from hwcomp.errors import UnsupportedError
+from hwcomp.names import comment
+from hwcomp.plan.dataflow import DataflowPlan, Port, plan_dataflow
+from hwcomp.plan.streams import Stream
+from hwcomp.registry import backend
+from hwcomp.templates_dir import templates
+from sw_ref.program import Program
+
+_CELL = re.compile(r"^\s*(hwc_\w+)\s*#", re.MULTILINE)
+
+
+@backend
+class Verilog(Backend):
+    target = "fpga"
+    folder = "rtl"
+    kinds = frozenset(engines.BUILDERS)
+
+    def supports(self, program: Program) -> None:
+        for kernel in program.kernels:
+            if kernel.kind not in self.kinds:
+                node = kernel.origin[0] if kernel.origin else kernel.name
+                raise UnsupportedError(f"kernel {kernel.kind} is not available for target fpga", node=node, fix="use target mcu")
+        for name, edge in program.edges.items():
+            readers = len(program.consumers(name)) + (name in program.outputs)
+            if readers > 1:
+                raise UnsupportedError(
+                    f"tensor '{name}' has {readers} readers", why="forked streams are not available for target fpga yet",
+                    fix="use target mcu",
+                )  # fmt: skip
+            if readers == 0 and edge.name in program.inputs:
+                raise UnsupportedError(f"input '{name}' is not used", fix="remove it from the model")
+        plan_dataflow(program, max(len(program.kernels), 1))
+
+    def plan(self, program: Program, options: dict[str, Any]) -> DataflowPlan:
+        return plan_dataflow(program, options.get("pe_simd_budget"))
+
+    def emit(self, program: Program, plan: DataflowPlan, product: Product) -> dict[str, str | bytes]:
+        netlist = Netlist()
+        edge_nets = _build(netlist, program, plan)
+        taps = [(i, edge_nets[n]) for i, n in enumerate(program.edges) if n in edge_nets]
+        top = f"{product.name}_top"
+        cells = _closure(netlist.cells)
+        names = [f"{c}.v" for c in sorted(cells)] + [f"{top}.v"]
+        values = {
+            "name": product.name, "top": top, "banner": product.banner, "netlist": netlist, "plan": plan, "taps": taps,
+            "inputs": [_port(p, i, len(plan.inputs), "s") for i, p in enumerate(plan.inputs)],
+            "outputs": [_port(p, i, len(plan.outputs), "m") for i, p in enumerate(plan.outputs)],
+            "layers": [_layer_line(program, plan, s) for s in plan.stages], "sources": names,
+            "frames": len(next(iter(product.golden_in.values()))),
+        }  # fmt: skip
+        files: dict[str, str | bytes] = {f"rtl/{c}.v": text for c, text in cells.items()}
+        for template, path in (
+            ("top.v.j2", f"rtl/{top}.v"), ("tb.v.j2", "rtl/tb.v"), ("core.j2", f"rtl/{product.name}.core"),
+            ("files.f.j2", f"rtl/{product.name}.f"), ("README.md.j2", "rtl/README.md"),
+        ):  # fmt: skip
+            files[path] = _ENV.get_template(template).render(values)
+        files |= {f"rtl/mem/{name}": text for name, text in netlist.roms.items()}
+        files |= vectors.memories(program, plan, product)
+        return files
+
+    def report(self, program: Program, plan: DataflowPlan) -> dict[str, Any]:
+        stages = []
+        for s in plan.stages:
+            kernel = program.kernels[s.kernel]
+            fold = asdict(s.fold) if s.fold else None
+            stages.append(
+                {
+                    "kernel": kernel.name, "kind": kernel.kind, "nodes": list(kernel.origin), "beats": s.beats,
+                    "lanes": s.fold.lanes if s.fold else 0, "fold": fold, "out_lanes": s.out.lanes,
+                    "rom_bits": engines.rom_bits(kernel, s), "buffer_bits": engines.buffer_bits(s),
+                }
+            )  # fmt: skip
+        return {
+            "budget": plan.budget, "lanes": plan.lanes, "interval": plan.interval,
+            "rom_bits": sum(s["rom_bits"] for s in stages), "buffer_bits": sum(s["buffer_bits"] for s in stages),
+            "stages": stages,
+            "interface": {
+                "interval": plan.interval,
+                "inputs": [_interface(p, i, len(plan.inputs), "s") for i, p in enumerate(plan.inputs)],
+                "outputs": [_interface(p, i, len(plan.outputs), "m") for i, p in enumerate(plan.outputs)],
+                "streams": {n: asdict(s) for n, s in plan.streams.items()},
+            },
+        }  # fmt: skip
+
+
+_ENV = Environment(
+    loader=FileSystemLoader(templates() / "verilog"), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+    keep_trailing_newline=True,
+)  # fmt: skip
+_ENV.filters["comment"] = comment
+
+
+def _interface(port: Port, index: int, count: int, letter: str) -> dict[str, int | str]:
+    p = _port(port, index, count, letter)
+    return {
+        "name": port.edge, "prefix": p["prefix"], "lanes": p["lanes"], "lane_bits": p["bits"], "tdata_bits": p["tdata"],
+        "beats": p["beats"],
+    }  # fmt: skip
+
+
+def _tdata(stream: Stream) -> int:
+    return (stream.width + 7) // 8 * 8
+
+
+def _port(port: Port, index: int, count: int, letter: str) -> dict[str, Any]:
+    prefix = f"{letter}_axis" if count == 1 else f"{letter}{index}_axis"
+    s = port.outer
+    return {
+        "prefix": prefix, "edge": port.edge, "width": s.width, "tdata": _tdata(s), "lanes": s.lanes, "bits": s.bits,
+        "beats": s.beats, "index": index, "signed": s.signed, "channels": s.channels, "pixels": s.pixels,
+    }  # fmt: skip
+
+
+def _layer_line(program: Program, plan: DataflowPlan, stage) -> str:
+    kernel = program.kernels[stage.kernel]
+    lanes = f"{stage.fold.pe} PE x {stage.fold.taps * stage.fold.simd} SIMD" if stage.fold else "-"
+    return f"{kernel.name:14} {stage.beats:9} beats  {lanes:18} {comment(', '.join(kernel.origin))}"
+
+
+def _build(netlist: Netlist, program: Program, plan: DataflowPlan) -> dict[str, Any]:
+    """All sections; returns the nets of each edge that has some of its own, by edge name."""
+    nets: dict[str, Any] = {}
+    index = {name: i for i, name in enumerate(program.edges)}
+    for i, port in enumerate(plan.inputs):
+        p = _port(port, i, len(plan.inputs), "s")
+        netlist.section(f"Input {comment(port.edge)}: {p['lanes']} lanes of {p['bits']} bits, {p['beats']} beats per frame")
+        stream = netlist.nets(f"e{index[port.edge]}", port.outer.width)
+        ports = {f"{n}_i": f"{p['prefix']}_{n}" for n in ("tvalid", "tlast")}
+        ports |= {"tdata_i": f"{p['prefix']}_tdata[{p['width'] - 1}:0]", "tready_o": f"{p['prefix']}_tready"}
+        ports |= {**master(stream), "frame_err_o": f"frame_err[{i}]"}
+        netlist.instance("hwc_axis_in", f"in{i}", {"DW": p["width"], "BEATS": p["beats"]}, ports)
+        nets[port.edge] = stream
+    stages = {s.kernel: s for s in plan.stages}
+    alias: dict[str, str] = {}
+    for k, kernel in enumerate(program.kernels):
+        source = alias.get(kernel.inputs[0], kernel.inputs[0])
+        if k not in stages:
+            alias[kernel.outputs[0]] = source
+            continue
+        nets[kernel.outputs[0]] = engines.build(netlist, program, k, stages[k], nets[source], f"e{index[kernel.outputs[0]]}")
+    for i, port in enumerate(plan.outputs):
+        p = _port(port, i, len(plan.outputs), "m")
+        netlist.section(f"Output {comment(port.edge)}: {p['lanes']} lanes of {p['bits']} bits, {p['beats']} beats per frame")
+        last = engines.fifo(netlist, nets[alias.get(port.edge, port.edge)], f"out{i}_fifo")
+        last = engines.convert(netlist, last, f"out{i}_width", port.convert, port.outer.bits)
+        ports = {f"{n}_o": f"{p['prefix']}_{n}" for n in ("tvalid", "tlast")}
+        ports |= {"tdata_o": f"{p['prefix']}_tdata[{p['width'] - 1}:0]", "tready_i": f"{p['prefix']}_tready", **slave(last)}
+        netlist.instance("hwc_axis_out", f"out{i}", {"DW": p["width"], "BEATS": p["beats"]}, ports)
+    return nets
+
+
+def _closure(cells: set[str]) -> dict[str, str]:
+    """Text of the cells and of all cells that they instantiate, by name."""
+    texts: dict[str, str] = {}
+    todo = sorted(cells)
+    while todo:
+        cell = todo.pop()
+        if cell in texts:
+            continue
+        path = templates() / "verilog" / f"{cell}.v"
+        path = path if path.exists() else templates() / "prim" / "verilog" / f"{cell}.v"
+        texts[cell] = path.read_text(encoding="utf-8")
+        todo += sorted(set(_CELL.findall(texts[cell])) - texts.keys() - {cell})
+    return texts

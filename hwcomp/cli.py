@@ -1,0 +1,123 @@
+"""The commands. Nothing heavy is imported before a command runs, so that --help answers at once."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+from hwcomp.errors import HwcompError, UsageError
+
+EPILOG = "Exit codes: 0 done; 1 the work ran and failed (a bit differs, a budget is missed, the disk is full); 2 bad usage or input."
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> None:
+        raise UsageError(message, fix=f"see {self.prog} --help")
+
+
+def parser() -> argparse.ArgumentParser:
+    top = _Parser(prog="hwcomp", description="Compile ONNX networks to C and Verilog, proven bit-identical.", epilog=EPILOG)
+    top.add_argument("--version", action="store_true", help="print the version")
+    top.add_argument("--print-passes", action="store_true", help="list the passes, in order, with their options")
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
+
+    p = _command(commands, "compile", "compile a model into a product folder")
+    p.add_argument("model", metavar="MODEL.onnx")
+    p.add_argument("--target", required=True, metavar="mcu|fpga|hls[,...]")
+    p.add_argument("-o", "--output", required=True, metavar="DIR")
+    p.add_argument("--name", help="name of the network in the generated code (default: the file's)")
+    p.add_argument("--quant", default="int8", help="int8 (default)")
+    p.add_argument("--calibration", metavar="DATA.npz", help="real input samples under the names of the model's inputs")
+    p.add_argument("--input-range", action="append", default=[], metavar="NAME=lo,hi", help="real range of an input")
+    p.add_argument("--config", metavar="FILE.toml", help="options as TOML; the command line wins")
+    p.add_argument("--pass", action="append", default=[], dest="passes", metavar="PASS.field=VALUE")
+    p.add_argument("--pe-simd-budget", type=int, metavar="N", help="fpga: most multiply-accumulate lanes in all")
+    p.add_argument("--requantize-bits", type=int, default=31, metavar="N", help="most bits of a requantize multiplier")
+    p.add_argument("--golden", type=int, default=4, metavar="N", help="samples stored in the product for its self-tests")
+    p.add_argument("--logits", action="store_true", help="leave out a final Softmax")
+    p.add_argument("--check-passes", action="store_true", help="probe the numbers after every pass")
+    p.add_argument("--print-passes", action="store_true", help="list what every pass did")
+    for option in ("--prune", "--low-rank", "--share"):
+        p.add_argument(option, action="append", default=[], help=argparse.SUPPRESS)
+
+    p = _command(commands, "run", "run samples on one engine")
+    p.add_argument("dir", metavar="DIR")
+    p.add_argument("--engine", required=True, help="float, reference, c, c:m4, verilator")
+    p.add_argument("-i", "--input", required=True, metavar="IN.npz")
+    p.add_argument("-o", "--output", required=True, metavar="OUT.npz")
+    p.add_argument("--tap", choices=["all"], help="store every tensor, not only the outputs")
+    p.add_argument("--json", action="store_true", help="print the run's exact counts as JSON")
+
+    p = _command(commands, "verify", "compare every tensor on every engine with the NumPy reference")
+    p.add_argument("dir", metavar="DIR")
+    p.add_argument("-i", "--input", metavar="IN.npz", help="default: the golden vectors of the product")
+    p.add_argument("--samples", type=int, metavar="N", help="N random samples instead")
+    p.add_argument("--engines", metavar="NAME[,...]", help="default: all that the product was compiled for")
+    p.add_argument("--limit", action="append", default=[], metavar="ENGINE=N", help="most samples on an engine")
+    p.add_argument("--json", action="store_true")
+
+    p = _command(commands, "eval", "accuracy, loss against float, noise per layer")
+    p.add_argument("dir", metavar="DIR")
+    p.add_argument("--data", required=True, metavar="DATA.npz", help="inputs and `labels`")
+    p.add_argument("--engine", default="reference")
+    p.add_argument("--json", action="store_true")
+
+    p = _command(commands, "inspect", "what a model holds and what each target can do with it")
+    p.add_argument("model", metavar="MODEL.onnx")
+    p.add_argument("--logits", action="store_true", help="as in compile")
+    p.add_argument("--json", action="store_true")
+
+    p = _command(commands, "report", "what was built: cycles, latency, flash, RAM, ROM, lanes, proof")
+    p.add_argument("dir", metavar="DIR")
+    p.add_argument("--json", action="store_true")
+
+    p = _command(commands, "ops", "operator x target matrix")
+    p.add_argument("--json", action="store_true")
+    return top
+
+
+def _command(commands, name: str, text: str) -> argparse.ArgumentParser:
+    p = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".", epilog=EPILOG)
+    p.add_argument("--quiet", action="store_true", help="no progress, no warnings")
+    return p
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run a command; returns the exit code. HWCOMP_DEBUG=1 shows the traceback of an internal error."""
+    try:
+        top = parser()
+        args = top.parse_args(argv)
+        if args.version or args.print_passes and args.command is None:
+            from hwcomp import commands
+
+            commands.show_version() if args.version else commands.show_passes()
+            return 0
+        if args.command is None:
+            top.print_help()
+            return 2
+        from hwcomp import commands
+
+        return getattr(commands, f"run_{args.command}")(args)
+    except HwcompError as error:
+        print(f"hwcomp: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("hwcomp: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except MemoryError:
+        print("hwcomp: out of memory. The model or the data is too large for this machine.", file=sys.stderr)
+        return 1
+    except Exception as error:
+        if os.environ.get("HWCOMP_DEBUG"):
+            raise
+        text = (str(error).splitlines() or [""])[0][:200]
+        print(f"hwcomp: internal error: {type(error).__name__}: {text}. Set HWCOMP_DEBUG=1 and report it.", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

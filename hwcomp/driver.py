@@ -1,0 +1,176 @@
+"""The compile: model file -> product folder. The command and the Python API are thin over this."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hwcomp import __version__, npz, product, samples
+from hwcomp.backends.base import Product
+from hwcomp.errors import UnsupportedError, UsageError, shown
+from hwcomp.frontend.load import Model, load_model
+from hwcomp.graph import Graph
+from hwcomp.lower.build import Lowered, lower
+from hwcomp.names import identifier
+from hwcomp.options import CompileOptions
+from hwcomp.passes.base import PassContext
+from hwcomp.passes.pipeline import configured, run_passes
+from hwcomp.registry import BACKENDS
+from hwcomp.report.facts import program_facts
+from hwcomp.verify.engine import Built
+from hwcomp.verify.reference import run_program
+
+NO_DATA = (
+    "NO CALIBRATION DATA: RANGES COME FROM RANDOM INPUTS, ACCURACY WILL BE POOR. Give --calibration DATA.npz with real samples."
+)
+LICENCE = "Licence: what hwcomp adds to this file is under 0BSD; the network belongs to its owner."
+
+
+@dataclass(frozen=True)
+class Watch:
+    """How a compile talks to its caller: progress (what, done, total), warnings, and the graph after each pass."""
+
+    progress: Callable[[str, int, int], None] = lambda what, done, total: None
+    warn: Callable[[str], None] = lambda text: None
+    after_pass: Callable[[str, Graph], None] = lambda name, graph: None
+    check_passes: bool = False
+    warnings: list[str] = field(default_factory=list)
+
+    def warned(self, text: str) -> None:
+        self.warnings.append(text)
+        self.warn(text)
+
+
+def quantized_graph(model: Model, options: CompileOptions, watch: Watch) -> tuple[Graph, PassContext]:
+    """Run all passes. UsageError where the options or the calibration data do not fit the model."""
+    graph = model.graph
+    shapes = {n: graph.tensors[n].shape[1:] if graph.batched else graph.tensors[n].shape for n in graph.inputs}
+    for name in options.input_ranges:
+        if name not in shapes:
+            known = ", ".join(f"'{shown(n)}'" for n in shapes)
+            raise UsageError(f"--input-range names '{shown(name)}'", why=f"the model's inputs are {known}")
+    calibration = None
+    if options.calibration is not None:
+        calibration = samples.check_real({n: a for n, a in options.calibration.items() if n != samples.LABELS}, shapes)
+        for name, array in calibration.items():
+            if array.dtype.kind != "f":
+                raise UsageError(f"calibration array '{shown(name)}' holds {array.dtype}", fix="give real values as float32")
+    else:
+        watch.warned(NO_DATA)
+    ctx = PassContext(
+        calibration, options.input_ranges, options.logits, progress=watch.progress, warn=watch.warned,
+    )  # fmt: skip
+    graph = run_passes(graph, ctx, configured(options.passes), watch.check_passes, watch.after_pass)
+    return graph, ctx
+
+
+def compile_model(path: Path | str, folder: Path | str, options: CompileOptions, watch: Watch | None = None) -> Built:
+    """Compile `path` into `folder`: complete, or not there. Errors are HwcompErrors."""
+    watch = watch or Watch()
+    path, folder = Path(path), Path(folder)
+    options.check()
+    backends = [_backend(t) for t in options.targets]
+    model = load_model(path)
+    graph, ctx = quantized_graph(model, options, watch)
+    watch.progress("lowering", 0, 1)
+    lowered = lower(graph, options.requantize_bits)
+    program = lowered.program
+    for backend in backends:
+        backend.supports(program)
+    name = identifier(options.name if options.name is not None else path.stem)
+    golden_in, golden_out = _golden(program, ctx, options)
+    facts = Product(name, _banner(model, lowered, options), golden_in, golden_out)
+    files: dict[str, product.Content] = dict(model.files())
+    targets = {}
+    for backend in backends:
+        watch.progress(f"emitting {backend.target}", 0, 1)
+        plan = backend.plan(program, {"pe_simd_budget": options.pe_simd_budget})
+        files |= backend.emit(program, plan, facts)
+        targets[backend.target] = backend.report(program, plan)
+    files["program/program.json"] = product.dump_json(program.to_json())
+    files["program/constants.npz"] = npz.dumps(program.constants())
+    files["vectors/inputs.npz"] = npz.dumps(golden_in)
+    files["vectors/outputs.npz"] = npz.dumps(golden_out)
+    notes = {p: list(lines) for p, lines in ctx.notes.items()}
+    report = program_facts(name, graph, lowered, notes, watch.warnings, targets)
+    files["report.json"] = product.dump_json(report)
+    manifest = {
+        "schema": product.SCHEMA,
+        "name": name,
+        "hwcomp": __version__,
+        "libraries": _libraries(),
+        "model_sha256": model.sha256,
+        "program_sha256": program.sha256(),
+        "options": _options_json(options),
+        "inputs": [_boundary(program, n) for n in program.inputs],
+        "outputs": [_boundary(program, n) for n in program.outputs],
+        "notes": notes,
+        "targets": {t: facts_.get("interface", {}) for t, facts_ in targets.items()},
+    }
+    product.write(folder, files, manifest)
+    return product.load(folder)
+
+
+def _backend(target: str):
+    backend = BACKENDS.get(target)
+    if backend is None:
+        raise UnsupportedError(f"target '{target}' is not available in this version", fix=f"use {', '.join(BACKENDS)}")
+    return backend
+
+
+def _golden(program, ctx: PassContext, options: CompileOptions) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """The first calibration samples, or random integers, and what the interpreter makes of them."""
+    if ctx.calibration is not None:
+        real = {n: a[: options.golden] for n, a in ctx.calibration.items()}
+        stored = samples.to_stored(program, real)
+    else:
+        stored = samples.random_stored(program, options.golden)
+    return stored, run_program(program, stored)
+
+
+def _banner(model: Model, lowered: Lowered, options: CompileOptions) -> tuple[str, ...]:
+    words = [f"--quant {options.quant}", f"--requantize-bits {options.requantize_bits}"]
+    words += ["--logits"] if options.logits else []
+    words += [f"--pe-simd-budget {options.pe_simd_budget}"] if options.pe_simd_budget else []
+    unequal = [p for p in lowered.proofs if p.differing]
+    proof = f"{len(lowered.proofs) - len(unequal)} of {len(lowered.proofs)} layers equal the float formula on every accumulator"
+    return (
+        f"Generated by hwcomp {__version__}; do not edit.",
+        f"Model   sha256 {model.sha256}",
+        f"Program sha256 {lowered.program.sha256()}",
+        f"Options {' '.join(words)}",
+        f"Proof   {proof}.",
+        LICENCE,
+    )
+
+
+def _options_json(options: CompileOptions) -> dict[str, Any]:
+    data = asdict(options)
+    calibration = data.pop("calibration")
+    if calibration is not None:
+        data["calibration"] = {
+            n: {"samples": len(a), "sha256": hashlib.sha256(np.ascontiguousarray(a).tobytes()).hexdigest()}
+            for n, a in calibration.items()
+        }
+    data["targets"] = list(options.targets)
+    return data
+
+
+def _libraries() -> dict[str, str]:
+    names = ("numpy", "onnx", "onnxruntime", "networkx", "jinja2")
+    return {"python": platform.python_version(), **{n: metadata.version(n) for n in names}}
+
+
+def _boundary(program, name: str) -> dict[str, Any]:
+    e = program.edges[name]
+    return {
+        "name": name, "shape": list(e.shape), "type": e.dtype.name, "bits": e.bits, "signed": e.signed,
+        "scale": float(e.scale), "scale_bits": e.scale_bits, "zero_point": e.zero,
+    }  # fmt: skip

@@ -1,0 +1,1 @@
+"""ONNX files to graphs. Every attribute is consumed or rejected by name."""

@@ -1,0 +1,208 @@
+"""What an operator's `convert` sees: the ONNX node, and the graph as far as it is built."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hwcomp.errors import ModelError, UnsupportedError, shown
+from hwcomp.frontend.attributes import Attributes, text_of
+from hwcomp.graph import Graph
+from hwcomp.ops._limits import elements
+from hwcomp.registry import OPS
+from hwcomp.types import Node, Tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hwcomp.frontend.tensors import Weights
+
+_DTYPES = {"float32": "float", "int64": "int64", "bool": "bool"}
+# Multiply-accumulates that may be spent on values that depend on no input.
+_FOLD_MACS = 1 << 31
+
+
+class OnnxNode:
+    """A node of the model. `label` is what messages call it: its name, or its operator and place in the file."""
+
+    def __init__(self, proto, index: int, opset: int):
+        self.op_type = text_of(proto.op_type, "an operator's name")
+        self.domain = text_of(proto.domain, "an operator's domain")
+        self.opset = opset
+        name = text_of(proto.name, "a node's name")
+        self.label = name or f"{self.op_type} #{index}"
+        self.inputs = _names(proto.input, "an input's name")
+        self.outputs = _names(proto.output, "an output's name")
+        self.attr = Attributes(self.label, proto.attribute)
+
+    def model_error(self, what: str, why: str = "", fix: str = "") -> ModelError:
+        return ModelError(what, node=self.label, why=why, fix=fix)
+
+    def unsupported(self, what: str, why: str = "", fix: str = "") -> UnsupportedError:
+        return UnsupportedError(what, node=self.label, why=why, fix=fix)
+
+    def input(self, index: int) -> str:
+        """Name of an input; "" where it is absent."""
+        return self.inputs[index] if index < len(self.inputs) else ""
+
+    def expect(self, inputs: tuple[int, int], extra_outputs: str = "only its first output is available") -> None:
+        """Check the number of inputs (required, most) and of outputs (one); `extra_outputs` says why not more."""
+        required, most = inputs
+        if len(self.inputs) > most or not all(self.input(i) for i in range(required)):
+            given = sum(map(bool, self.inputs))
+            wanted = str(required) if required == most else f"{required} to {most}"
+            raise self.model_error(f"{self.op_type} has {given} inputs", f"it takes {wanted} in opset {self.opset}")
+        if not self.outputs or not self.outputs[0]:
+            raise self.model_error(f"{self.op_type} has no output")
+        if len(self.outputs) > 1:
+            raise self.unsupported(f"{self.op_type} has more than one output", extra_outputs)
+
+
+def _names(values, what: str) -> tuple[str, ...]:
+    """Names without the absent ones at the end."""
+    names = [text_of(v, what) for v in values]
+    while names and not names[-1]:
+        names.pop()
+    return tuple(names)
+
+
+class ImportContext:
+    """The graph under construction. `batched`: axis 0 of every value that depends on an input is the batch."""
+
+    def __init__(self, *, batched: bool, weights: Weights, taken: set[str]):
+        """`taken`: every tensor name of the model, which new constants must avoid."""
+        self.batched = batched
+        self.tensors: dict[str, Tensor] = {}
+        self.nodes: list[Node] = []
+        self._weights = weights
+        self._tensor_names = dict.fromkeys(taken, 1)
+        self._node_names: dict[str, int] = {}
+        self._finite: set[str] = set()
+        self._derived: dict[Any, str] = {}
+        self._fold_macs = _FOLD_MACS
+
+    # What operators ask
+
+    def tensor(self, node: OnnxNode, index: int) -> Tensor:
+        """The tensor at an input that must be present."""
+        return self.tensors[node.input(index)]
+
+    def is_constant(self, name: str) -> bool:
+        return self.tensors[name].is_constant
+
+    def constant(
+        self, node: OnnxNode, index: int, what: str, dtype: str = "float", *, finite: bool = True
+    ) -> np.ndarray:
+        """Values of an input that must be constant. UnsupportedError where they depend on the network's input.
+
+        `finite`: infinities and NaN are a ModelError.
+        """
+        tensor = self.tensor(node, index)
+        if tensor.data is None:
+            why = f"'{shown(tensor.name)}' depends on an input of the network"
+            raise node.unsupported(f"the {what} of {node.op_type} is not a constant", why)
+        if tensor.dtype != dtype:
+            kind = "float32" if dtype == "float" else dtype
+            raise node.model_error(f"the {what} of {node.op_type} holds {tensor.dtype} values", f"it must be {kind}")
+        if finite:
+            self.check_finite(tensor, node.label)
+        return tensor.data
+
+    def keep_batch_under_broadcast(self, node: OnnxNode, first: str, second: str) -> None:
+        """UnsupportedError where broadcasting the two against each other would move or stretch the batch axis."""
+        a, b = self.tensors[first], self.tensors[second]
+        if b.is_constant:
+            wrong = len(b.shape) > len(a.shape) or (len(b.shape) == len(a.shape) and b.shape[:1] != (1,))
+        else:
+            wrong = len(a.shape) != len(b.shape)
+        if wrong:
+            why = f"broadcasting {list(a.shape)} with {list(b.shape)} changes the batch axis"
+            raise node.unsupported(f"{node.op_type} of tensors of different rank or batch size", why)
+
+    # What operators make
+
+    def node(self, source: OnnxNode, op: str, inputs: tuple[str, ...], attrs: Any = None) -> Node:
+        """A graph node that writes the output of `source`."""
+        return Node(
+            op, self._unique(source.label, self._node_names), tuple(inputs), source.outputs, attrs, (source.label,)
+        )
+
+    def read_tensor(self, node: OnnxNode, proto) -> np.ndarray:
+        """Values of a TensorProto that is an attribute of `node`."""
+        return self._weights.read(proto, f"a tensor of {node.op_type}", node.label)
+
+    def define(self, node: OnnxNode, name: str, array: np.ndarray) -> None:
+        """Make output `name` of `node` a constant."""
+        elements(array.shape, f"tensor '{shown(name)}'", node.label)
+        self.add_constant(name, array)
+
+    def derived(self, key: Any, node: OnnxNode, shape: tuple[int, ...], make: Callable[[], np.ndarray]) -> str:
+        """Name of a float32 constant computed from others; the same `key` gives the same constant, made once."""
+        if key not in self._derived:
+            self._weights.spend(math.prod(shape), f"the weight of {node.op_type}", node.label)
+            with np.errstate(all="ignore"):
+                array = np.ascontiguousarray(make(), np.float32)
+            self._derived[key] = self._unique(f"{key[1]}__{node.op_type.lower()}", self._tensor_names)
+            self.add_constant(self._derived[key], array)
+        return self._derived[key]
+
+    # What the importer does
+
+    def add_constant(self, name: str, array: np.ndarray) -> None:
+        array.flags.writeable = False
+        self.tensors[name] = Tensor(name, tuple(array.shape), _DTYPES[array.dtype.name], array)
+
+    def check_finite(self, tensor: Tensor, label: str | None) -> None:
+        """ModelError where a constant holds NaN or infinity."""
+        if tensor.name in self._finite:
+            return
+        wrong = tensor.data.size - int(np.count_nonzero(np.isfinite(tensor.data)))
+        if wrong:
+            what, why = (
+                f"constant '{shown(tensor.name)}' is not finite",
+                f"{wrong} of {tensor.data.size} values are not",
+            )
+            raise ModelError(what, node=label, why=why, fix="train or export the model again")
+        self._finite.add(tensor.name)
+
+    def append(self, node: Node) -> None:
+        """Add a node of the graph, with the types of its outputs. One that reads constants only is computed here."""
+        op, label = OPS[node.op], node.origin[0]
+        inputs = [self.tensors[name] if name else None for name in node.inputs]
+        outputs = op.infer(node, inputs)
+        for tensor in outputs:
+            elements(tensor.shape, f"tensor '{shown(tensor.name)}'", label)
+        if all(t is None or t.is_constant for t in inputs):
+            self._fold(node, inputs, outputs)
+            return
+        for tensor in outputs:
+            if self.batched and tensor.shape[:1] != (1,):
+                why = f"{node.op} makes shape {list(tensor.shape)}, whose first axis is not the batch of 1"
+                raise UnsupportedError(f"tensor '{shown(tensor.name)}' has lost the batch axis", node=label, why=why)
+            self.tensors[tensor.name] = tensor
+        self.nodes.append(node)
+
+    def _fold(self, node: Node, inputs: list[Tensor | None], outputs: list[Tensor]) -> None:
+        """Compute a node of constants: operators need constant weights and shapes, however the exporter wrote them."""
+        label = node.origin[0]
+        view = Graph({t.name: t for t in (*inputs, *outputs) if t}, (node,), (), node.outputs, False)
+        self._fold_macs -= OPS[node.op].cost(node, view).macs
+        self._weights.spend(sum(math.prod(t.shape) for t in outputs), "a computed constant", label)
+        if self._fold_macs < 0:
+            raise ModelError("computing the constants of the model takes too long", node=label)
+        with np.errstate(all="ignore"):
+            arrays = OPS[node.op].evaluate(node, [None if t is None else t.data for t in inputs])
+        for tensor, array in zip(outputs, arrays, strict=True):
+            self.add_constant(tensor.name, np.ascontiguousarray(array).reshape(tensor.shape))
+
+    @staticmethod
+    def _unique(wish: str, taken: dict[str, int]) -> str:
+        """`wish`, or `wish_2` and so on. `taken` counts what was given out, so that equal wishes take constant time."""
+        name = wish
+        while name in taken:
+            taken[wish] += 1
+            name = f"{wish}_{taken[wish]}"
+        taken[name] = 1
+        return name

@@ -1,0 +1,99 @@
+"""Inputs and outputs of the graph: types, shapes, and which axis is the batch."""
+
+from __future__ import annotations
+
+from hwcomp.errors import ModelError, UnsupportedError, shown
+from hwcomp.frontend.attributes import text_of
+from hwcomp.frontend.tensors import type_name
+from hwcomp.ops._limits import MAX_RANK, elements
+from hwcomp.types import Tensor
+
+# A size that is known, the name of a symbolic one, or "" for one that has neither.
+Dim = int | str
+
+
+def declared_shape(value, what: str) -> tuple[str, tuple[Dim, ...] | None]:
+    """Element type name and shape (None: not given) of a ValueInfoProto that must be a tensor."""
+    kind = value.type.WhichOneof("value")
+    if kind != "tensor_type":
+        given = (kind or "no type").replace("_type", "").replace("_", " ")
+        raise UnsupportedError(f"{what} is not a tensor ({given})", why="only dense tensors are available")
+    tensor = value.type.tensor_type
+    if not tensor.HasField("shape"):
+        return type_name(tensor.elem_type), None
+    if len(tensor.shape.dim) > MAX_RANK:
+        raise ModelError(f"{what} has {len(tensor.shape.dim)} dimensions", why=f"at most {MAX_RANK} are taken")
+    dims = []
+    for dim in tensor.shape.dim:
+        held = dim.WhichOneof("value")
+        dims.append(dim.dim_value if held == "dim_value" else text_of(dim.dim_param, "the name of a dimension"))
+    return type_name(tensor.elem_type), tuple(dims)
+
+
+def read_inputs(values) -> tuple[list[Tensor], bool]:
+    """Tensors of the graph's inputs, and whether axis 0 is the batch.
+
+    Axis 0 is the batch where every input has it symbolic or 1; it becomes 1. Inputs of rank 1 with a fixed size make a
+    model without a batch. Inputs that disagree, a fixed batch above 1 and other symbolic sizes are refused.
+    """
+    shapes: dict[str, tuple[Dim, ...]] = {}
+    for value in values:
+        name = text_of(value.name, "an input's name")
+        kind, shape = declared_shape(value, f"input '{shown(name)}'")
+        if kind != "FLOAT":
+            raise UnsupportedError(f"input '{shown(name)}' has the type {kind}", why="inputs must be float32 (FLOAT)")
+        if shape is None:
+            raise ModelError(f"input '{shown(name)}' has no shape", fix="export the model with its input shapes")
+        shapes[name] = shape
+    batched = _is_batched(shapes)
+    tensors = []
+    for name, shape in shapes.items():
+        fixed = (1, *shape[1:]) if batched else shape
+        for axis, size in enumerate(fixed):
+            if isinstance(size, str):
+                called = f"the symbolic size '{shown(size)}'" if size else "an unknown size"
+                raise UnsupportedError(
+                    f"input '{shown(name)}' has {called} on axis {axis}",
+                    why="only the batch on axis 0 may be symbolic",
+                    fix="export the model with fixed sizes",
+                )
+        elements(fixed, f"input '{shown(name)}'")
+        tensors.append(Tensor(name, fixed))
+    return tensors, batched
+
+
+def _is_batched(shapes: dict[str, tuple[Dim, ...]]) -> bool:
+    without = []
+    for name, shape in shapes.items():
+        first = shape[0] if shape else None
+        if isinstance(first, int) and first > 1 and len(shape) > 1:
+            fix = "export it with a batch of 1 or a symbolic batch"
+            why = "axis 0 is the batch axis, which must be 1 or symbolic"
+            raise UnsupportedError(f"input '{shown(name)}' has a fixed batch of {first}", why=why, fix=fix)
+        if not shape or (isinstance(first, int) and first > 1):
+            without.append(name)
+    # A lone [1] beside inputs that have no batch is one value, not a batch.
+    has = [n for n, shape in shapes.items() if n not in without and not (without and shape == (1,))]
+    if without and has:
+        why = f"'{shown(has[0])}' has a batch axis, '{shown(without[0])}' has none"
+        raise UnsupportedError(
+            "the inputs disagree about the batch axis", why=why, fix="give all inputs a batch axis of 1"
+        )
+    return not without
+
+
+def check_output(value, tensor: Tensor, batched: bool) -> None:
+    """ModelError where a declared output is not what the graph computes; a symbolic size or batch matches anything."""
+    what = f"output '{shown(tensor.name)}'"
+    kind, shape = declared_shape(value, what)
+    computed = {"float": "FLOAT", "int64": "INT64", "bool": "BOOL"}[tensor.dtype]
+    if kind != computed:
+        raise ModelError(f"{what} is declared as {kind}, the graph computes {computed}")
+    if shape is None:
+        return
+    fits = len(shape) == len(tensor.shape) and all(
+        isinstance(want, str) or want == have or (batched and axis == 0)
+        for axis, (want, have) in enumerate(zip(shape, tensor.shape, strict=True))
+    )
+    if not fits:
+        raise ModelError(f"{what} is declared with shape {list(shape)}, the graph computes {list(tensor.shape)}")

@@ -1,0 +1,1 @@
+"""Graph to Program: folded biases, requantize constants, bounds, the staircase proof."""

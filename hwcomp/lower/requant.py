@@ -1,0 +1,93 @@
+"""Requantize constants: from float32 scales per channel to one shift, integer multipliers and the cheapest exact form."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sw_ref import numerics as nm
+
+_PRODUCT_BITS = 63  # accumulator width + multiplier width: the product and its rounding fit int64
+_LARGEST_SHIFT = 62
+
+
+@dataclass(frozen=True)
+class Requant:
+    """`multiplier` int64 [channels]; `offset` int64 [channels or 1] for the affine form, else None.
+
+    `bits`: width the multipliers were rounded to, before common factors of two were divided out.
+    """
+
+    form: str
+    shift: int
+    zero: int
+    lo: int
+    hi: int
+    multiplier: np.ndarray
+    offset: np.ndarray | None
+    bits: int
+
+    def params(self) -> dict:
+        return {"form": self.form, "shift": self.shift, "zero": self.zero, "lo": self.lo, "hi": self.hi}
+
+    def constants(self) -> dict[str, np.ndarray]:
+        out = {"multiplier": self.multiplier}
+        return out if self.offset is None else {**out, "offset": self.offset}
+
+    def apply(self, acc: np.ndarray) -> np.ndarray:
+        """acc [channels, n] -> stored integers."""
+        m = self.multiplier[:, None]
+        if self.form == "rne":
+            return nm.requantize_rne(acc, m, self.shift, self.zero, self.lo, self.hi)
+        return nm.requantize_affine(acc, m, self.offset[:, None], self.shift, self.lo, self.hi)
+
+
+def choose(scale: np.ndarray, acc_lo: int, acc_hi: int, acc_bits: int, zero: int, lo: int, hi: int, profile: int = 31) -> Requant:
+    """Requantize accumulators in [acc_lo, acc_hi] by `scale` (float32 [channels], 0 for a channel without weights).
+
+    `profile`: most bits of a multiplier (an option of the compile). Source: docs/numerics.md, "M and s".
+    """
+    exact = scale.astype(np.float64)
+    exponent = int(np.frexp(exact.max())[1]) if exact.max() > 0 else 0
+    bits = min(31, _PRODUCT_BITS - acc_bits, profile)
+    bits = min(bits, _LARGEST_SHIFT + exponent)  # a larger shift would leave int64
+    shift = max(bits - exponent, 0)
+    multiplier = np.rint(np.ldexp(exact, shift)).astype(np.int64)
+    common = _trailing_zeros(int(np.bitwise_or.reduce(multiplier))) if multiplier.any() else shift
+    common = min(shift, common)
+    multiplier, shift = multiplier >> common, shift - common
+    if not _tie_reachable(multiplier, shift, max(abs(acc_lo), abs(acc_hi))):
+        offset = ((1 << (shift - 1)) if shift else 0) + (zero << shift)
+        largest = max(abs(acc_lo), abs(acc_hi)) * int(multiplier.max(initial=0)) + abs(offset)
+        if largest < 1 << 63:
+            return Requant("affine", shift, zero, lo, hi, multiplier, np.asarray([offset], np.int64), bits)
+    return Requant("rne", shift, zero, lo, hi, multiplier, None, bits)
+
+
+def choose_affine(gain: np.ndarray, offset: np.ndarray, x_lo: int, x_hi: int, lo: int, hi: int) -> Requant:
+    """y = clamp(round(gain*x + offset)) per channel, for stored x in [x_lo, x_hi]; ties round up.
+
+    Both float64 [channels]; the offset contains the zero point. The error before rounding is below 2^-20 of a step.
+    """
+    reach = max(abs(x_lo), abs(x_hi), 1)
+    room = (1 << 62) / (np.abs(gain).max(initial=0.0) * reach + np.abs(offset).max(initial=0.0) + 1)
+    shift = int(np.clip(np.floor(np.log2(room)), 0, 30))
+    multiplier = np.rint(np.ldexp(gain, shift)).astype(np.int64)
+    rounding = (1 << (shift - 1)) if shift else 0
+    shifted = np.rint(np.ldexp(offset, shift)).astype(np.int64) + rounding
+    return Requant("affine", shift, 0, lo, hi, multiplier, shifted, shift)
+
+
+def _trailing_zeros(value: int) -> int:
+    return (value & -value).bit_length() - 1
+
+
+def _tie_reachable(multiplier: np.ndarray, shift: int, largest: int) -> bool:
+    """Whether some |a| <= largest makes a*M end in exactly half: a must have shift-1-ctz(M) trailing zeros."""
+    if shift == 0:
+        return False
+    for m in {int(v) for v in multiplier}:
+        if m and _trailing_zeros(m) < shift and (1 << (shift - 1 - _trailing_zeros(m))) <= largest:
+            return True
+    return False

@@ -1,0 +1,76 @@
+"""The staircase proof: the integer requantize and the source's float formula, compared over all accumulators.
+
+Both are monotone in the accumulator with at most 2^n - 1 steps. Bisecting every step of both functions gives the exact
+set of accumulators on which they differ, however large the accumulator's range. Source: docs/numerics.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from hwcomp.lower.requant import Requant
+
+
+@dataclass(frozen=True)
+class Proof:
+    """`differing` of `accumulators` (summed over channels) give another integer than the float formula."""
+
+    kernel: str
+    form: str
+    acc_bits: int
+    multiplier_bits: int
+    accumulators: int
+    differing: int
+    channels: int
+    folded: int
+
+    def line(self) -> str:
+        equal = "equal to the float formula on every accumulator"
+        some = f"differs from the float formula on {self.differing} of {self.accumulators} accumulators"
+        short = "" if self.multiplier_bits >= 24 else " (fewer than 24: less exact)"
+        folded = f", {self.folded} constant channels" if self.folded else ""
+        return (
+            f"{self.kernel}: accumulator {self.acc_bits} bits, {self.form}, multiplier {self.multiplier_bits} bits{short}, "
+            f"{self.channels} channels{folded}: {some if self.differing else equal}"
+        )
+
+
+def float_formula(scale: np.ndarray, zero: int, lo: int, hi: int) -> Callable[[np.ndarray], np.ndarray]:
+    """clip(rint(f32(a) * S_c) + zero), as onnxruntime's QLinearConv computes it; a is int64 [channels, n]."""
+    s = scale.astype(np.float32)[:, None]
+
+    def apply(a: np.ndarray) -> np.ndarray:
+        return np.clip(np.rint(a.astype(np.float32) * s).astype(np.float64) + zero, lo, hi).astype(np.int64)
+
+    return apply
+
+
+def differing(rq: Requant, formula: Callable[[np.ndarray], np.ndarray], lo: np.ndarray, hi: np.ndarray) -> int:
+    """How many accumulators in [lo_c, hi_c] (int64 [channels]), over all channels, the two functions map differently.
+
+    They differ exactly on the union, over the levels k, of the accumulators between the two places where a function
+    first reaches k. Both places grow with k, so each interval adds what lies beyond the end of the one before.
+    """
+    levels = np.arange(rq.lo + 1, rq.hi + 1)[None, :]
+    if not levels.size:
+        return 0
+    mine = _first(rq.apply, levels, lo, hi)
+    theirs = _first(formula, levels, lo, hi)
+    start, end = np.minimum(mine, theirs), np.maximum(mine, theirs)
+    before = np.concatenate([start[:, :1], end[:, :-1]], axis=1)
+    return int(np.maximum(end - np.maximum(start, before), 0).sum())
+
+
+def _first(f: Callable[[np.ndarray], np.ndarray], levels: np.ndarray, lo: np.ndarray, hi: np.ndarray) -> np.ndarray:
+    """Least a in [lo_c, hi_c + 1] with f(a) >= level, int64 [channels, levels]; hi_c + 1 where there is none."""
+    low = np.repeat(lo[:, None], levels.size, axis=1)
+    high = np.repeat(hi[:, None] + 1, levels.size, axis=1)
+    while (low < high).any():
+        middle = (low + high) >> 1
+        reached = f(middle) >= levels
+        high = np.where(reached, middle, high)
+        low = np.where(reached, low, np.minimum(middle + 1, high))
+    return low

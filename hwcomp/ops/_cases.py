@@ -1,0 +1,46 @@
+"""Builds the small ONNX models that operators offer to the conformance suite."""
+
+from __future__ import annotations
+
+import zlib
+
+import numpy as np
+
+from hwcomp.ops.base import Case, Interval
+
+IR_VERSION = 10
+
+
+def random(label: str, *shape: int, scale: float = 1.0) -> np.ndarray:
+    """float32 values in [-scale, scale], the same in each run for the same label."""
+    rng = np.random.default_rng(zlib.crc32(label.encode()))
+    return (rng.uniform(-1, 1, shape) * scale).astype(np.float32)
+
+
+def case(
+    label: str,
+    nodes: list[tuple[str, list[str], list[str], dict]],
+    inputs: dict[str, tuple],
+    constants: dict[str, np.ndarray] | None = None,
+    *,
+    opset: int = 17,
+    interval: Interval = (-1.0, 1.0),
+    output: tuple[str, str] = ("y", "float"),
+) -> Case:
+    """A model of `nodes` (op, inputs, outputs, attributes); `output` is its only output's name and type.
+
+    `inputs` maps names to shapes (a str in a shape is a symbolic size); all inputs have the range `interval`.
+    """
+    from onnx import TensorProto, helper, numpy_helper
+
+    made = [helper.make_node(op, i, o, name=f"{label} {n}", **attrs) for n, (op, i, o, attrs) in enumerate(nodes)]
+    types = {"float": TensorProto.FLOAT, "int64": TensorProto.INT64}
+    graph = helper.make_graph(
+        made,
+        label,
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in inputs.items()],
+        [helper.make_tensor_value_info(output[0], types[output[1]], None)],
+        [numpy_helper.from_array(np.asarray(array), name) for name, array in (constants or {}).items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=IR_VERSION)
+    return Case(label, model, dict.fromkeys(inputs, interval))

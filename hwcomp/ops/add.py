@@ -1,0 +1,73 @@
+"""Add: elementwise sum with broadcasting. Source: ONNX operator specification, Add (from version 7 on)."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from hwcomp.errors import UnsupportedError
+from hwcomp.graph import origin_of
+from hwcomp.ops import _interval
+from hwcomp.ops._cases import case, random
+from hwcomp.ops._checks import bad, need_float, result
+from hwcomp.ops.base import Cost, Op
+from hwcomp.registry import op
+from hwcomp.types import per_channel
+
+
+@op("Add")
+class Add(Op):
+    """Inputs (x, y): tensors that broadcast to each other; a constant stands second."""
+
+    kernels = ("requantize",)
+    note = "a constant per channel"
+
+    def convert(self, node, ctx):
+        node.expect(inputs=(2, 2))
+        a, b = node.input(0), node.input(1)
+        if ctx.is_constant(a) and not ctx.is_constant(b):
+            a, b = b, a
+        if ctx.batched and not ctx.is_constant(a):
+            ctx.keep_batch_under_broadcast(node, a, b)
+        return [ctx.node(node, "Add", (a, b))]
+
+    def infer(self, node, inputs):
+        x, y = inputs
+        need_float(node, x, y)
+        try:
+            shape = np.broadcast_shapes(x.shape, y.shape)
+        except ValueError:
+            raise bad(node, f"shapes {list(x.shape)} and {list(y.shape)} can't be added") from None
+        return result(node, shape)
+
+    def evaluate(self, node, inputs):
+        return [inputs[0] + inputs[1]]
+
+    def interval(self, node, inputs, graph):
+        (a, b), (c, d) = (_interval.of_input(node, i, inputs, graph) for i in (0, 1))
+        return _interval.outward(np.float64(a) + c, np.float64(b) + d, 0.0)
+
+    def lower(self, node, ctx):
+        x, y = (ctx.graph.tensors[n] for n in node.inputs)
+        channels = per_channel(y, x, 1) if y.is_constant and len(x.shape) > 1 else None
+        if channels is None:
+            what = "a constant that is not one value per channel" if y.is_constant else "two computed tensors"
+            raise UnsupportedError(f"Add of {what} can't be compiled yet", node=origin_of(node))
+        ctx.pointwise(node, np.ones(len(channels)), channels.astype(np.float64))
+
+    def cost(self, node, graph):
+        constant = graph.tensors[node.inputs[1]]
+        params = math.prod(constant.shape) if constant.is_constant else 0
+        return Cost(ops=math.prod(graph.tensors[node.outputs[0]].shape), params=params)
+
+    def cases(self):
+        add = [("Add", ["x", "c"], ["y"], {})]
+        yield case("add vector", add, {"x": (1, 5)}, {"c": random("add vector", 5)})
+        yield case("add per channel", add, {"x": (1, 3, 4, 5)}, {"c": random("add channel", 3, 1, 1)}, opset=7)
+        yield case(
+            "add constant first", [("Add", ["c", "x"], ["y"], {})], {"x": (1, 4)}, {"c": random("add first", 1, 4)}
+        )
+        yield case("add scalar", add, {"x": ("N", 2, 3)}, {"c": random("add scalar")})
+        yield case("add to itself", [("Add", ["x", "x"], ["y"], {})], {"x": (1, 7)})
+        yield case("add two inputs", [("Add", ["x", "z"], ["y"], {})], {"x": (1, 2, 3, 3), "z": (1, 2, 3, 3)})

@@ -1,0 +1,90 @@
+"""What an operator is: one file in this folder, one class derived from `Op`, registered with @op("OnnxName").
+
+The folder's README-level guide is docs/adding-an-operator.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hwcomp.errors import UnsupportedError
+from hwcomp.graph import Graph, origin_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from hwcomp.frontend.context import ImportContext, OnnxNode
+    from hwcomp.lower.context import LowerContext
+    from hwcomp.types import Node, Tensor
+
+Interval = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Work of one node for one sample: multiply-accumulates, other operations on elements, weights read."""
+
+    macs: int = 0
+    ops: int = 0
+    params: int = 0
+
+
+@dataclass(frozen=True)
+class Case:
+    """A network of one operator for the conformance suite: a float ONNX model and the range of its inputs.
+
+    `model` is an onnx.ModelProto; `ranges` maps input names to (lo, hi).
+    """
+
+    label: str
+    model: Any
+    ranges: dict[str, Interval] = field(default_factory=dict)
+
+
+class Op:
+    """An operator: how it is imported, shaped, evaluated in float, lowered to kernels, costed and tested."""
+
+    name: str
+    # How a quantized input's type reaches the output: True where output integers are a selection of input integers
+    # (MaxPool, Reshape), so both must have one type.
+    keeps_type = False
+    # Kinds of kernel that `lower` makes of it; empty where it can't stay until then (`note` says what becomes of it).
+    kernels: tuple[str, ...] = ()
+    note = ""
+
+    @property
+    def importable(self) -> bool:
+        """Whether ONNX nodes of this name are taken (`Dense`, for one, exists inside hwcomp only)."""
+        return type(self).convert is not Op.convert
+
+    def convert(self, node: OnnxNode, ctx: ImportContext) -> list[Node]:
+        """ONNX node -> graph nodes. Consume every attribute through `node.attr`; what is left is rejected by name."""
+        raise NotImplementedError
+
+    def infer(self, node: Node, inputs: list[Tensor | None]) -> list[Tensor]:
+        """Types of the outputs (name, shape, dtype). ModelError where the inputs can't be."""
+        raise NotImplementedError
+
+    def evaluate(self, node: Node, inputs: list[np.ndarray | None]) -> list[np.ndarray]:
+        """Float semantics, for a batch: arrays [N, ...] where the graph says [1, ...]."""
+        raise NotImplementedError
+
+    def interval(self, node: Node, inputs: list[Interval | None], graph: Graph) -> Interval:
+        """Provable real range of the (first) output, given those of the inputs (None: absent)."""
+        return (-np.inf, np.inf)
+
+    def lower(self, node: Node, ctx: LowerContext) -> None:
+        """Append the kernels that compute this node to the Program being built."""
+        raise UnsupportedError(
+            f"operator {self.name} can't be compiled here", node=origin_of(node), why="it has no integer form in this place"
+        )
+
+    def cost(self, node: Node, graph: Graph) -> Cost:
+        return Cost()
+
+    def cases(self) -> Iterable[Case]:
+        """Small models that exercise the operator; they join the conformance suite by themselves."""
+        return ()

@@ -1,0 +1,60 @@
+"""Dense: y = x . weight^T + bias. An operator of hwcomp only; Gemm and MatMul become it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from hwcomp.ops import _interval
+from hwcomp.ops._checks import bad, need_float, need_rank, need_shape, result
+from hwcomp.ops.base import Cost, Op
+from hwcomp.registry import op
+
+
+@dataclass(frozen=True)
+class DenseAttrs:
+    """`clamp` is a fused (lo, hi) on the result, None for an open end."""
+
+    clamp: tuple[float | None, float | None] | None = None
+
+
+@op("Dense")
+class Dense(Op):
+    """Inputs (x [..., K], weight [M, K] constant, bias [M] constant or ""), output [..., M]."""
+
+    kernels = ("dense",)
+
+    def infer(self, node, inputs):
+        x, weight, bias = inputs
+        need_float(node, x, weight, bias)
+        need_rank(node, weight, 2)
+        m, k = weight.shape
+        if not x.shape or x.shape[-1] != k:
+            why = f"the input is {list(x.shape)}, the weight takes {k} values"
+            raise bad(node, "input and weight of the matrix product do not fit", why)
+        need_shape(node, bias, (m,))
+        return result(node, (*x.shape[:-1], m))
+
+    def evaluate(self, node, inputs):
+        x, weight, bias = inputs
+        y = x @ weight.T
+        if bias is not None:
+            y = y + bias
+        if node.attrs.clamp:
+            y = np.clip(y, *node.attrs.clamp)
+        return [y]
+
+    def interval(self, node, inputs, graph):
+        weight = graph.tensors[node.inputs[1]].data
+        bias = graph.tensors[node.inputs[2]].data if node.inputs[2] else None
+        x = _interval.of_input(node, 0, inputs, graph)
+        return _interval.clamped(_interval.linear(weight, bias, x), node.attrs.clamp)
+
+    def lower(self, node, ctx):
+        ctx.dot("dense", node, {})
+
+    def cost(self, node, graph):
+        (m, k), out = graph.tensors[node.inputs[1]].shape, graph.tensors[node.outputs[0]].shape
+        return Cost(macs=math.prod(out) * k, ops=0, params=m * k + (m if node.inputs[2] else 0))

@@ -1,0 +1,70 @@
+"""Softmax. Source: ONNX operator specification, Softmax (before version 13 it flattens to a matrix)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from hwcomp.errors import UnsupportedError
+from hwcomp.graph import origin_of
+from hwcomp.ops._cases import case
+from hwcomp.ops._checks import need_float, result
+from hwcomp.ops.base import Cost, Op
+from hwcomp.registry import op
+
+
+@dataclass(frozen=True)
+class SoftmaxAttrs:
+    """`axes`: what is normalized together; one axis from version 13 on, before it all axes from the given one on."""
+
+    axes: tuple[int, ...]
+
+
+@op("Softmax")
+class Softmax(Op):
+    """Input (x), any shape."""
+
+    def convert(self, node, ctx):
+        node.expect(inputs=(1, 1))
+        rank = len(ctx.tensor(node, 0).shape)
+        flattens = node.opset < 13
+        axis = node.attr.axis("axis", 1 if flattens else -1, rank=rank, beyond=flattens)
+        if ctx.batched and axis == 0:
+            raise node.unsupported(
+                f"{self.name} over the batch axis", "it mixes the samples of a batch", "set its axis"
+            )
+        axes = tuple(range(axis, rank)) if flattens else (axis,)
+        return [ctx.node(node, self.name, node.inputs, SoftmaxAttrs(axes))]
+
+    def infer(self, node, inputs):
+        need_float(node, inputs[0])
+        return result(node, inputs[0].shape)
+
+    def evaluate(self, node, inputs):
+        e = np.exp(inputs[0] - inputs[0].max(axis=node.attrs.axes, keepdims=True))
+        return [e / e.sum(axis=node.attrs.axes, keepdims=True)]
+
+    def interval(self, node, inputs, graph):
+        return 0.0, 1.0
+
+    note = "at an output, left out under --logits"
+
+    def lower(self, node, ctx):
+        raise UnsupportedError(
+            f"{self.name} can't be compiled yet", node=origin_of(node), why="it is only taken at an output, and left out there",
+            fix="compile with --logits: the largest output stays the largest",
+        )  # fmt: skip
+
+    def cost(self, node, graph):
+        return Cost(ops=3 * math.prod(graph.tensors[node.outputs[0]].shape))
+
+    def cases(self):
+        kind = self.name
+        yield case(f"{kind} last axis", [(kind, ["x"], ["y"], {})], {"x": (1, 3, 4)}, opset=13, interval=(-4.0, 4.0))
+        yield case(
+            f"{kind} axis", [(kind, ["x"], ["y"], {"axis": 1})], {"x": ("N", 10)}, opset=17, interval=(-8.0, 8.0)
+        )
+        yield case(f"{kind} version 11", [(kind, ["x"], ["y"], {})], {"x": (1, 3, 4)}, opset=11, interval=(-4.0, 4.0))
+        yield case(f"{kind} version 7", [(kind, ["x"], ["y"], {"axis": 2})], {"x": (1, 2, 3, 2)}, opset=7)

@@ -1,0 +1,111 @@
+"""The options of a compile: from the command line, from TOML, or from Python."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hwcomp.errors import UnsupportedError, UsageError, shown
+
+TARGETS = ("mcu", "fpga", "hls")
+_SCHEMES = re.compile(r"int8|int16|int4|int2|ternary|binary|binary-weights|fixed:Q\d+\.\d+|dfp\d+|auto|keep")
+
+
+@dataclass(frozen=True)
+class CompileOptions:
+    """`calibration`: float arrays [samples, *shape] by input name. `passes`: {pass: {field: text or value}}.
+
+    `requantize_bits`: most bits of a requantize multiplier; 16 fits one DSP block of an FPGA. `golden`: samples stored
+    in the product with their outputs.
+    """
+
+    targets: tuple[str, ...]
+    name: str | None = None
+    quant: str = "int8"
+    calibration: dict[str, np.ndarray] | None = None
+    input_ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
+    passes: dict[str, dict[str, Any]] = field(default_factory=dict)
+    pe_simd_budget: int | None = None
+    logits: bool = False
+    requantize_bits: int = 31
+    golden: int = 4
+
+    def check(self) -> None:
+        for target in self.targets:
+            if target not in TARGETS:
+                raise UsageError(f"unknown target '{shown(target)}'", fix=f"targets are {', '.join(TARGETS)}")
+        if not self.targets or len(set(self.targets)) != len(self.targets):
+            raise UsageError("name each target once", fix="for instance --target mcu,fpga")
+        if not _SCHEMES.fullmatch(self.quant):
+            raise UsageError(f"unknown quantization '{shown(self.quant)}'", fix="for instance --quant int8")
+        if self.quant != "int8":
+            raise UnsupportedError(f"--quant {self.quant} is not available in this version", fix="use --quant int8")
+        if self.pe_simd_budget is not None and self.pe_simd_budget < 1:
+            raise UsageError(f"--pe-simd-budget {self.pe_simd_budget}", fix="give a number of multipliers, 1 or more")
+        if not 8 <= self.requantize_bits <= 31:
+            raise UsageError(f"--requantize-bits {self.requantize_bits}", fix="8 to 31 are possible")
+        if self.golden < 1:
+            raise UsageError("a product needs at least one golden sample")
+        for name, (lo, hi) in self.input_ranges.items():
+            if not (np.isfinite([lo, hi]).all() and lo < hi):
+                raise UsageError(f"input range of '{shown(name)}' is [{lo}, {hi}]", fix="give two finite numbers, low < high")
+
+
+def parse_ranges(texts: list[str]) -> dict[str, tuple[float, float]]:
+    """`NAME=lo,hi` (the last `=` splits, since a name may hold one)."""
+    ranges = {}
+    for text in texts:
+        name, split, value = text.rpartition("=")
+        try:
+            lo, hi = (float(v) for v in value.split(","))
+        except ValueError:
+            split = ""
+        if not split or not name:
+            raise UsageError(f"'--input-range {shown(text)}' is not NAME=lo,hi")
+        ranges[name] = (lo, hi)
+    return ranges
+
+
+def parse_pass_options(texts: list[str]) -> dict[str, dict[str, str]]:
+    """`PASS.field=value`."""
+    options: dict[str, dict[str, str]] = {}
+    for text in texts:
+        match = re.fullmatch(r"(\w+)\.(\w+)=(.*)", text, re.DOTALL)
+        if not match:
+            raise UsageError(f"'--pass {shown(text)}' is not PASS.field=value")
+        options.setdefault(match[1], {})[match[2]] = match[3]
+    return options
+
+
+def from_toml(path: Path, options: CompileOptions) -> CompileOptions:
+    """Options of a TOML file below those given already: keys are the long options with `_`, passes under [pass.NAME]."""
+    try:
+        data = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"can't read '{path}'", why=error.strerror or str(error)) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"'{Path(path).name}' is not valid TOML", why=str(error)) from None
+    kinds = {"quant": str, "name": str, "logits": bool, "pe_simd_budget": int, "requantize_bits": int, "golden": int}
+    default = {f.name: f.default for f in fields(CompileOptions)}
+    changes: dict[str, Any] = {}
+    for key, value in data.items():
+        if key == "pass" and isinstance(value, dict) and all(isinstance(v, dict) for v in value.values()):
+            names = {*value, *options.passes}
+            changes["passes"] = {n: {**value.get(n, {}), **options.passes.get(n, {})} for n in sorted(names)}
+        elif key == "input_range" and isinstance(value, dict):
+            try:
+                ranges = {n: (float(v[0]), float(v[1])) for n, v in value.items()}
+            except (TypeError, ValueError, IndexError, KeyError):
+                raise UsageError(f"'input_range' in '{Path(path).name}'", fix='write NAME = [lo, hi]') from None
+            changes["input_ranges"] = {**ranges, **options.input_ranges}
+        elif key in kinds and type(value) is kinds[key]:
+            if getattr(options, key) == default[key]:
+                changes[key] = value
+        else:
+            raise UsageError(f"'{shown(key)}' in '{Path(path).name}' is not an option or has the wrong type")
+    return replace(options, **changes)

@@ -1,0 +1,64 @@
+"""What a pass is, and what passes may consult besides the graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from hwcomp.graph import Graph
+from hwcomp.types import Tensor
+
+Kind = Literal["exact", "algebraic", "lossy"]
+
+
+@dataclass
+class PassContext:
+    """Data for the passes, and the record of what they did.
+
+    `calibration`: float arrays [samples, *shape] by input name (shape without the batch axis), or None.
+    `input_ranges`: real (lo, hi) by input name, as the user gave them. `notes`: lines for the report, by pass name.
+    `observed`: real (lo, hi) by tensor name, filled by `calibrate`.
+    """
+
+    calibration: dict[str, np.ndarray] | None = None
+    input_ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
+    logits: bool = False
+    notes: dict[str, list[str]] = field(default_factory=dict)
+    observed: dict[str, tuple[float, float]] = field(default_factory=dict)
+    progress: Callable[[str, int, int], None] = lambda what, done, total: None
+    warn: Callable[[str], None] = lambda text: None
+
+    def note(self, name: str, text: str) -> None:
+        self.notes.setdefault(name, []).append(text)
+
+
+@dataclass(frozen=True)
+class Pass:
+    """A transformation `run(graph, ctx) -> graph` that leaves its input alone.
+
+    `kind`: exact (integers: no bit changes), algebraic (floats: within 1e-5 of a tensor's largest value), lossy (the
+    change is recorded). Fields are options (`--pass name.field=value`). `required` passes can't be switched off.
+    """
+
+    name: ClassVar[str]
+    kind: ClassVar[Kind]
+    required: ClassVar[bool] = False
+    enabled: bool = True
+
+    def run(self, graph: Graph, ctx: PassContext) -> Graph:
+        raise NotImplementedError
+
+
+def constant(tensors: dict[str, Tensor], wish: str, data: np.ndarray) -> Tensor:
+    """A new constant tensor, under a name derived from `wish` that is not taken; it is added to `tensors`."""
+    name, n = wish, 0
+    while name in tensors:
+        n += 1
+        name = f"{wish}_{n}"
+    dtype = "float" if data.dtype.kind == "f" else data.dtype.name
+    tensor = Tensor(name, tuple(data.shape), dtype, data)
+    tensors[name] = tensor
+    return tensor

@@ -1,0 +1,83 @@
+"""int8: every activation gets an affine type, every dot product per-channel narrow int8 weights and an int32 bias."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from hwcomp.graph import Graph
+from hwcomp.passes.base import Pass, PassContext, constant
+from hwcomp.quantize.schemes import affine_type, weight_scales
+from hwcomp.registry import OPS, graph_pass
+from hwcomp.types import Node, QType, Tensor
+
+_DOT = {"Conv", "Dense"}
+
+
+@graph_pass
+@dataclass(frozen=True)
+class QuantizeInt8(Pass):
+    """Post-training, from the observed ranges. Rules for the scales: docs/numerics.md, "Scales that we choose"."""
+
+    name: ClassVar[str] = "quantize_int8"
+    kind: ClassVar[str] = "lossy"
+    required: ClassVar[bool] = True
+
+    def run(self, graph: Graph, ctx: PassContext) -> Graph:
+        tensors = dict(graph.tensors)
+        for name, qtype in _activation_types(graph, ctx).items():
+            tensors[name] = tensors[name].with_(qtype=qtype)
+        nodes = []
+        for node in graph.nodes:
+            if node.op in _DOT:
+                node = _quantize_weights(node, tensors)
+                ctx.note(self.name, f"{node.op} '{node.name}': int8 weights, one scale per output channel")
+            nodes.append(node)
+        return graph.rebuilt(nodes, tensors)
+
+
+def _activation_types(graph: Graph, ctx: PassContext) -> dict[str, QType]:
+    """One type per group of tensors that operators which only select elements (MaxPool, Reshape) tie together.
+
+    The range of a group is what is read outside it: a MaxPool's input needs no more range than its output has, since
+    clipping and taking the maximum commute.
+    """
+    group: dict[str, str] = {}
+
+    def find(name: str) -> str:
+        while group.setdefault(name, name) != name:
+            name = group[name]
+        return name
+
+    for node in graph.nodes:
+        if OPS[node.op].keeps_type:
+            group[find(node.outputs[0])] = find(node.inputs[0])
+    ranges: dict[str, tuple[float, float]] = {}
+    floats = [t.name for t in graph.tensors.values() if not t.is_constant and t.dtype == "float"]
+    for name in floats:
+        leaves = name in graph.outputs or not graph.consumers(name)
+        if leaves or name in graph.inputs or any(not OPS[c.op].keeps_type for c in graph.consumers(name)):
+            lo, hi = ctx.observed[name]
+            old = ranges.get(find(name), (lo, hi))
+            ranges[find(name)] = (min(lo, old[0]), max(hi, old[1]))
+    types = {root: affine_type(*r, bits=8) for root, r in ranges.items()}
+    return {name: types[find(name)] for name in floats}
+
+
+def _quantize_weights(node: Node, tensors: dict[str, Tensor]) -> Node:
+    """The node on new constants of its own: two nodes may share a float weight, but not its scales."""
+    weight = tensors[node.inputs[1]].data.astype(np.float64)
+    rows = weight.reshape(weight.shape[0], -1)
+    has_bias = len(node.inputs) > 2 and bool(node.inputs[2])
+    bias = tensors[node.inputs[2]].data.astype(np.float64) if has_bias else np.zeros(len(rows))
+    sx = float(tensors[node.inputs[0]].qtype.scale[0])
+    scales = weight_scales(np.abs(rows).max(axis=1), np.abs(bias), sx, limit=127).astype(np.float64)
+    q = np.clip(np.rint(rows / scales[:, None]), -127, 127).astype(np.int8).reshape(weight.shape)
+    step = sx * scales
+    qw = constant(tensors, f"{node.outputs[0]}__weight_q", q)
+    tensors[qw.name] = qw.with_(qtype=QType(8, True, "affine", tuple(map(float, scales)), 0, 0))
+    qb = constant(tensors, f"{node.outputs[0]}__bias_q", np.rint(bias / step).astype(np.int32))
+    tensors[qb.name] = qb.with_(qtype=QType(32, True, "affine", tuple(map(float, step)), 0, 0))
+    return node.with_(inputs=(node.inputs[0], qw.name, qb.name))

@@ -1,0 +1,1 @@
+"""Observers and schemes: which integers stand for which reals."""

@@ -1,0 +1,1 @@
+"""JSON facts to text and HTML."""

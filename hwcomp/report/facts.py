@@ -1,0 +1,50 @@
+"""report.json: what was built, as JSON values. No wall-clock figure, no path."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hwcomp.graph import Graph
+from hwcomp.lower.build import Lowered
+from sw_ref.program import Kernel, Program
+
+SCHEMA = 1
+
+
+def program_facts(
+    name: str, graph: Graph, lowered: Lowered, notes: dict[str, list[str]], warnings: list[str], targets: dict[str, Any]
+) -> dict[str, Any]:
+    program = lowered.program
+    proofs = {p.kernel: p for p in lowered.proofs}
+    layers = []
+    for kernel in program.kernels:
+        out = program.edges[kernel.outputs[0]]
+        proof = proofs.get(out.name)
+        layers.append(
+            {
+                "kernel": kernel.name, "kind": kernel.kind, "nodes": list(kernel.origin), "output": out.name,
+                "shape": list(out.shape), "bits": out.bits, "range": [out.lo, out.hi],
+                "scale": float(out.scale), "zero_point": out.zero, "macs": macs(program, kernel),
+                "weights": weights(kernel), "proof": proof.line() if proof else None,
+                "differing_accumulators": proof.differing if proof else 0,
+                "accumulators": proof.accumulators if proof else 0,
+            }
+        )  # fmt: skip
+    return {
+        "schema": SCHEMA, "name": name, "program_sha256": program.sha256(),
+        "inputs": list(program.inputs), "outputs": list(program.outputs),
+        "macs": sum(layer["macs"] for layer in layers), "weights": sum(layer["weights"] for layer in layers),
+        "layers": layers, "passes": notes, "warnings": warnings, "targets": targets,
+    }  # fmt: skip
+
+
+def macs(program: Program, kernel: Kernel) -> int:
+    """Multiply-accumulates of one sample; taps on padding count, as is usual."""
+    if kernel.kind not in ("conv2d", "dense"):
+        return 0
+    weight, out = kernel.constants["weight"], program.edges[kernel.outputs[0]]
+    return out.size * weight[0].size
+
+
+def weights(kernel: Kernel) -> int:
+    return int(kernel.constants["weight"].size) if "weight" in kernel.constants else 0

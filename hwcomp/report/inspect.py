@@ -1,0 +1,72 @@
+"""What a model holds, before anything is compiled, and whether each target can compile it."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+from hwcomp.driver import Watch, quantized_graph
+from hwcomp.errors import HwcompError
+from hwcomp.frontend.load import load_model
+from hwcomp.graph import Graph
+from hwcomp.lower.build import lower
+from hwcomp.options import CompileOptions
+from hwcomp.registry import BACKENDS, OPS
+
+SCHEMA = 1
+
+
+def inspect_model(path: Path, logits: bool) -> dict[str, Any]:
+    """JSON values. FLOPs are two per MAC plus one per other operation, as the literature counts."""
+    model = load_model(path)
+    graph = model.graph
+    layers = []
+    for node in graph.nodes:
+        cost = OPS[node.op].cost(node, graph)
+        layers.append(
+            {
+                "node": node.origin[0] if node.origin else node.name, "operator": node.op,
+                "shape": list(graph.tensors[node.outputs[0]].shape), "parameters": cost.params, "macs": cost.macs,
+                "operations": cost.ops,
+            }
+        )  # fmt: skip
+    parameters, macs = sum(n["parameters"] for n in layers), sum(n["macs"] for n in layers)
+    return {
+        "schema": SCHEMA, "model_sha256": model.sha256, "opset": model.opset,
+        "inputs": {n: list(graph.tensors[n].shape) for n in graph.inputs},
+        "outputs": {n: list(graph.tensors[n].shape) for n in graph.outputs},
+        "parameters": parameters, "macs": macs, "flops": 2 * macs + sum(n["operations"] for n in layers),
+        "float_bytes": 4 * parameters, "int8_bytes": parameters, "peak_live_elements": _peak(graph),
+        "layers": layers, "targets": _targets(model, logits),
+    }  # fmt: skip
+
+
+def _peak(graph: Graph) -> int:
+    """Most elements that are alive at once when the nodes run in order."""
+    last = {name: i for i, node in enumerate(graph.nodes) for name in node.inputs if name}
+    last |= dict.fromkeys(graph.outputs, len(graph.nodes))
+    alive = {n: math.prod(graph.tensors[n].shape) for n in graph.inputs}
+    peak = sum(alive.values())
+    for i, node in enumerate(graph.nodes):
+        alive |= {n: math.prod(graph.tensors[n].shape) for n in node.outputs if n}
+        peak = max(peak, sum(alive.values()))
+        alive = {n: size for n, size in alive.items() if last.get(n, -1) > i}
+    return peak
+
+
+def _targets(model, logits: bool) -> dict[str, str | None]:
+    """Target -> None where it can compile the model, else the reason."""
+    options = CompileOptions(targets=tuple(BACKENDS), logits=logits, passes={"calibrate": {"samples": 1}})
+    try:
+        program = lower(quantized_graph(model, options, Watch())[0]).program
+    except HwcompError as error:
+        return dict.fromkeys(BACKENDS, str(error))
+    reasons: dict[str, str | None] = {}
+    for target in BACKENDS:
+        try:
+            BACKENDS[target].supports(program)
+            reasons[target] = None
+        except HwcompError as error:
+            reasons[target] = str(error)
+    return reasons

@@ -1,0 +1,154 @@
+"""Reports as text: tables for a terminal or a log."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from hwcomp.errors import shown
+from hwcomp.verify.compare import Outcome
+from hwcomp.verify.evaluate import Evaluation
+
+_WIDTH = 130
+
+
+def _render(*parts: Any) -> str:
+    out = io.StringIO()
+    console = Console(file=out, width=_WIDTH, color_system=None, legacy_windows=False, highlight=False, markup=False)
+    for part in parts:
+        console.print(part)
+    return "\n".join(line.rstrip() for line in out.getvalue().rstrip().splitlines())
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    for i, column in enumerate(columns):
+        table.add_column(column, justify="left" if i == 0 else "right", overflow="fold")
+    return table
+
+
+def _proof_summary(report: dict[str, Any]) -> str:
+    proved = [layer for layer in report["layers"] if layer["proof"]]
+    unequal = [layer for layer in proved if layer["differing_accumulators"]]
+    total = sum(layer["accumulators"] for layer in proved)
+    differing = sum(layer["differing_accumulators"] for layer in proved)
+    return (
+        f"proof: {len(proved) - len(unequal)} of {len(proved)} layers equal the float formula on every accumulator; "
+        f"{differing} of {total} accumulators differ in all"
+    )
+
+
+def summary(report: dict[str, Any]) -> str:
+    """A few lines after a compile."""
+    lines = [f"{report['name']}: {len(report['layers'])} kernels, {report['macs']:,} MACs, {report['weights']:,} weights"]
+    if (mcu := report["targets"].get("mcu")) is not None:
+        lines.append(f"mcu:  {mcu['weight_bytes']:,} bytes of constants, arena {mcu['arena_bytes']:,} bytes")
+    if (fpga := report["targets"].get("fpga")) is not None:
+        lines.append(
+            f"fpga: {fpga['lanes']} of {fpga['budget']} lanes, a frame every {fpga['interval']:,} cycles, "
+            f"{fpga['rom_bits']:,} ROM bits, {fpga['buffer_bits']:,} buffer bits"
+        )
+    return "\n".join([*lines, _proof_summary(report)])
+
+
+def report_text(report: dict[str, Any]) -> str:
+    """Everything in report.json, as tables."""
+    parts: list[Any] = [summary(report), ""]
+    layers = _table("Layers", "kernel", "nodes", "output", "range", "MACs", "weights")
+    for layer in report["layers"]:
+        layers.add_row(
+            layer["kernel"], shown(", ".join(layer["nodes"])), "x".join(map(str, layer["shape"])) or "1",
+            f"[{layer['range'][0]}, {layer['range'][1]}]", f"{layer['macs']:,}", f"{layer['weights']:,}",
+        )  # fmt: skip
+    parts += [layers, ""]
+    if (fpga := report["targets"].get("fpga")) is not None:
+        stages = _table("FPGA engines", "kernel", "beats", "lanes", "PE x taps x SIMD", "out lanes", "ROM bits", "buffer bits")
+        for s in fpga["stages"]:
+            fold = f"{s['fold']['pe']} x {s['fold']['taps']} x {s['fold']['simd']}" if s["fold"] else "-"
+            busy = "*" if s["beats"] == fpga["interval"] else ""
+            stages.add_row(
+                s["kernel"] + busy, f"{s['beats']:,}", str(s["lanes"]), fold, str(s["out_lanes"]), f"{s['rom_bits']:,}",
+                f"{s['buffer_bits']:,}",
+            )  # fmt: skip
+        parts += [stages, "* sets the interval", ""]
+    if (mcu := report["targets"].get("mcu")) is not None:
+        memory = _table("MCU memory", "what", "bytes")
+        for key in ("weight_bytes", "arena_bytes", "peak_live_bytes"):
+            if key in mcu:
+                memory.add_row(key.replace("_", " "), f"{mcu[key]:,}")
+        parts += [memory, ""]
+    parts.append("Proof lines")
+    parts += [f"  {shown(layer['output'])}{layer['proof'][len(layer['output']):]}" for layer in report["layers"] if layer["proof"]]
+    if report["warnings"]:
+        parts += ["", "Warnings", *(f"  {w}" for w in report["warnings"])]
+    return _render(*parts)
+
+
+def outcomes_text(outcomes: list[Outcome]) -> str:
+    """One line per engine; what differs, or why it did not run, below."""
+    table = _table("", "engine", "result", "samples", "tensors", "elements compared", "exact counts")
+    for o in outcomes:
+        counts = ", ".join(f"{k} {v:,}" for k, v in o.stats.items() if isinstance(v, int | float))
+        table.add_row(o.engine, o.status, f"{o.samples:,}", str(o.tensors), f"{o.elements:,}", counts)
+    notes = [f"{o.engine}: {o.detail}" for o in outcomes if o.detail]
+    done = [o for o in outcomes if o.status == "equal"]
+    verdict = f"{len(done)} of {len(outcomes)} engines equal the reference on every bit"
+    return _render(table, *notes, verdict)
+
+
+def outcomes_json(outcomes: list[Outcome]) -> list[dict[str, Any]]:
+    rows = []
+    for o in outcomes:
+        row = {
+            "engine": o.engine, "status": o.status, "samples": o.samples, "tensors": o.tensors, "elements": o.elements,
+            "detail": o.detail, "stats": o.stats, "difference": None,
+        }  # fmt: skip
+        if (d := o.difference) is not None:
+            row["difference"] = {
+                "tensor": d.tensor, "sample": d.sample, "index": list(d.index), "expected": d.expected, "got": d.got,
+                "count": d.count, "nodes": list(d.nodes),
+            }  # fmt: skip
+        rows.append(row)
+    return rows
+
+
+def evaluation_text(e: Evaluation) -> str:
+    lines = [f"{e.samples:,} samples on engine {e.engine}"]
+    if e.accuracy is not None:
+        lines.append(
+            f"accuracy {100 * e.accuracy:.2f} %, float {100 * e.float_accuracy:.2f} %, lost {e.loss_points:.2f} points"
+        )
+    lines.append(f"same decision as the float model: {100 * e.agreement:.2f} %")
+    table = _table("Signal to quantization noise", "tensor", "dB", "largest error")
+    for layer in e.layers:
+        table.add_row(shown(layer.tensor), f"{layer.sqnr_db:.1f}", f"{layer.worst:.4g}")
+    return _render(*lines, "", table)
+
+
+def evaluation_json(e: Evaluation) -> dict[str, Any]:
+    return {
+        "engine": e.engine, "samples": e.samples, "accuracy": e.accuracy, "float_accuracy": e.float_accuracy,
+        "loss_points": e.loss_points, "agreement": e.agreement,
+        "layers": [
+            {"tensor": n.tensor, "sqnr_db": n.sqnr_db if abs(n.sqnr_db) != float("inf") else None, "largest_error": n.worst}
+            for n in e.layers
+        ],
+    }  # fmt: skip
+
+
+def inspection_text(data: dict[str, Any]) -> str:
+    table = _table("Layers", "node", "operator", "output", "parameters", "MACs", "other operations")
+    for layer in data["layers"]:
+        table.add_row(
+            shown(layer["node"]), layer["operator"], "x".join(map(str, layer["shape"])), f"{layer['parameters']:,}",
+            f"{layer['macs']:,}", f"{layer['operations']:,}",
+        )  # fmt: skip
+    total = (
+        f"{data['parameters']:,} parameters, {data['macs']:,} MACs, {data['flops']:,} FLOPs; weights {data['float_bytes']:,} "
+        f"bytes in float, {data['int8_bytes']:,} in int8; largest live tensors {data['peak_live_elements']:,} elements"
+    )
+    targets = [f"{t}: {'yes' if reason is None else reason}" for t, reason in data["targets"].items()]
+    return _render(table, total, "", "Targets (with --quant int8)", *(f"  {line}" for line in targets))

@@ -1,0 +1,92 @@
+"""IN.npz and OUT.npz: real or stored samples to the integers of the Program, and back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from hwcomp import npz
+from hwcomp.errors import UsageError, shown
+from sw_ref.program import Edge, Program
+
+LABELS = "labels"
+
+
+def read(path: Path | str) -> tuple[dict[str, np.ndarray], np.ndarray | None]:
+    """Arrays by name, and `labels` (int64 [samples]) if there are any."""
+    arrays = npz.load(path)
+    labels = arrays.pop(LABELS, None)
+    if labels is not None and (labels.ndim != 1 or labels.dtype.kind not in "iu"):
+        raise UsageError("'labels' must be integers, one per sample")
+    return arrays, None if labels is None else labels.astype(np.int64)
+
+
+def check_real(arrays: dict[str, np.ndarray], shapes: dict[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
+    """The arrays of the model's inputs, with the sample shape `shapes` says. A singleton batch axis may be given too."""
+    checked = {}
+    for name, shape in shapes.items():
+        if name not in arrays:
+            have = ", ".join(f"'{shown(n)}'" for n in list(arrays)[:5]) or "nothing"
+            raise UsageError(f"the data has no array '{shown(name)}'", why=f"it has {have}", fix="name it as the model's input")
+        array = arrays[name]
+        if array.ndim == len(shape) + 2 and array.shape[1] == 1:
+            array = array[:, 0]
+        if array.shape[1:] != shape or array.ndim != len(shape) + 1:
+            raise UsageError(
+                f"'{shown(name)}' has shape {array.shape}", why=f"the model takes samples of shape {shape}",
+                fix="give it a leading sample axis",
+            )  # fmt: skip
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise UsageError(f"'{shown(name)}' holds NaN or infinity")
+        if array.dtype.kind not in "fiu":
+            raise UsageError(f"'{shown(name)}' is of type {array.dtype}", fix="give floats, or integers of the stored type")
+        checked[name] = array
+    extra = sorted(set(arrays) - set(shapes))
+    if extra:
+        raise UsageError(f"the data has an array '{shown(extra[0])}' that is no input of the model")
+    counts = {len(a) for a in checked.values()}
+    if len(counts) > 1 or not counts or 0 in counts:
+        raise UsageError("the inputs do not have the same, non-zero number of samples")
+    return checked
+
+
+def to_stored(program: Program, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Stored integers by input name. Floats are quantized; integers must have the stored type."""
+    checked = check_real(arrays, {n: program.edges[n].shape for n in program.inputs})
+    return {name: _stored(program.edges[name], array) for name, array in checked.items()}
+
+
+def _stored(edge: Edge, array: np.ndarray) -> np.ndarray:
+    if array.dtype.kind == "f":
+        return edge.from_real(array)
+    if array.dtype != edge.dtype:
+        raise UsageError(
+            f"'{shown(edge.name)}' holds {array.dtype}", why=f"integers must have the stored type {edge.dtype}",
+            fix="give real values as float32 otherwise",
+        )  # fmt: skip
+    return array
+
+
+def to_real(program: Program, stored: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {name: program.edges[name].to_real(q) for name, q in stored.items()}
+
+
+def random_stored(program: Program, samples: int, seed: int = 0) -> dict[str, np.ndarray]:
+    """Uniform over the whole stored type of every input."""
+    rng = np.random.default_rng(seed)
+    edges = [program.edges[n] for n in program.inputs]
+    return {e.name: rng.integers(e.lo, e.hi, (samples, *e.shape), e.dtype, endpoint=True) for e in edges}
+
+
+def out_arrays(program: Program, values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """What OUT.npz holds: `NAME` (float32) and `NAME.q`; indices (ArgMax) as int64 without `.q`."""
+    index = {k.outputs[0] for k in program.kernels if k.kind == "argmax"}
+    out: dict[str, np.ndarray] = {}
+    for name, q in values.items():
+        both = {name: q.astype(np.int64)} if name in index else {name: program.edges[name].to_real(q), f"{name}.q": q}
+        for key, array in both.items():
+            if key in out:
+                raise UsageError(f"two tensors would be stored as '{shown(key)}'", fix="rename one in the model")
+            out[key] = array
+    return out

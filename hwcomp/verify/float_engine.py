@@ -1,0 +1,41 @@
+"""Engine `float`: the original model in onnxruntime, or in our float interpreter where onnxruntime can't load it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from hwcomp.frontend.float_run import run_float
+from hwcomp.frontend.load import load_model
+from hwcomp.verify.engine import Progress
+
+
+def run_model(path: Path, inputs: dict[str, np.ndarray], progress: Progress = lambda n: None) -> dict[str, np.ndarray]:
+    """Real samples [samples, *shape] -> real outputs [samples, *shape], one sample at a time where the batch is 1."""
+    import onnxruntime as ort
+
+    graph = load_model(path).graph
+    ort.set_default_logger_severity(4)
+    try:
+        session = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    except Exception:  # onnxruntime raises its own unrelated types for whatever it can't load
+        return _own(graph, inputs, progress)
+    fixed = any(not graph.batched or s.shape[:1] == [1] for s in session.get_inputs())
+    total = len(next(iter(inputs.values())))
+    step = 1 if fixed else 64
+    parts: list[list[np.ndarray]] = []
+    for start in range(0, total, step):
+        batch = {n: a[start : start + step].astype(np.float32) for n, a in inputs.items()}
+        feed = batch if graph.batched else {n: a[0] for n, a in batch.items()}
+        values = session.run(list(graph.outputs), feed)
+        parts.append(values if graph.batched else [v[None] for v in values])
+        progress(min(step, total - start))
+    return {name: np.concatenate([p[i] for p in parts]) for i, name in enumerate(graph.outputs)}
+
+
+def _own(graph, inputs: dict[str, np.ndarray], progress: Progress) -> dict[str, np.ndarray]:
+    total = len(next(iter(inputs.values())))
+    values = run_float(graph, {n: a.astype(np.float32) for n, a in inputs.items()})
+    progress(total)
+    return values

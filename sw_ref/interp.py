@@ -1,0 +1,98 @@
+"""The interpreter of a Program: the norm that C, Verilog and every other product must equal.
+
+Each kernel kind is one function below, written with the primitives of numerics.py and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from sw_ref import numerics as nm
+from sw_ref.program import Kernel, Program
+
+
+def requantize(acc: np.ndarray, kernel: Kernel, axis: int) -> np.ndarray:
+    """Apply the kernel's requantize record to accumulators; constants run along `axis` (or have one element)."""
+    rq = kernel.params["requantize"]
+    shape = [1] * acc.ndim
+    shape[axis] = -1
+    m = kernel.constants["multiplier"].astype(np.int64).reshape(shape)
+    if rq["form"] == "rne":
+        return nm.requantize_rne(acc, m, rq["shift"], rq["zero"], rq["lo"], rq["hi"])
+    offset = kernel.constants["offset"].astype(np.int64).reshape(shape)
+    return nm.requantize_affine(acc, m, offset, rq["shift"], rq["lo"], rq["hi"])
+
+
+def _conv2d(kernel: Kernel, x: np.ndarray) -> np.ndarray:
+    p, c = kernel.params, kernel.constants
+    acc = nm.conv2d_accumulate(
+        x, c["weight"], c["bias"], strides=p["strides"], dilations=p["dilations"], pads=p["pads"],
+        groups=p["groups"], pad_value=p["pad_value"], acc_bits=p["acc_bits"],
+    )  # fmt: skip
+    return requantize(acc, kernel, axis=1)
+
+
+def _dense(kernel: Kernel, x: np.ndarray) -> np.ndarray:
+    acc = nm.dense_accumulate(x, kernel.constants["weight"], kernel.constants["bias"], acc_bits=kernel.params["acc_bits"])
+    return requantize(acc, kernel, axis=acc.ndim - 1)
+
+
+def _maxpool2d(kernel: Kernel, x: np.ndarray) -> np.ndarray:
+    p = kernel.params
+    return nm.maxpool2d(
+        x, kernel=p["kernel"], strides=p["strides"], dilations=p["dilations"], pads=p["pads"], pad_value=p["pad_value"]
+    )
+
+
+def _requantize(kernel: Kernel, x: np.ndarray) -> np.ndarray:
+    return requantize(x.astype(np.int64), kernel, axis=1)
+
+
+def _reshape(kernel: Kernel, x: np.ndarray) -> np.ndarray:
+    return x.reshape(x.shape[0], *kernel.params["shape"])
+
+
+def _argmax(kernel: Kernel, x: np.ndarray) -> np.ndarray:
+    index = nm.argmax_first(x, axis=1 + kernel.params["axis"])
+    return np.expand_dims(index, 1 + kernel.params["axis"]) if kernel.params["keepdims"] else index
+
+
+KERNELS: dict[str, Callable[[Kernel, np.ndarray], np.ndarray]] = {
+    "argmax": _argmax,
+    "conv2d": _conv2d,
+    "dense": _dense,
+    "maxpool2d": _maxpool2d,
+    "requantize": _requantize,
+    "reshape": _reshape,
+}
+
+
+def run(program: Program, inputs: dict[str, np.ndarray], observe: Callable[[str, np.ndarray], None] | None = None):
+    """Run a batch: integer arrays [N, *shape] by input name -> {edge name: array of the edge's type} for the outputs.
+
+    `observe(name, array)` sees every edge, inputs included, in execution order. Raises ValueError where a value leaves
+    the range that the Program declares for its edge: that would be a bug in `lower`.
+    """
+    values: dict[str, np.ndarray] = {}
+    last_use = {n: i for i, k in enumerate(program.kernels) for n in k.inputs}
+
+    def define(name: str, array: np.ndarray) -> None:
+        edge = program.edges[name]
+        if array.shape[1:] != edge.shape:
+            raise ValueError(f"{name!r}: shape {array.shape[1:]}, the program says {edge.shape}")
+        if array.size and (int(array.min()) < edge.lo or int(array.max()) > edge.hi):
+            raise ValueError(f"{name!r}: value outside the declared range [{edge.lo}, {edge.hi}]")
+        values[name] = array.astype(edge.dtype)
+        if observe:
+            observe(name, values[name])
+
+    for name in program.inputs:
+        define(name, np.asarray(inputs[name]))
+    for i, kernel in enumerate(program.kernels):
+        define(kernel.outputs[0], KERNELS[kernel.kind](kernel, *(values[n] for n in kernel.inputs)))
+        for n in kernel.inputs:
+            if last_use[n] == i and n not in program.outputs:
+                values.pop(n, None)
+    return {name: values[name] for name in program.outputs}

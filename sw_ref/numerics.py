@@ -1,0 +1,88 @@
+"""The primitives of the numeric contract (docs/numerics.md). Normative: every backend must equal these, bit for bit.
+
+All functions take and return int64 arrays (or Python ints) holding exact integers. Nothing here wraps or saturates
+silently: callers guarantee the bounds that `Program` carries, and `lower` proves them.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+# A float type holds every integer of this signed width exactly, and its matrix product is far faster than int64's.
+_EXACT_BITS = ((25, np.float32), (54, np.float64))
+
+
+def rshift_rne(p, s: int):
+    """p / 2**s rounded to the nearest integer, ties to even; s >= 0. Source: docs/numerics.md, "Requantize"."""
+    p = np.asarray(p, dtype=np.int64)
+    if s == 0:
+        return p
+    return (p + ((1 << (s - 1)) - 1) + ((p >> s) & 1)) >> s
+
+
+def requantize_rne(a, m, s: int, zero: int, lo: int, hi: int):
+    """clamp(rshift_rne(a*m, s) + zero, lo, hi). `m` broadcasts against `a`; |a*m| < 2**62."""
+    return np.clip(rshift_rne(np.asarray(a, np.int64) * np.asarray(m, np.int64), s) + zero, lo, hi)
+
+
+def requantize_affine(a, m, c, s: int, lo: int, hi: int):
+    """clamp((a*m + c) >> s, lo, hi). `c` holds rounding, zero point and bias; |a*m + c| < 2**63."""
+    return np.clip((np.asarray(a, np.int64) * np.asarray(m, np.int64) + np.asarray(c, np.int64)) >> s, lo, hi)
+
+
+def exact_dtype(acc_bits: int) -> type:
+    """The fastest type whose products and sums are exact if every partial sum fits `acc_bits` (signed width)."""
+    return next((dtype for bits, dtype in _EXACT_BITS if acc_bits <= bits), np.int64)
+
+
+def exact_matmul(x, w, acc_bits: int):
+    """x [..., K] times w [M, K] transposed -> int64 [..., M]; `acc_bits` bounds every partial sum, in any order."""
+    dtype = exact_dtype(acc_bits)
+    return (np.asarray(x, dtype) @ np.asarray(w, dtype).T).astype(np.int64)
+
+
+def pad2d(x, pads, value: int):
+    """x [N, C, H, W] padded by (top, left, bottom, right) elements of `value`."""
+    top, left, bottom, right = pads
+    return np.pad(x, ((0, 0), (0, 0), (top, bottom), (left, right)), constant_values=value)
+
+
+def windows2d(x, kernel, strides, dilations):
+    """Views of x [N, C, H, W] (already padded) -> [N, C, OH, OW, KH, KW]."""
+    (kh, kw), (sh, sw), (dh, dw) = kernel, strides, dilations
+    extent = ((kh - 1) * dh + 1, (kw - 1) * dw + 1)
+    view = np.lib.stride_tricks.sliding_window_view(x, extent, axis=(2, 3))
+    return view[:, :, ::sh, ::sw, ::dh, ::dw]
+
+
+def conv2d_accumulate(x, weight, bias, *, strides, dilations, pads, groups: int, pad_value: int, acc_bits: int):
+    """Exact accumulators of a convolution: x [N, C, H, W], weight [M, C/groups, KH, KW], bias [M] -> [N, M, OH, OW].
+
+    A padded element is `pad_value` (the zero point of x, which `bias` already compensates).
+    """
+    m, cg, kh, kw = weight.shape
+    win = windows2d(pad2d(np.asarray(x, exact_dtype(acc_bits)), pads, pad_value), (kh, kw), strides, dilations)
+    n, _, oh, ow = win.shape[:4]
+    out = np.empty((n, m, oh, ow), np.int64)
+    per = m // groups
+    for g in range(groups):
+        cols = win[:, g * cg : (g + 1) * cg].transpose(0, 2, 3, 1, 4, 5).reshape(n * oh * ow, cg * kh * kw)
+        acc = exact_matmul(cols, weight[g * per : (g + 1) * per].reshape(per, -1), acc_bits)
+        out[:, g * per : (g + 1) * per] = acc.reshape(n, oh, ow, per).transpose(0, 3, 1, 2)
+    return out + np.asarray(bias, np.int64)[:, None, None]
+
+
+def dense_accumulate(x, weight, bias, *, acc_bits: int):
+    """Exact accumulators of a dense layer: x [N, ..., K], weight [M, K], bias [M] -> [N, ..., M]."""
+    return exact_matmul(x, weight, acc_bits) + np.asarray(bias, np.int64)
+
+
+def maxpool2d(x, *, kernel, strides, dilations, pads, pad_value: int):
+    """x [N, C, H, W] -> [N, C, OH, OW]; padded elements are `pad_value`, the least value of the type."""
+    win = windows2d(pad2d(np.asarray(x), pads, pad_value), kernel, strides, dilations)
+    return win.max(axis=(4, 5))
+
+
+def argmax_first(x, axis: int):
+    """Index of the largest element along `axis`; the lowest index on ties. Source: ONNX ArgMax, select_last_index=0."""
+    return np.argmax(x, axis=axis).astype(np.int64)

@@ -1,0 +1,71 @@
+// hwc_dot: dot product of SIMD inputs with SIMD two's complement weights.
+//
+// A register after the multipliers and after every second level of the adder tree: latency
+// 1 + floor(clog2(SIMD)/2) cycles with en_i. y_o is the sum modulo 2**OW, with its sign extended to OW bits.
+`default_nettype none
+
+module hwc_dot #(
+    parameter SIMD     = 1,  // lanes
+    parameter XW       = 8,  // bits per input
+    parameter X_SIGNED = 1,  // 1: inputs are two's complement, 0: unsigned
+    parameter WW       = 8,  // bits per weight
+    parameter OW       = 32  // bits of the sum
+) (
+    input  wire               clk_i,
+    input  wire               en_i,
+    input  wire [SIMD*XW-1:0] x_i,
+    input  wire [SIMD*WW-1:0] w_i,
+    output wire [     OW-1:0] y_o
+);
+
+  localparam integer LEVELS = $clog2(SIMD);
+  localparam integer SUM_W = XW + WW + LEVELS;  // bits of the exact sum
+
+  // Level l holds ceil(SIMD / 2**l) sums of the least bits that are exact, or of OW bits.
+  genvar l, i;
+  generate
+    for (l = 0; l <= LEVELS; l = l + 1) begin : g_level
+      localparam integer N = (SIMD + (1 << l) - 1) >> l;
+      localparam integer W = (XW + WW + l < OW) ? XW + WW + l : OW;
+      wire [N*W-1:0] sum;   // combinational
+      wire [N*W-1:0] node;  // what the next level reads
+
+      for (i = 0; i < N; i = i + 1) begin : g_node
+        if (l == 0) begin : g_product
+          wire signed [XW:0]    x = {X_SIGNED != 0 && x_i[i*XW+XW-1], x_i[i*XW +: XW]};
+          wire signed [WW-1:0]  w = w_i[i*WW +: WW];
+          wire signed [XW+WW:0] product = x * w;
+          wire unused_top = ^product;
+          assign sum[i*W +: W] = product[W-1:0];
+        end else begin : g_sum
+          localparam integer NB = (SIMD + (1 << (l - 1)) - 1) >> (l - 1);
+          localparam integer WB = (XW + WW + l - 1 < OW) ? XW + WW + l - 1 : OW;
+          wire [W-1:0] a = {{W - WB{g_level[l-1].node[2*i*WB+WB-1]}}, g_level[l-1].node[2*i*WB +: WB]};
+          if (2 * i + 1 < NB) begin : g_two
+            wire [W-1:0] b = {{W - WB{g_level[l-1].node[(2*i+1)*WB+WB-1]}}, g_level[l-1].node[(2*i+1)*WB +: WB]};
+            assign sum[i*W +: W] = a + b;
+          end else begin : g_one
+            assign sum[i*W +: W] = a;
+          end
+        end
+      end
+
+      if (l % 2 == 0) begin : g_reg
+        reg [N*W-1:0] node_q;
+        always @(posedge clk_i) if (en_i) node_q <= sum;
+        assign node = node_q;
+      end else begin : g_wire
+        assign node = sum;
+      end
+    end
+
+    if (OW > SUM_W) begin : g_extend
+      assign y_o = {{OW - SUM_W{g_level[LEVELS].node[SUM_W-1]}}, g_level[LEVELS].node};
+    end else begin : g_exact
+      assign y_o = g_level[LEVELS].node;
+    end
+  endgenerate
+
+endmodule
+
+`default_nettype wire

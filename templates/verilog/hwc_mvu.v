@@ -1,0 +1,111 @@
+// hwc_mvu: dot-product engine with weights in ROM, PE outputs at a time from SIMD inputs per beat.
+//
+// For each group 0..GROUPS-1 it takes CHUNKS beats and gives PE sums, each of ACC_W bits (two's complement):
+// bias + sum over chunks and lanes of x * w. Then around again. ACC_W must hold the final sum; what overflows
+// on the way wraps and does no harm. One beat per cycle, also for CHUNKS = 1. Latency from the last beat of a
+// group: 3 + floor(clog2(SIMD)/2) cycles. Does not repeat its input: hwc_window does (REP = GROUPS).
+// Weight ROM: GROUPS*CHUNKS words, address group*CHUNKS + chunk, weight of (pe, lane) at bits [(pe*SIMD+lane)*WW].
+// Bias ROM: GROUPS words, bias of pe at bits [pe*ACC_W].
+`default_nettype none
+
+module hwc_mvu #(
+    parameter PE       = 1,   // outputs per group
+    parameter SIMD     = 1,   // input lanes per beat
+    parameter XW       = 8,   // bits per input lane
+    parameter X_SIGNED = 1,   // 1: inputs are two's complement, 0: unsigned
+    parameter WW       = 8,   // bits per weight (two's complement)
+    parameter ACC_W    = 32,  // bits per sum and bias
+    parameter GROUPS   = 1,   // groups of outputs
+    parameter CHUNKS   = 1,   // beats per group
+    parameter W_FILE   = "",  // weight ROM, hex
+    parameter B_FILE   = ""   // bias ROM, hex
+) (
+    input  wire                clk_i,
+    input  wire                rst_ni,
+    input  wire                s_valid_i,
+    output wire                s_ready_o,
+    input  wire [ SIMD*XW-1:0] s_data_i,
+    output wire                m_valid_o,
+    input  wire                m_ready_i,
+    output wire [PE*ACC_W-1:0] m_data_o
+);
+
+  localparam integer WORDS = GROUPS * CHUNKS;
+  localparam integer CW = (CHUNKS > 1) ? $clog2(CHUNKS) : 1;
+  localparam integer GW = (GROUPS > 1) ? $clog2(GROUPS) : 1;
+  localparam integer WAW = (WORDS > 1) ? $clog2(WORDS) : 1;
+  localparam integer LAT = 1 + $clog2(SIMD) / 2;  // of hwc_dot
+
+  generate
+    if (PE < 1 || SIMD < 1 || XW < 1 || WW < 1 || ACC_W < 2 || GROUPS < 1 || CHUNKS < 1) begin : g_check
+      hwc_error_mvu_sizes_must_be_ge_1 u_error ();
+    end
+  endgenerate
+
+  // Stage 0: x_q and the weight word; stage LAT: the dot product; then the accumulator, which is the output register.
+  reg                   valid_q;
+  reg  [       LAT:0]   beat_q;   // a beat is in this stage
+  reg  [       LAT:0]   first_q;  // .. the first of a group
+  reg  [       LAT:0]   last_q;   // .. the last of a group
+  reg  [   SIMD*XW-1:0] x_q;
+  wire [PE*SIMD*WW-1:0] w;
+  wire [  PE*ACC_W-1:0] bias;
+  wire [       WAW-1:0] waddr;
+  wire [        GW-1:0] baddr;
+  wire [        CW-1:0] chunk;
+  wire                  last, unused_wlast, unused_blast;
+  wire                  en = !valid_q || m_ready_i;
+  wire                  take = en && s_valid_i;
+  wire                  load = en && beat_q[LAT-1] && first_q[LAT-1];  // the bias is needed in the next stage
+
+  hwc_count #(.N(CHUNKS), .W(CW)) u_chunk (
+      .clk_i(clk_i), .rst_ni(rst_ni), .en_i(take), .count_o(chunk), .last_o(last)
+  );
+  hwc_count #(.N(WORDS), .W(WAW)) u_waddr (
+      .clk_i(clk_i), .rst_ni(rst_ni), .en_i(take), .count_o(waddr), .last_o(unused_wlast)
+  );
+  hwc_count #(.N(GROUPS), .W(GW)) u_baddr (
+      .clk_i(clk_i), .rst_ni(rst_ni), .en_i(load), .count_o(baddr), .last_o(unused_blast)
+  );
+  hwc_rom #(.W(PE * SIMD * WW), .DEPTH(WORDS), .AW(WAW), .MEM_FILE(W_FILE)) u_weights (
+      .clk_i(clk_i), .en_i(take), .addr_i(waddr), .data_o(w)
+  );
+  hwc_rom #(.W(PE * ACC_W), .DEPTH(GROUPS), .AW(GW), .MEM_FILE(B_FILE)) u_bias (
+      .clk_i(clk_i), .en_i(load), .addr_i(baddr), .data_o(bias)
+  );
+
+  always @(posedge clk_i) begin
+    if (!rst_ni) begin
+      beat_q  <= {LAT + 1{1'b0}};
+      valid_q <= 1'b0;
+    end else if (en) begin
+      beat_q  <= {beat_q[LAT-1:0], s_valid_i};
+      valid_q <= beat_q[LAT] && last_q[LAT];
+    end
+  end
+  always @(posedge clk_i) begin
+    if (take) x_q <= s_data_i;
+    if (en) first_q <= {first_q[LAT-1:0], chunk == {CW{1'b0}}};
+    if (en) last_q <= {last_q[LAT-1:0], last};
+  end
+
+  genvar i;
+  generate
+    for (i = 0; i < PE; i = i + 1) begin : g_pe
+      wire [ACC_W-1:0] dot;
+      hwc_dot #(.SIMD(SIMD), .XW(XW), .X_SIGNED(X_SIGNED), .WW(WW), .OW(ACC_W)) u_dot (
+          .clk_i(clk_i), .en_i(en), .x_i(x_q), .w_i(w[i*SIMD*WW +: SIMD*WW]), .y_o(dot)
+      );
+      hwc_accum #(.W(ACC_W)) u_accum (
+          .clk_i(clk_i), .en_i(en && beat_q[LAT]), .first_i(first_q[LAT]),
+          .start_i(bias[i*ACC_W +: ACC_W]), .add_i(dot), .sum_o(m_data_o[i*ACC_W +: ACC_W])
+      );
+    end
+  endgenerate
+
+  assign s_ready_o = en;
+  assign m_valid_o = valid_q;
+
+endmodule
+
+`default_nettype wire

@@ -1,0 +1,453 @@
+"""Broken and hostile models: one clear error each, at once, in little memory, nothing on the terminal."""
+
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from onnx import AttributeProto, TensorProto, helper, numpy_helper
+
+from hwcomp.errors import HwcompError, ModelError, UnsupportedError
+
+HOSTILE = {}
+
+
+def hostile(error, *texts):
+    """Register a function that breaks a sound model (in place, or by returning bytes) and what the error must say."""
+
+    def add(breaks):
+        HOSTILE[breaks.__name__] = (breaks, error, texts)
+        return breaks
+
+    return add
+
+
+def w(model):
+    return model.graph.initializer[0]
+
+
+def nodes(model, *new):
+    """Put nodes (op, inputs, outputs, attributes) between Gemm and the end."""
+    last = model.graph.node.pop()
+    for i, (op, inputs, outputs, attrs) in enumerate(new):
+        model.graph.node.append(helper.make_node(op, inputs, outputs, name=f"n{i}", **attrs))
+    model.graph.node.append(last)
+
+
+def field(number, payload):
+    """A length-delimited protobuf field."""
+    size, head = len(payload), bytearray()
+    for value in (number << 3 | 2, size):
+        while value > 127:
+            head.append(value & 127 | 128)
+            value >>= 7
+        head.append(value)
+    return bytes(head) + payload
+
+
+@hostile(ModelError, "truncated")
+def truncated(model):
+    return model.SerializeToString()[:-7]
+
+
+@hostile(ModelError, "is empty")
+def empty_file(model):
+    return b""
+
+
+@hostile(ModelError, "truncated or is not an ONNX model")
+def text_file(model):
+    return b"#include <stdio.h>\nint main(void) { return 0; }\n"
+
+
+@hostile(ModelError, "truncated or is not an ONNX model")
+def noise(model):
+    return np.random.default_rng(3).bytes(5000)
+
+
+@hostile(ModelError, "holds no ONNX graph")
+def no_graph(model):
+    model.ClearField("graph")
+
+
+@hostile(ModelError, "the graph is empty")
+def empty_graph(model):
+    model.ClearField("graph")
+    model.graph.name = "nothing"
+
+
+@hostile(ModelError, "too many parts")
+def bomb_of_empty_nodes(model):
+    return field(7, b"\x0a\x00" * 1_000_000) + b"\x08\x0a"
+
+
+@hostile(ModelError, "too many parts")
+def bomb_of_empty_attributes(model):
+    return field(7, field(1, b"\x2a\x00" * 1_000_000)) + b"\x08\x0a"
+
+
+@hostile(ModelError, "too many parts")
+def bomb_of_packed_integers(model):
+    return field(7, field(5, field(1, b"\0" * 40_000_000)))
+
+
+@hostile(ModelError, "nested too deep")
+def nested_subgraphs(model):
+    inner = b""
+    for _ in range(200):
+        inner = field(1, field(5, field(6, inner)))
+    return field(7, inner) + b"\x08\x0a"
+
+
+@hostile(ModelError, "has 70000 nodes")
+def very_many_nodes(model):
+    model.graph.node.extend([helper.make_node("Relu", ["x"], [])] * (70000 - 2))
+
+
+@hostile(UnsupportedError, "opset 999")
+def future_opset(model):
+    model.opset_import[0].version = 999
+
+
+@hostile(UnsupportedError, "opset 6", "7 to")
+def old_opset(model):
+    model.opset_import[0].version = 6
+
+
+@hostile(ModelError, "0 versions of the standard operators")
+def no_opset(model):
+    del model.opset_import[:]
+
+
+@hostile(ModelError, "2 versions")
+def two_opsets(model):
+    model.opset_import.append(helper.make_opsetid("ai.onnx", 13))
+
+
+@hostile(UnsupportedError, "IR version 999")
+def future_ir(model):
+    model.ir_version = 999
+
+
+@hostile(ModelError, "has a cycle", "'fc'")
+def cycle(model):
+    model.graph.node[0].input[0] = "y"
+
+
+@hostile(ModelError, "has a cycle", "'n0'")
+def reads_itself(model):
+    nodes(model, ("Add", ["h", "z"], ["z"], {}))
+
+
+@hostile(ModelError, "'b' is read but never made", "'fc'")
+def missing_initializer(model):
+    del model.graph.initializer[1]
+
+
+@hostile(ModelError, "'ghost' is read but never made", "'act'")
+def undefined_tensor(model):
+    model.graph.node[1].input[0] = "ghost"
+
+
+@hostile(ModelError, "'h' is made twice", "'act'")
+def made_twice(model):
+    model.graph.node[1].output[0] = "h"
+
+
+@hostile(ModelError, "'w' is made twice")
+def duplicate_initializer(model):
+    model.graph.initializer.append(w(model))
+
+
+@hostile(ModelError, "'x' is made twice")
+def duplicate_input(model):
+    model.graph.input.append(model.graph.input[0])
+
+
+@hostile(ModelError, "'b' is made twice", "'act'")
+def overwritten_initializer(model):
+    model.graph.node[1].output[0] = "b"
+
+
+@hostile(ModelError, "a constant has no name")
+def nameless_initializer(model):
+    w(model).name = ""
+
+
+@hostile(ModelError, "output 'ghost' is never made")
+def missing_output(model):
+    model.graph.output[0].name = "ghost"
+
+
+@hostile(ModelError, "output 'y' is listed 2 times")
+def duplicate_output(model):
+    model.graph.output.append(model.graph.output[0])
+
+
+@hostile(ModelError, "has no output")
+def no_output(model):
+    del model.graph.output[:]
+
+
+@hostile(ModelError, "has no input")
+def no_input(model):
+    del model.graph.input[:]
+
+
+@hostile(UnsupportedError, "output 'x' is an input")
+def output_is_input(model):
+    model.graph.output[0].name = "x"
+
+
+@hostile(UnsupportedError, "output 'b' does not depend")
+def output_is_constant(model):
+    model.graph.output[0].name = "b"
+
+
+@hostile(ModelError, "output 'y'", "[1, 7]", "[1, 3]")
+def lying_output_shape(model):
+    model.graph.output[0].type.tensor_type.shape.dim[1].dim_value = 7
+
+
+@hostile(ModelError, "output 'y'", "INT64")
+def lying_output_type(model):
+    model.graph.output[0].type.tensor_type.elem_type = TensorProto.INT64
+
+
+@hostile(ModelError, "'fc'", "do not fit", "[1, 4]", "takes 5 values")
+def wrong_weight_shape(model):
+    w(model).CopyFrom(numpy_helper.from_array(np.zeros((5, 3), np.float32), "w"))
+
+
+@hostile(ModelError, "constant 'w'", "48 bytes", "[4, 4] needs 16 values")
+def dims_do_not_match_the_data(model):
+    w(model).dims[1] = 4
+
+
+@hostile(ModelError, "constant 'w'", "twice")
+def data_twice(model):
+    w(model).float_data.extend([0.0] * 12)
+
+
+@hostile(ModelError, "constant 'w'", "0 values in float_data")
+def no_data(model):
+    w(model).ClearField("raw_data")
+
+
+@hostile(ModelError, "constant 'w'", "5 values in float_data")
+def too_few_values(model):
+    w(model).ClearField("raw_data")
+    w(model).float_data.extend([1.0] * 5)
+
+
+@hostile(ModelError, "constant 'w'", "size -4")
+def negative_dimension(model):
+    w(model).dims[0] = -4
+
+
+@hostile(ModelError, "constant 'w'", "too large")
+def huge_weight(model):
+    w(model).dims[:] = [1 << 40, 1 << 40]
+
+
+@hostile(ModelError, "constant 'w'", "too large")
+def weight_size_wraps_around(model):
+    w(model).dims[:] = [1 << 32, 1 << 32, 12]
+
+
+@hostile(ModelError, "constant 'w'", "9 dimensions")
+def weight_of_many_dimensions(model):
+    w(model).dims[:] = [1] * 10000
+
+
+@hostile(ModelError, "constants are too large", "constant 'c'")
+def too_many_constants_together(model):
+    model.graph.initializer.append(TensorProto(name="c", data_type=TensorProto.FLOAT, dims=[1 << 26]))
+
+
+@hostile(ModelError, "input 'x'", "too large")
+def huge_input(model):
+    model.graph.input[0].type.tensor_type.shape.dim[1].dim_value = 1 << 62
+
+
+@hostile(ModelError, "'n0'", "'z'", "too large")
+def huge_activation(model):
+    model.graph.initializer.append(numpy_helper.from_array(np.zeros((1 << 13, 1), np.float32), "col"))
+    nodes(model, ("Add", ["col", "row"], ["z"], {}))
+    model.graph.initializer.append(numpy_helper.from_array(np.zeros((1, 1 << 14), np.float32), "row"))
+
+
+@hostile(ModelError, "'n", "constants are too large")
+def constants_that_grow(model):
+    model.graph.initializer.append(numpy_helper.from_array(np.zeros((1 << 12, 1), np.float32), "col"))
+    model.graph.initializer.append(numpy_helper.from_array(np.zeros((1, 1 << 12), np.float32), "row"))
+    nodes(model, *[("Add", ["col", "row"], [f"z{i}"], {}) for i in range(1000)])
+
+
+@hostile(ModelError, "'n0'", "takes too long")
+def constants_that_take_long(model):
+    zeros = np.zeros((2048, 2048), np.float32)
+    model.graph.initializer.append(numpy_helper.from_array(zeros, "square"))
+    nodes(model, ("MatMul", ["square", "square"], ["z"], {}))
+
+
+@hostile(ModelError, "constant 'w' is not finite", "'fc'", "1 of 12")
+def nan_weight(model):
+    array = numpy_helper.to_array(w(model)).copy()
+    array[2, 1] = np.nan
+    w(model).CopyFrom(numpy_helper.from_array(array, "w"))
+
+
+@hostile(ModelError, "constant 'b' is not finite", "'fc'")
+def infinite_bias(model):
+    model.graph.initializer[1].CopyFrom(numpy_helper.from_array(np.float32([1, np.inf, 2]), "b"))
+
+
+@hostile(ModelError, "is not finite", "'fc'")
+def weight_overflows_with_alpha(model):
+    w(model).CopyFrom(numpy_helper.from_array(np.full((4, 3), 3e38, np.float32), "w"))
+    model.graph.node[0].attribute.append(helper.make_attribute("alpha", 10.0))
+
+
+@hostile(UnsupportedError, "constant 'w'", "FLOAT16", "float32")
+def half_precision(model):
+    w(model).CopyFrom(numpy_helper.from_array(np.zeros((4, 3), np.float16), "w"))
+
+
+@hostile(UnsupportedError, "constant 'w'", "STRING")
+def string_tensor(model):
+    w(model).CopyFrom(helper.make_tensor("w", TensorProto.STRING, [1], [b"text"]))
+
+
+@hostile(UnsupportedError, "constant 'w'", "number 12345")
+def unknown_type(model):
+    w(model).data_type = 12345
+
+
+@hostile(UnsupportedError, "segments")
+def segmented_tensor(model):
+    w(model).segment.begin = 0
+
+
+@hostile(UnsupportedError, "sparse constants")
+def sparse_initializer(model):
+    model.graph.sparse_initializer.add()
+
+
+@hostile(UnsupportedError, "functions of its own", "'Own'")
+def functions(model):
+    model.functions.add(name="Own", domain="own")
+
+
+@hostile(UnsupportedError, "unsupported operator Frobnicate", "'n0'", "hwcomp ops")
+def unknown_operator(model):
+    nodes(model, ("Frobnicate", ["h"], ["z"], {}))
+
+
+@hostile(UnsupportedError, "acme.Relu", "'n0'")
+def unknown_domain(model):
+    nodes(model, ("Relu", ["h"], ["z"], {"domain": "acme"}))
+
+
+@hostile(UnsupportedError, "Loop", "control flow", "'n0'")
+def loop(model):
+    nodes(model, ("Loop", ["", "", "h"], ["z"], {"body": model.graph}))
+
+
+@hostile(UnsupportedError, "unknown attribute 'axis' of Relu", "'act'")
+def unknown_attribute(model):
+    model.graph.node[1].attribute.append(helper.make_attribute("axis", 1))
+
+
+@hostile(ModelError, "attribute 'alpha' is given twice", "'fc'")
+def duplicate_attribute(model):
+    model.graph.node[0].attribute.extend([helper.make_attribute("alpha", 1.0)] * 2)
+
+
+@hostile(ModelError, "attribute 'alpha' has the wrong type", "'fc'", "INT")
+def attribute_type(model):
+    model.graph.node[0].attribute.append(helper.make_attribute("alpha", 1))
+
+
+@hostile(ModelError, "attribute 'alpha' has the wrong type", "UNDEFINED")
+def attribute_without_type(model):
+    model.graph.node[0].attribute.append(AttributeProto(name="alpha", f=1.0))
+
+
+@hostile(ModelError, "'alpha' refers to a function's attribute")
+def attribute_reference(model):
+    model.graph.node[0].attribute.append(AttributeProto(name="alpha", ref_attr_name="a", type=AttributeProto.FLOAT))
+
+
+@hostile(ModelError, "'fc'", "Gemm has 1 inputs")
+def missing_input(model):
+    del model.graph.node[0].input[1:]
+
+
+@hostile(ModelError, "name is not UTF-8")
+def name_is_not_text(model):
+    return model.SerializeToString().replace(b"\x03act", b"\x03\xff\xfe\xfd")
+
+
+@pytest.fixture(scope="module")
+def paths(tmp_path_factory, good):
+    """The hostile files by name."""
+    folder, files = tmp_path_factory.mktemp("hostile"), {}
+    for name, (breaks, _, _) in HOSTILE.items():
+        model = good()
+        data = breaks(model)
+        files[name] = folder / f"{name}.onnx"
+        files[name].write_bytes(model.SerializeToString() if data is None else data)
+    return files
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_one_clear_error(name, paths, capfd):
+    from hwcomp.frontend.load import load_model
+
+    _, error, texts = HOSTILE[name]
+    start = time.monotonic()
+    with pytest.raises(HwcompError) as caught:
+        load_model(paths[name])
+    message = str(caught.value)
+    assert type(caught.value) is error, message
+    assert caught.value.exit_code == 2
+    for text in texts:
+        assert text in message
+    assert len(message) < 500
+    assert "\n" not in message
+    assert time.monotonic() - start < 2
+    assert capfd.readouterr() == ("", "")
+
+
+def test_little_memory(paths):
+    """All of them, one after the other in one process."""
+    program = (
+        "import resource, sys\n"
+        "from hwcomp.errors import HwcompError\n"
+        "from hwcomp.frontend.load import load_model\n"
+        "for path in sys.argv[1:]:\n"
+        "    try: load_model(path)\n"
+        "    except HwcompError: continue\n"
+        "    sys.exit(path)\n"
+        "sys.exit(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss > 1_000_000)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program, *paths.values()], capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(damage=st.lists(st.tuples(st.integers(0, 400), st.integers(0, 255)), min_size=1, max_size=4))
+def test_damaged_bytes_never_cause_a_traceback(damage, good, load):
+    content = bytearray(good().SerializeToString())
+    for at, byte in damage:
+        content[at % len(content)] = byte
+    try:
+        load(bytes(content))
+    except HwcompError as error:
+        assert str(error)
