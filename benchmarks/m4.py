@@ -29,10 +29,10 @@ def call(command: list[object], cwd: Path | None = None, stdin=subprocess.DEVNUL
     return done.stdout
 
 
-def build(image: Path, sources: list[Path], board: Path, flags: list[str], stack_bytes: int = 64 * 1024) -> None:
-    """Links `sources` with the start-up code, the semihosting calls and the counter found in the folder `board`."""
+def build(image: Path, sources: list[Path], board: Path, flags: list[str], stack_bytes: int) -> None:
+    """Links `sources` with the board support of an hwcomp product (its folder src/baremetal)."""
     support = [board / name for name in ("startup.c", "semihost.c", "board.c")]
-    link = ["-nostartfiles", "--specs=nano.specs", "-T", board / "mps2-an386.ld",
+    link = ["-nostartfiles", "--specs=nano.specs", "-T", board / "link.ld",
             f"-Wl,--gc-sections,--defsym=__stack_size={stack_bytes}"]  # fmt: skip
     call(["arm-none-eabi-gcc", *ARCH, *flags, f"-DICOUNT_SHIFT={SHIFT}", "-ffunction-sections", "-fdata-sections",
           f"-I{board}", *link, *support, *sources, "-lm", "-o", image])  # fmt: skip

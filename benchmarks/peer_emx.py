@@ -13,34 +13,7 @@ import onnx
 VERSION = "1.4.0"
 FLAGS = ["-O3", "-w"]  # GNU C as the compiler has it by default: float multiply-add may be fused, which helps the peer
 STACK_BYTES = 3 << 20  # the peer keeps all temporaries on the stack
-
-MAIN = """#include "board.h"
-#include "semihost.h"
-void peer(const float *in, float *out);
-static float in[{inputs}];
-static float out[{outputs}];
-int main(void)
-{{
-    const int from = semihost_open("in.bin", SEMIHOST_READ);
-    const int to = semihost_open("out.bin", SEMIHOST_WRITE);
-    uint32_t instructions = 0;
-    uint32_t stack = 0;
-    while (semihost_read(from, in, sizeof in) == sizeof in) {{
-        board_stack_paint();
-        board_count_start();
-        peer(in, out);
-        instructions = board_count_stop();
-        stack = board_stack_used();
-        (void)semihost_write(to, out, sizeof out);
-    }}
-    semihost_puts("{{\\"instructions\\": ");
-    semihost_put_u32(instructions);
-    semihost_puts(", \\"stack_bytes\\": ");
-    semihost_put_u32(stack);
-    semihost_puts("}}\\n");
-    return semihost_close(from) != 0 || semihost_close(to) != 0;
-}}
-"""
+DRIVER = Path(__file__).with_name("peer_main.c")
 
 
 def install(folder: Path) -> Path:
@@ -74,10 +47,9 @@ def measure(command: Path, model: Path, folder: Path, board: Path, frame: np.nda
     source = folder / "peer.c"
     m4.call([command, "compile", model, source, "--model-name", "peer", "--restrict-arrays",
              "--large-weight-threshold", "0", "--large-temp-threshold", "0", *pins])  # fmt: skip
-    driver = folder / "main.c"
-    driver.write_text(MAIN.format(inputs=_count(graph.input[0]), outputs=_count(graph.output[0])))
     image = folder / "peer.elf"
-    m4.build(image, [driver, source], board, FLAGS, STACK_BYTES)
+    counts = [f"-DINPUTS={_count(graph.input[0])}", f"-DOUTPUTS={_count(graph.output[0])}"]
+    m4.build(image, [DRIVER, source], board, [*FLAGS, *counts], STACK_BYTES)
     frames = np.ascontiguousarray(frame, np.float32).tobytes()
     told, out = m4.run(image, frames)
     size = m4.sizes(image)

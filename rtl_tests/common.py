@@ -254,7 +254,7 @@ class _Pauses:
         if not self.active:
             return True
         if self.left == 0:
-            self.left, self.share = self.random.randint(1, 30), self.random.choice((0.0, 0.3, 0.6, 0.95))
+            self.left, self.share = self.random.randint(1, 30), self.random.choice((0.0, 0.3, 0.6, 0.9))
         self.left -= 1
         return self.random.random() >= self.share
 

@@ -85,15 +85,18 @@ def _layout(kernel: Kernel, x: Edge, rows: int, k: int) -> WeightLayout:
 
 
 def _stored(weight: np.ndarray, groups: int, layout: WeightLayout) -> np.ndarray:
-    """[rows, k] -> per group pairs of rows as [k_stored][2], an odd row as [k_stored]; k in the layout's order."""
+    """[rows, k] -> per group pairs of rows as [k_stored][2]; k in the layout's order.
+
+    An odd row stands alone: four bytes are the even bytes of two halfword pairs between the odd ones: 0, 2, 1, 3 again.
+    """
     rows, k = weight.shape
     padded = np.zeros((groups, rows // groups, layout.k_stored), weight.dtype)
     padded[:, :, :k] = weight.reshape(groups, rows // groups, k)
-    if layout.quads:
-        padded = padded.reshape(*padded.shape[:2], -1, 4)[..., [0, 2, 1, 3]].reshape(padded.shape)
+    swapped = padded.reshape(*padded.shape[:2], -1, 4)[..., [0, 2, 1, 3]].reshape(padded.shape)
+    ordered, single = (swapped, padded) if layout.quads else (padded, swapped)
     even = rows // groups // 2 * 2
-    pairs = padded[:, :even].reshape(groups, even // 2, 2, layout.k_stored).transpose(0, 1, 3, 2)
-    return np.concatenate([pairs.reshape(groups, -1), padded[:, even:].reshape(groups, -1)], axis=1).ravel()
+    pairs = ordered[:, :even].reshape(groups, even // 2, 2, layout.k_stored).transpose(0, 1, 3, 2)
+    return np.concatenate([pairs.reshape(groups, -1), single[:, even:].reshape(groups, -1)], axis=1).ravel()
 
 
 def _requantizer(kernel: Kernel, acc: str, lo: int, hi: int, order=None) -> tuple[dict, dict[str, np.ndarray]]:
@@ -156,7 +159,8 @@ def _dot_prims(out: Printed, x: Edge, layout: WeightLayout, acc: str, n: int, ro
     expand = f"{n}_{short.get(xt, xt)}" + ("" if dsp else "_plain")
     out.prims["expand", expand] = {"name": expand, "x": xt, "col": col, "n": n, "quads": layout.quads, "dsp": dsp}
     out.k |= {"expand": expand, "col": col, "w": layout.ctype, "acc": acc, "n": n, "dot": {}}
-    for c in {2} * (rows > 1) | {1} * (rows % 2):
+    out.k["accs"] = [" = ".join(f"acc[{j * n + i}]" for i in range(n)) for j in range(2)]
+    for c in [2] * (rows > 1) + [1] * (rows % 2):
         w = short[layout.ctype]
         name = f"{n}x{c}_{short.get(col, col)}_{w}" + ("" if dsp else f"_{acc[3:5]}")
         out.prims["dot", name] = {
@@ -413,42 +417,28 @@ def _reshape_check(program: Program, kernel: Kernel) -> None:
         raise refuse(kernel, "its output is not the same memory as its input")
 
 
-def _argmax_steps(program: Program, kernel: Kernel):
-    """(first carried index of each carried output, distance of neighbours along the axis), or None."""
-    x, y = ends(program, kernel)
-    position = np.empty(x.size, np.int64)
-    position[x.layout.order()] = np.arange(x.size)
-    lines = np.moveaxis(position.reshape(x.shape), kernel.params["axis"], -1).reshape(y.size, -1)
-    steps = np.unique(np.diff(lines, axis=1))
-    if steps.size > 1:
-        return None
-    return lines[y.layout.order(), 0], int(steps[0]) if steps.size else 0
-
-
-def _argmax_check(program: Program, kernel: Kernel) -> None:
-    steps = _argmax_steps(program, kernel)
-    if steps is None or steps[1] < 0:
-        raise refuse(kernel, "the elements along its axis don't lie at equal distances in memory")
-
-
 def _argmax_printed(program: Program, plan: MemoryPlan, index: int) -> Printed:
     kernel = program.kernels[index]
     x, y = ends(program, kernel)
-    first, step = _argmax_steps(program, kernel)
+    position = np.empty(x.size, np.int64)  # where each logical element lies
+    position[x.layout.order()] = np.arange(x.size)
+    lines = np.moveaxis(position.reshape(x.shape), kernel.params["axis"], -1).reshape(y.size, -1)[y.layout.order()]
     k = {
-        "id": index, "x": c_type(x.dtype), "y": c_type(y.dtype), "size": y.size, "n": x.shape[kernel.params["axis"]],
-        "step": step, "bases": False, "comment": _heading(program, index, f"axis {kernel.params['axis']}."),
+        "id": index, "x": c_type(x.dtype), "y": c_type(y.dtype), "size": y.size, "n": lines.shape[1], "table": False,
+        "comment": _heading(program, index, f"axis {kernel.params['axis']}."),
     }  # fmt: skip
     out = Printed("argmax", k, prims={("select", c_type(x.dtype)): {}})
-    i = np.arange(y.size)
-    for divide in (d for d in range(1, y.size + 1) if y.size % d == 0):
-        near = int(first[1] - first[0]) if divide > 1 else 0
-        far = int(first[divide] - first[0]) if divide < y.size else 0
-        if (first == i // divide * far + i % divide * near).all():
-            k |= {"divide": divide, "near": near, "far": far}
+    first, i = lines[:, 0], np.arange(y.size)
+    step = int(lines[0, 1] - lines[0, 0]) if lines.shape[1] > 1 else 1
+    for near_count in (d for d in range(1, y.size + 1) if y.size % d == 0):
+        near = int(first[1] - first[0]) if near_count > 1 else 0
+        far = int(first[near_count] - first[0]) if near_count < y.size else 0
+        starts = i // near_count * far + i % near_count * near
+        if min(step, near, far) >= 0 and (lines == starts[:, None] + np.arange(lines.shape[1]) * step).all():
+            k |= {"near_count": near_count, "near": near, "far": far, "step": step}
             return out
-    k["bases"] = True
-    out.arrays.append(("uint32_t", f"t{index}", first, "first elements"))
+    k["table"] = True
+    out.arrays.append(("uint32_t", f"t{index}", lines, "where the compared elements lie, [output][index along the axis]"))
     return out
 
 
@@ -466,7 +456,7 @@ def _no_print(program: Program, plan: MemoryPlan, index: int) -> Printed:
 
 # kind -> (check, work, printed)
 KINDS = {
-    "argmax": (_argmax_check, _no_work, _argmax_printed),
+    "argmax": (_none, _no_work, _argmax_printed),
     "conv2d": (_check_map, _conv_work, _conv_printed),
     "dense": (_dense_check, _dense_work, _dense_printed),
     "maxpool2d": (_pool_check, _no_work, _pool_printed),

@@ -3,34 +3,30 @@
 from __future__ import annotations
 
 import functools
-import re
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 import jinja2
 import numpy as np
 
+from hwcomp import templates_dir
+from hwcomp.names import identifier
+
 _LONGEST_COMMENT = 60
-_LONGEST_FIELD = 40
-# Words that a struct field can't be called in C99 or C++20, and the macros of <stdint.h>'s kind are all upper case.
+# Besides the keywords that hwcomp.names knows: words of later C and C++, and macros that compilers define in GNU mode.
 _RESERVED = frozenset(
-    """alignas alignof and and_eq asm atomic_cancel atomic_commit atomic_noexcept auto bitand bitor bool break case catch
-    char char16_t char32_t char8_t class co_await co_return co_yield compl concept const const_cast consteval constexpr
-    constinit continue decltype default delete do double dynamic_cast else enum explicit export extern false float for
-    friend goto if inline int long mutable namespace new noexcept not not_eq nullptr operator or or_eq private protected
-    public register reinterpret_cast requires restrict return short signed sizeof static static_assert static_cast struct
-    switch synchronized template this thread_local throw true try typedef typeid typename typeof union unix linux unsigned
-    using virtual void volatile wchar_t while xor xor_eq""".split()
+    """alignas alignof and_eq bitand bitor char8_t char16_t char32_t co_await co_return co_yield compl concept consteval
+    constexpr constinit const_cast decltype dynamic_cast i386 linux mutable noexcept not_eq nullptr operator or_eq
+    reinterpret_cast requires static_assert static_cast thread_local typeof unix wchar_t xor_eq""".split()
 )
 
 
 def field_names(names: Sequence[str]) -> list[str]:
-    """Legal C identifiers, unique even without regard to case."""
+    """Legal C identifiers for struct fields, unique even without regard to case; never a word that <stdint.h> defines."""
     taken: set[str] = set()
     fields = []
     for name in names:
-        base = re.sub(r"_+", "_", re.sub(r"[^A-Za-z0-9_]", "_", name)).strip("_")[:_LONGEST_FIELD].strip("_") or "tensor"
-        if not base[0].isalpha() or base.lower() in _RESERVED or base.isupper():
+        base = identifier(name, "t")
+        if base.lower() in _RESERVED or (base.isupper() and len(base) > 1):
             base = f"t_{base}"
         field, n = base, 2
         while field.lower() in taken:
@@ -89,12 +85,9 @@ def rows(values: np.ndarray, ctype: str, width: int = 118) -> str:
 
 
 @functools.cache
-def templates() -> jinja2.Environment:
-    """Templates ship inside the wheel as hwcomp/templates and lie beside the package in a clone."""
-    package = Path(__file__).parent.parent
-    folders = [f for f in (package / "templates", package.parent / "templates") if f.is_dir()]
+def environment() -> jinja2.Environment:
     env = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(folders), undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+        loader=jinja2.FileSystemLoader(templates_dir.templates()), undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
         keep_trailing_newline=True, autoescape=False,
     )  # fmt: skip
     env.filters |= {"c": literal, "comment": comment, "rows": rows, "flt": float_literal, "wide": wide}
@@ -107,4 +100,4 @@ def wide(ctype: str) -> str:
 
 
 def render(template: str, **values: object) -> str:
-    return templates().get_template(template).render(**values)
+    return environment().get_template(template).render(**values)

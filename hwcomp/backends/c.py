@@ -18,6 +18,9 @@ from sw_ref.program import Edge, Program
 # Bytes of stack under NAME_run on a 32-bit core: an upper estimate of the frames of NAME_run_arena, one kernel, its block
 # function and a dot product, each of which keeps at most nine registers and a few addresses.
 _STACK_FRAMES = 320
+_BAREMETAL = (
+    "Makefile", "README.md", "board.c", "board.h", "link.ld", "main.c", "semihost.c", "semihost.h", "startup.c",
+)  # fmt: skip
 _GOLDEN_SAMPLES = 2  # in the self-test
 
 
@@ -86,7 +89,7 @@ class CBackend(Backend):
             "src/test_main.c": render("c/test_main.c.j2", **values),
             "src/CMakeLists.txt": render("c/CMakeLists.txt.j2", **values),
         }
-        for name in ("startup.c", "link.ld", "main.c", "Makefile", "README.md"):
+        for name in _BAREMETAL:
             files[f"src/baremetal/{name}"] = render(f"c/baremetal/{name}.j2", **values)
         return files
 

@@ -14,7 +14,7 @@ from hwcomp.backends._verilog_netlist import Netlist, master, slave
 from hwcomp.backends.base import Backend, Product
 from hwcomp.errors import UnsupportedError
 from hwcomp.names import comment
-from hwcomp.plan.dataflow import DataflowPlan, Port, plan_dataflow
+from hwcomp.plan.dataflow import DataflowPlan, Port, check_dataflow, plan_dataflow
 from hwcomp.plan.streams import Stream
 from hwcomp.registry import backend
 from hwcomp.templates_dir import templates
@@ -43,7 +43,7 @@ class Verilog(Backend):
                 )  # fmt: skip
             if readers == 0 and edge.name in program.inputs:
                 raise UnsupportedError(f"input '{name}' is not used", fix="remove it from the model")
-        plan_dataflow(program, max(len(program.kernels), 1))
+        check_dataflow(program)
 
     def plan(self, program: Program, options: dict[str, Any]) -> DataflowPlan:
         return plan_dataflow(program, options.get("pe_simd_budget"))

@@ -44,6 +44,7 @@ def read_inputs(values) -> tuple[list[Tensor], bool]:
             raise UnsupportedError(f"input '{shown(name)}' has the type {kind}", why="inputs must be float32 (FLOAT)")
         if shape is None:
             raise ModelError(f"input '{shown(name)}' has no shape", fix="export the model with its input shapes")
+        elements([size for size in shape if isinstance(size, int)], f"input '{shown(name)}'")
         shapes[name] = shape
     batched = _is_batched(shapes)
     tensors = []
@@ -57,7 +58,6 @@ def read_inputs(values) -> tuple[list[Tensor], bool]:
                     why="only the batch on axis 0 may be symbolic",
                     fix="export the model with fixed sizes",
                 )
-        elements(fixed, f"input '{shown(name)}'")
         tensors.append(Tensor(name, fixed))
     return tensors, batched
 

@@ -12,7 +12,10 @@ from hwcomp.registry import op
 
 @op("Gemm")
 class Gemm(Op):
-    """y = alpha * A . B + beta * C; inputs (A [N, K], B [K, M] or, with transB, [M, K], optional C that broadcasts to [N, M])."""
+    """y = alpha * A . B + beta * C.
+
+    Inputs (A [N, K], B [K, M] or, with transB, [M, K], optional C that broadcasts to [N, M]).
+    """
 
     def convert(self, node, ctx):
         node.expect(inputs=(2, 3))

@@ -7,7 +7,7 @@ from math import ceil
 
 from hwcomp.errors import UnsupportedError, WorkFailed
 from hwcomp.plan import folding
-from hwcomp.plan.folding import Fold
+from hwcomp.plan.folding import Fold, Folds
 from hwcomp.plan.streams import Convert, Stream, convert_pixel, convert_slots
 from sw_ref.program import Edge, Kernel, Program
 
@@ -83,8 +83,7 @@ def plan_dataflow(program: Program, budget: int | None = None) -> DataflowPlan:
             f"a budget of {budget} lanes is too small", why=f"the network has {len(dots)} dot products, each needs a lane",
             fix=f"give --pe-simd-budget {len(dots)} or more",
         )  # fmt: skip
-    slowest = _Sweep(program, None).plan(budget)
-    fastest = _Sweep(program, 0).plan(budget)
+    slowest, fastest = _Sweep(program, None).plan(budget), _Sweep(program, 0).plan(budget)
     low, high, best = fastest.interval, slowest.interval, slowest
     while low <= high:  # the shortest target interval that the budget affords
         middle = (low + high) // 2
@@ -94,14 +93,24 @@ def plan_dataflow(program: Program, budget: int | None = None) -> DataflowPlan:
             high = middle - 1
         else:
             low = middle + 1
-    return replace(best, budget=budget)
+    # Lanes that are left over may buy less hardware: fewer accumulators, fewer copies of a window buffer.
+    compact = _Sweep(program, best.interval, spare=budget - best.lanes).plan(budget)
+    return compact if compact.interval <= best.interval and compact.lanes <= budget else best
+
+
+def check_dataflow(program: Program) -> None:
+    """Raise UnsupportedError where a kernel has no engine in this form."""
+    _Sweep(program, None).plan(0)
 
 
 class _Sweep:
-    """One walk through the kernels in order, choosing for each the fewest lanes that keep `target` beats (None: one lane)."""
+    """One walk through the kernels in order, choosing for each the fewest lanes that keep `target` beats (None: one lane).
 
-    def __init__(self, program: Program, target: int | None):
-        self.program, self.target = program, target
+    With `spare`, up to so many lanes more are spent in all where that makes an engine smaller.
+    """
+
+    def __init__(self, program: Program, target: int | None, spare: int = 0):
+        self.program, self.target, self.spare = program, target, spare
         self.streams: dict[str, Stream] = {}
         self.stages: list[Stage] = []
 
@@ -159,9 +168,19 @@ class _Sweep:
             raise _unsupported(kernel, "a reshape between feature maps with other channels")
         return source
 
-    def _dot_stage(self, kernel: Kernel, folds: list[Fold], pixels: int) -> tuple[Fold, Stream, Convert | None]:
+    def _fold(self, folds: Folds) -> Fold:
+        if self.target is None:
+            return folds.frontier[0]
+        fold = folds.fewest_lanes(self.target)
+        if self.spare:
+            compact = folds.smallest(max(self.target, fold.beats), fold.lanes + self.spare)
+            self.spare -= max(compact.lanes - fold.lanes, 0)
+            return compact
+        return fold
+
+    def _dot_stage(self, kernel: Kernel, folds: Folds, pixels: int) -> tuple[Fold, Stream, Convert | None]:
         """The fold for the target, the output stream, and how accumulators reach its lanes."""
-        fold = folds[0] if self.target is None else folding.cheapest(folds, self.target) or folds[-1]
+        fold = self._fold(folds)
         edge = self.program.edges[kernel.outputs[0]]
         channels, outputs = self._channels(edge), len(kernel.constants["bias"])
         # Fewest requantize lanes that keep up: a divisor of PE, of the channels too where possible (no idle lanes).
@@ -182,10 +201,12 @@ class _Sweep:
         source = self._source(kernel)
         outputs, channels, kh, kw = weight.shape
         pixels = y.size // outputs
-        fold, out, serialize = self._dot_stage(kernel, folding.conv_folds(outputs, kh * kw, channels, pixels), pixels)
-        convert = convert_pixel(source.lanes, fold.simd, channels)
         top, left, bottom, right = p["pads"]
         rows, cols = x.shape[1] + top + bottom, x.shape[2] + left + right
+        buffered = 2 * kh * p["dilations"][0] * cols * channels
+        folds = folding.conv_folds(outputs, kh * kw, channels, pixels, buffered)
+        fold, out, serialize = self._dot_stage(kernel, folds, pixels)
+        convert = convert_pixel(source.lanes, fold.simd, channels)
         words = ceil(channels / fold.simd)
         window = self._window(fold, rows, cols, words, (kh, kw), tuple(p["strides"]), tuple(p["dilations"]))
         beats = max(fold.beats, rows * cols * words, out.beats)

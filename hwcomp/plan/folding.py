@@ -6,13 +6,19 @@ Lane counts need not divide the channels; the last group is then partly idle (do
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass
+from functools import lru_cache
 from math import ceil
+
+# Rough LUT equivalents that rank folds with about the same lanes: a multiplier, an accumulator with its bias and
+# serializer, and a bit of window memory in distributed RAM.
+_LANE, _PE, _MEMORY_BIT = 60.0, 60.0, 1 / 32
 
 
 @dataclass(frozen=True)
 class Fold:
-    """PE outputs, `taps` kernel positions and `simd` channels at a time. `memory`: relative cost of the window buffers."""
+    """PE outputs, `taps` kernel positions and `simd` channels at a time; `groups` x `chunks` beats per output pixel."""
 
     pe: int
     taps: int
@@ -20,51 +26,71 @@ class Fold:
     groups: int
     chunks: int
     beats: int
-    memory: int
 
     @property
     def lanes(self) -> int:
         return self.pe * self.taps * self.simd
 
 
-def group_sizes(n: int) -> list[int]:
+@dataclass(frozen=True)
+class Folds:
+    """All folds of one engine. `frontier`: those that no other beats in both lanes and beats, by falling beats.
+
+    `buffered`: elements of the window buffer, of which every tap read at a time needs a copy.
+    """
+
+    all: tuple[Fold, ...]
+    frontier: tuple[Fold, ...]
+    buffered: int
+
+    def fewest_lanes(self, beats: int) -> Fold:
+        """The fold with the fewest lanes that needs at most `beats`; the fastest where none does."""
+        index = bisect_left([-f.beats for f in self.frontier], -beats)
+        return self.frontier[min(index, len(self.frontier) - 1)]
+
+    def smallest(self, beats: int, lanes: int) -> Fold:
+        """The fold with the least hardware that needs at most `beats` and `lanes`."""
+        fitting = (f for f in self.all if f.beats <= beats and f.lanes <= lanes)
+        return min(fitting, key=lambda f: (self.area(f), f.lanes, f.pe), default=self.fewest_lanes(beats))
+
+    def area(self, fold: Fold) -> float:
+        return fold.lanes * _LANE + fold.pe * _PE + fold.taps * self.buffered * 8 * _MEMORY_BIT
+
+
+@lru_cache(maxsize=4096)
+def group_sizes(n: int) -> tuple[int, ...]:
     """Every distinct ceil(n / k): the group sizes worth trying."""
-    return sorted({ceil(n / k) for k in range(1, n + 1)})
+    return tuple(sorted({ceil(n / k) for k in range(1, n + 1)}))
 
 
-def conv_folds(outputs: int, taps: int, channels: int, pixels: int) -> list[Fold]:
-    """All folds of a convolution that no other beats in both lanes and beats; of equals the one with least memory."""
+@lru_cache(maxsize=256)
+def conv_folds(outputs: int, taps: int, channels: int, pixels: int, buffered: int) -> Folds:
+    """Folds of a convolution with `pixels` output pixels; `buffered` elements of the input are kept for its windows."""
     folds = []
     for t in group_sizes(taps):
         for s in group_sizes(channels):
             chunks = ceil(taps / t) * ceil(channels / s)
             for pe in group_sizes(outputs):
                 groups = ceil(outputs / pe)
-                # t copies of a buffer of whole pixels, rounded up to words of s channels
-                folds.append(Fold(pe, t, s, groups, chunks, pixels * groups * chunks, t * s * ceil(channels / s)))
-    return _frontier(folds)
+                folds.append(Fold(pe, t, s, groups, chunks, pixels * groups * chunks))
+    return Folds(tuple(folds), _frontier(folds), buffered)
 
 
-def dense_folds(outputs: int, slots: int) -> list[Fold]:
-    """All useful folds of a dense layer over `slots` input slots. Memory is the input vector, whatever the fold."""
+@lru_cache(maxsize=256)
+def dense_folds(outputs: int, slots: int) -> Folds:
+    """Folds of a dense layer over `slots` input slots."""
     folds = []
     for s in group_sizes(slots):
         chunks = ceil(slots / s)
         for pe in group_sizes(outputs):
             groups = ceil(outputs / pe)
-            folds.append(Fold(pe, 1, s, groups, chunks, groups * chunks, s * chunks))
-    return _frontier(folds)
+            folds.append(Fold(pe, 1, s, groups, chunks, groups * chunks))
+    return Folds(tuple(folds), _frontier(folds), slots)
 
 
-def _frontier(folds: list[Fold]) -> list[Fold]:
-    """Sorted by lanes; fewer beats with every step."""
+def _frontier(folds: list[Fold]) -> tuple[Fold, ...]:
     best: list[Fold] = []
-    for fold in sorted(folds, key=lambda f: (f.lanes, f.beats, f.memory, f.pe)):
+    for fold in sorted(folds, key=lambda f: (f.lanes, f.beats, f.taps, f.pe)):
         if not best or fold.beats < best[-1].beats:
             best.append(fold)
-    return best
-
-
-def cheapest(folds: list[Fold], beats: int) -> Fold | None:
-    """The fold with the fewest lanes that needs at most `beats`; None where even all lanes take longer."""
-    return next((f for f in folds if f.beats <= beats), None)
+    return tuple(best)

@@ -87,8 +87,9 @@ def _harness(top: str, interface: dict[str, Any], taps: list[dict[str, Any]]) ->
     from hwcomp.templates_dir import templates
 
     env = Environment(
-        loader=FileSystemLoader(templates() / "verilog"), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
+        loader=FileSystemLoader(templates() / "verilog"), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )  # fmt: skip
     ports = {
         side: [{"prefix": p["prefix"], "beats": p["beats"], "tdata": p["tdata_bits"]} for p in interface[side]]
         for side in ("inputs", "outputs")

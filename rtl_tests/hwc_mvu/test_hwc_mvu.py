@@ -36,7 +36,7 @@ def tensors(p):
 def acc_width(p):
     """The least width that holds every sum."""
     weights, biases = tensors(p)
-    low, high = ((-(1 << (p["XW"] - 1)), (1 << (p["XW"] - 1)) - 1) if p["X_SIGNED"] else (0, (1 << p["XW"]) - 1))
+    low, high = (-(1 << (p["XW"] - 1)), (1 << (p["XW"] - 1)) - 1) if p["X_SIGNED"] else (0, (1 << p["XW"]) - 1)
     top = np.maximum(weights * low, weights * high).sum((2, 3)) + biases
     bottom = np.minimum(weights * low, weights * high).sum((2, 3)) + biases
     return 1 + max(int(top.max()).bit_length(), int(-1 - bottom.min()).bit_length())
@@ -48,7 +48,7 @@ async def bench(dut):
     p = tb.parameters
     weights, biases = tensors(p)
     frames_in, frames_out = [], []
-    for number in range(30):
+    for number in range(20):
         vector, sums = [], []
         for group in range(p["GROUPS"]):
             words = tb.words(p["CHUNKS"], p["SIMD"] * p["XW"])

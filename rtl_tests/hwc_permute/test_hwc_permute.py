@@ -26,7 +26,14 @@ async def bench(dut):
 
 @pytest.mark.parametrize(
     ("width", "size", "kind"),
-    [(8, 1, "reverse"), (8, 2, "reverse"), (16, 3, "shuffle"), (8, 16, "reverse"), (8, 37, "shuffle"), (5, 24, "repeats")],
+    [
+        (8, 1, "reverse"),
+        (8, 2, "reverse"),
+        (16, 3, "shuffle"),
+        (8, 16, "reverse"),
+        (8, 37, "shuffle"),
+        (5, 24, "repeats"),
+    ],
 )
 def test_hwc_permute(tmp_path, width, size, kind):
     mem = write_hex(tmp_path / "order.mem", order(size, kind), max(1, (size - 1).bit_length()))

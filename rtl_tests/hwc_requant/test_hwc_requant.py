@@ -8,7 +8,7 @@ import pytest
 from rtl_tests.common import Bench, pack, simulate, unpack, write_hex
 from rtl_tests.formulas import requantize, signed
 
-RNE = {"FORM": 0, "M_ONE": 0, "PER_CHANNEL_C": 0, "CW": 1, "ZERO": 0, "LO": -128, "HI": 127, "OUT_W": 8}
+RNE = {"FORM": 0, "M_ONE": 0, "M_SIGNED": 0, "PER_CHANNEL_C": 0, "CW": 1, "ZERO": 0, "LO": -128, "HI": 127, "OUT_W": 8}
 AFFINE = {**RNE, "FORM": 1}
 SETS = {
     "rne": {**RNE, "LANES": 3, "GROUPS": 4, "ACC_W": 20, "MW": 16, "SHIFT": 27, "ZERO": -3},
@@ -16,6 +16,8 @@ SETS = {
     "one_lane": {**RNE, "LANES": 1, "GROUPS": 7, "ACC_W": 32, "MW": 24, "SHIFT": 48, "ZERO": 9},
     "affine": {**AFFINE, "LANES": 2, "GROUPS": 3, "ACC_W": 18, "MW": 12, "SHIFT": 21, "CW": 30},
     "affine_c": {**AFFINE, "LANES": 3, "GROUPS": 2, "ACC_W": 18, "MW": 12, "SHIFT": 21, "CW": 33, "PER_CHANNEL_C": 1},
+    "signed_m": {**AFFINE, "LANES": 2, "GROUPS": 3, "ACC_W": 9, "MW": 14, "SHIFT": 13, "CW": 24, "PER_CHANNEL_C": 1,
+                 "M_SIGNED": 1},
     "one": {**RNE, "LANES": 4, "GROUPS": 2, "ACC_W": 16, "MW": 1, "SHIFT": 7, "M_ONE": 1},
     "one_c": {**AFFINE, "LANES": 2, "GROUPS": 5, "ACC_W": 12, "MW": 1, "SHIFT": 3, "CW": 13, "M_ONE": 1,
               "PER_CHANNEL_C": 1},
@@ -27,7 +29,12 @@ def constants(p):
     """Multipliers and offsets [group][lane]."""
     rng = random.Random(5)
     top = 1 << (p["CW"] - 1)
-    m = [[1 if p["M_ONE"] else rng.getrandbits(p["MW"]) for _ in range(p["LANES"])] for _ in range(p["GROUPS"])]
+
+    def multiplier():
+        word = rng.getrandbits(p["MW"])
+        return signed(word, p["MW"]) if p["M_SIGNED"] else word
+
+    m = [[1 if p["M_ONE"] else multiplier() for _ in range(p["LANES"])] for _ in range(p["GROUPS"])]
     c = [[rng.randrange(-top, top) for _ in range(p["LANES"])] for _ in range(p["GROUPS"])]
     if p["FORM"] == 0:
         c = [[0] * p["LANES"]] * p["GROUPS"]

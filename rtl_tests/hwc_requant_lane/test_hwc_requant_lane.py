@@ -13,7 +13,7 @@ from cocotb.triggers import RisingEdge
 from rtl_tests.common import simulate
 from rtl_tests.formulas import requantize, rshift_rne
 
-RNE = {"FORM": 0, "M_ONE": 0, "CW": 1, "ACC_W": 10, "ZERO": 0, "LO": -128, "HI": 127, "OUT_W": 8}
+RNE = {"FORM": 0, "M_ONE": 0, "M_SIGNED": 0, "CW": 1, "ACC_W": 10, "ZERO": 0, "LO": -128, "HI": 127, "OUT_W": 8}
 AFFINE = {**RNE, "FORM": 1}
 WIDE = {**RNE, "ACC_W": 32, "MW": 31}
 SETS = {
@@ -32,12 +32,15 @@ SETS = {
     "affine_shift0": {**AFFINE, "MW": 2, "SHIFT": 0, "CW": 6, "LO": 0, "HI": 255},
     "affine_beyond": {**AFFINE, "MW": 2, "SHIFT": 18, "CW": 12},
     "affine_one": {**AFFINE, "M_ONE": 1, "MW": 1, "SHIFT": 3, "CW": 13},
+    "signed_m": {**AFFINE, "M_SIGNED": 1, "MW": 4, "SHIFT": 4, "CW": 9},
+    "signed_m_rne": {**RNE, "M_SIGNED": 1, "MW": 5, "SHIFT": 4, "ZERO": 3},
     "wide0": {**WIDE, "SHIFT": 0},
     "wide1": {**WIDE, "SHIFT": 1},
     "wide31": {**WIDE, "SHIFT": 31, "ZERO": -128},
     "wide40": {**WIDE, "SHIFT": 40, "ZERO": 17},
     "wide62": {**WIDE, "SHIFT": 62},
     "wide_affine": {**WIDE, "FORM": 1, "SHIFT": 38, "CW": 63},
+    "wide_signed_m": {**WIDE, "FORM": 1, "M_SIGNED": 1, "SHIFT": 38, "CW": 63},
     "wide_affine62": {**WIDE, "FORM": 1, "SHIFT": 62, "CW": 63},
 }
 
@@ -45,13 +48,15 @@ SETS = {
 def cases(p):
     """Triples a, M, C: all a and some M and C if a is narrow, else corners and random values."""
     rng = random.Random(3)
-    top_a, top_m, top_c = 1 << (p["ACC_W"] - 1), (1 << p["MW"]) - 1, 1 << (p["CW"] - 1)
+    top_a, top_c = 1 << (p["ACC_W"] - 1), 1 << (p["CW"] - 1)
+    bottom_m, top_m = (-(1 << (p["MW"] - 1)), (1 << (p["MW"] - 1)) - 1) if p["M_SIGNED"] else (0, (1 << p["MW"]) - 1)
     half = 1 << max(p["SHIFT"] - 1, 0)
     cs = [-top_c, top_c - 1, 0, min(half, top_c - 1), rng.randrange(-top_c, top_c)] if p["FORM"] else [0]
-    ms = [1] if p["M_ONE"] else sorted(m for m in {0, 1, 2, 3, top_m - 1, top_m, (top_m + 1) // 2} if m <= top_m)
+    ms = {bottom_m, bottom_m + 1, -1, 0, 1, 2, 3, top_m - 1, top_m, (top_m + 1) // 2}
+    ms = [1] if p["M_ONE"] else sorted(m for m in ms if bottom_m <= m <= top_m)
     if p["ACC_W"] <= 10:
         return [(a, m, rng.choice(cs)) for m in ms for a in range(-top_a, top_a)]
-    ms += [rng.randrange(top_m + 1) for _ in range(20)]
+    ms += [rng.randint(bottom_m, top_m) for _ in range(20)]
     values = [-top_a, 1 - top_a, -1, 0, 1, top_a - 1, top_a // 2, half, -half, 3 * half, half - 1, 1 - half]
     values = [a for a in values if -top_a <= a < top_a] + [rng.randrange(-top_a, top_a) for _ in range(30)]
     return [(a, m, rng.choice(cs)) for m in ms for a in values]
@@ -64,6 +69,7 @@ async def bench(dut):
     masks = {name: (1 << p[width]) - 1 for name, width in (("a", "ACC_W"), ("m", "MW"), ("c", "CW"), ("y", "OUT_W"))}
     latency, waiting = 2 if p["M_ONE"] else 4, []
     dut.en_i.value = 1
+    await RisingEdge(dut.clk_i)
     for a, m, c in cases(p) + [(0, 0, 0)] * latency:
         dut.a_i.value, dut.m_i.value, dut.c_i.value = a & masks["a"], m & masks["m"], c & masks["c"]
         await RisingEdge(dut.clk_i)

@@ -2,8 +2,8 @@
 //
 // FORM 0 (rne):    y = clamp(rshift_rne(a * M, SHIFT) + ZERO, LO, HI)
 // FORM 1 (affine): y = clamp((a * M + C) >> SHIFT, LO, HI)
-// a and C are two's complement, M too with M_SIGNED, else unsigned; y is the low OUT_W bits of a value in LO..HI. Beats cycle
-// through GROUPS ROM words. M_ONE = 1: M is 1 everywhere, no multiplier, no M ROM. PER_CHANNEL_C = 0: C = C_CONST.
+// a and C are two's complement, M is unsigned (M_SIGNED: two's complement); y is the low OUT_W bits of a value in
+// LO..HI. Beats cycle through GROUPS ROM words. M_ONE: all M are 1, no multiplier or M ROM. PER_CHANNEL_C = 0: C_CONST.
 // One beat per cycle. Latency: 5 cycles; M_ONE: 2, with per-channel C 3.
 // M ROM: GROUPS words, lane i at bits [i*MW]; C ROM: GROUPS words, lane i at bits [i*CW].
 `default_nettype none
@@ -43,10 +43,10 @@ module hwc_requant #(
   localparam integer LAT = (HAS_M ? 4 : 2) + (HAS_ROM ? 1 : 0);
   localparam integer GW = (GROUPS > 1) ? $clog2(GROUPS) : 1;
 
-  reg  [        LAT:1] valid_q;
+  reg  [          LAT:1] valid_q;
   wire [LANES*ACC_W-1:0] a;
-  wire [LANES*MW-1:0]    m;
-  wire [LANES*CW-1:0]    c;
+  wire [   LANES*MW-1:0] m;
+  wire [   LANES*CW-1:0] c;
   wire                   en = !valid_q[LAT] || m_ready_i;
   wire                   take = en && s_valid_i;
 

@@ -1,7 +1,27 @@
-"""A small sound model that tests break on purpose, and a loader that writes it to a file first."""
+"""A small sound model that tests break on purpose, and what the tests of hostile models share."""
+
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
+
+_LOAD_ALL = """
+import resource, sys
+from hwcomp.errors import HwcompError
+from hwcomp.frontend.load import load_model
+for path in sys.argv[1:]:
+    try: load_model(path)
+    except HwcompError: continue
+    sys.exit(path)
+sys.exit(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss > 1_000_000)
+"""
+
+
+def pytest_generate_tests(metafunc):
+    if "hostile_name" in metafunc.fixturenames:
+        metafunc.parametrize("hostile_name", metafunc.module.HOSTILE)
 
 
 def _good(**changes):
@@ -42,3 +62,49 @@ def load(tmp_path):
         return load_model(path)
 
     return read
+
+
+@pytest.fixture(scope="module")
+def paths(request, tmp_path_factory, good):
+    """The files of the module's HOSTILE {name: (what breaks a sound model, error, texts)}, by name."""
+    folder, files = tmp_path_factory.mktemp("hostile"), {}
+    for name, (breaks, _, _) in request.module.HOSTILE.items():
+        model = good()
+        data = breaks(model)
+        files[name] = folder / f"{name}.onnx"
+        files[name].write_bytes(model.SerializeToString() if data is None else data)
+    return files
+
+
+@pytest.fixture
+def one_clear_error(capfd):
+    """Assert that a file gives exactly this error, within 2 s, with nothing on the terminal."""
+    from hwcomp.errors import HwcompError
+    from hwcomp.frontend.load import load_model
+
+    def check(path, error, texts):
+        start = time.monotonic()
+        with pytest.raises(HwcompError) as caught:
+            load_model(path)
+        message = str(caught.value)
+        assert type(caught.value) is error, message
+        assert caught.value.exit_code == 2
+        assert [text for text in texts if text not in message] == [], message
+        assert len(message) < 500
+        assert "\n" not in message
+        assert time.monotonic() - start < 2
+        assert capfd.readouterr() == ("", "")
+
+    return check
+
+
+@pytest.fixture
+def little_memory():
+    """Assert that all files are refused, one after the other in one process, below 1 GB and without a warning."""
+
+    def check(files):
+        command = [sys.executable, "-W", "error", "-c", _LOAD_ALL, *files]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
+
+    return check

@@ -58,7 +58,7 @@ def test_read(save, location):
     ["../secret.bin", "sub/../../secret.bin", "..", ".", "", "/etc/passwd", "sub//w", "./w", "w\0", "sub", "missing"],
 )
 def test_outside_or_missing(save, location):
-    with pytest.raises(ModelError, match="external data .*constant 'w'"):
+    with pytest.raises(ModelError, match=r"external data .*constant 'w'"):
         load_model(save(location))
 
 

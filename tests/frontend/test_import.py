@@ -4,6 +4,7 @@ import hashlib
 import os
 import subprocess
 import sys
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -121,9 +122,16 @@ def test_unused_constants_are_dropped(load):
 
 @pytest.mark.parametrize(
     ("shape", "batched", "first"),
-    [((1, 4), True, (1, 4)), (("N", 4), True, (1, 4)), ((None, 4), True, (1, 4)), (("N",), True, (1,)), ((1,), True, (1,)),
-     ((4,), False, (4,)), ((), False, ())],
-)  # fmt: skip
+    [
+        ((1, 4), True, (1, 4)),
+        (("N", 4), True, (1, 4)),
+        ((None, 4), True, (1, 4)),
+        (("N",), True, (1,)),
+        ((1,), True, (1,)),
+        ((4,), False, (4,)),
+        ((), False, ()),
+    ],
+)
 def test_batch_axis(load, shape, batched, first):
     graph = load(chain(("Relu", ["x"], ["y"]), shape=shape)).graph
     assert (graph.batched, graph.tensors["x"].shape, graph.tensors["y"].shape) == (batched, first, first)
@@ -185,7 +193,7 @@ def test_inputs_of_other_types_are_refused(load, kind):
 def test_inputs_that_are_not_tensors_are_refused(load):
     model = chain(("Relu", ["x"], ["y"]))
     model.graph.input[0].CopyFrom(helper.make_tensor_sequence_value_info("x", 1, (1, 4)))
-    with pytest.raises(UnsupportedError, match="input 'x' is not a tensor .sequence."):
+    with pytest.raises(UnsupportedError, match=r"input 'x' is not a tensor \(sequence\)"):
         load(model)
 
 
@@ -218,10 +226,10 @@ def test_unreadable_files(tmp_path):
 
 def test_a_long_chain(load):
     names = ["x", *(f"t{i}" for i in range(19_999)), "y"]
-    graph = load(chain(*(("Relu", [a], [b]) for a, b in zip(names, names[1:], strict=False)))).graph
+    graph = load(chain(*(("Relu", [a], [b]) for a, b in pairwise(names)))).graph
     assert len(graph.nodes) == 20_000
 
 
 def test_onnx_is_imported_late():
     program = "import sys, hwcomp.frontend.load, hwcomp.registry as r; list(r.OPS); sys.exit('onnx' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", program]).returncode == 0
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

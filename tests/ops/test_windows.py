@@ -37,7 +37,9 @@ def onnxruntime_takes(attrs):
     """With auto_pad SAME it has no dilations, and its pads get negative where the stride is above the kernel."""
     if "SAME" not in attrs.get("auto_pad", ""):
         return True
-    return attrs["dilations"] == (1, 1) and all(s <= k for s, k in zip(attrs["strides"], attrs["kernel_shape"]))
+    return attrs["dilations"] == (1, 1) and all(
+        s <= k for s, k in zip(attrs["strides"], attrs["kernel_shape"], strict=True)
+    )
 
 
 def compare(tested, load, ort, sample_data, same):

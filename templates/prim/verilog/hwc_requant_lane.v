@@ -6,17 +6,17 @@
 `default_nettype none
 
 module hwc_requant_lane #(
-    parameter         ACC_W = 32,    // bits of a
-    parameter         MW    = 31,    // bits of M
-    parameter         CW    = 1,     // bits of C
-    parameter         SHIFT = 0,     // right shift, 0..62
-    parameter         FORM  = 0,     // 0: rne, 1: affine
-    parameter         M_ONE = 0,     // 1: M is 1
-    parameter         M_SIGNED = 0,  // 1: M is two's complement
-    parameter integer ZERO  = 0,     // rne: added after rounding
-    parameter integer LO    = -128,  // lowest output
-    parameter integer HI    = 127,   // highest output
-    parameter         OUT_W = 8      // bits of the output, at most 30
+    parameter         ACC_W    = 32,    // bits of a
+    parameter         MW       = 31,    // bits of M
+    parameter         CW       = 1,     // bits of C
+    parameter         SHIFT    = 0,     // right shift, 0..62
+    parameter         FORM     = 0,     // 0: rne, 1: affine
+    parameter         M_ONE    = 0,     // 1: M is 1
+    parameter         M_SIGNED = 0,     // 1: M is two's complement, 0: unsigned
+    parameter integer ZERO     = 0,     // rne: added after rounding
+    parameter integer LO       = -128,  // lowest output
+    parameter integer HI       = 127,   // highest output
+    parameter         OUT_W    = 8      // bits of the output, at most 30
 ) (
     input  wire             clk_i,
     input  wire             en_i,
@@ -54,12 +54,12 @@ module hwc_requant_lane #(
       assign p = a_i;
       assign c = c_i;
     end else begin : g_multiplier
-      wire signed [ACC_W-1:0] a = a_i;
-      wire signed [     MW:0] m = {M_SIGNED != 0 && m_i[MW-1], m_i};
+      wire signed [ ACC_W-1:0] a = a_i;
+      wire signed [      MW:0] m = {M_SIGNED != 0 && m_i[MW-1], m_i};
       reg  signed [ACC_W+MW:0] p_q1;
-      reg  [PW-1:0] p_q2;
-      reg  [CW-1:0] c_q1, c_q2;
-      wire unused = p_q1[ACC_W+MW];
+      reg         [    PW-1:0] p_q2;
+      reg         [    CW-1:0] c_q1, c_q2;
+      wire                     unused = p_q1[ACC_W+MW];
       always @(posedge clk_i) begin
         if (en_i) begin
           p_q1 <= a * m;

@@ -1,0 +1,144 @@
+"""Engine `c:m4`: the generated C on a simulated Cortex-M4, with exact counts of instructions and stack."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hwcomp.backends.c import ports
+from hwcomp.errors import WorkFailed
+from hwcomp.verify import cache as build_cache
+from hwcomp.verify.c_host import compile_all, compiler_version, harness, logical, sources
+from hwcomp.verify.engine import Built, Engine, Progress, RunResult
+from sw_ref.program import Program
+
+CC, SIZE, QEMU = "arm-none-eabi-gcc", "arm-none-eabi-size", "qemu-system-arm"
+ARCH = ("-mcpu=cortex-m4", "-mthumb", "-mfloat-abi=hard", "-mfpu=fpv4-sp-d16")
+SHIFT = 7  # an instruction takes 2^7 ns, longer than a tick of the board's timer: the count is exact
+FLAGS = ("-std=c99", "-O3", "-ffunction-sections", "-fdata-sections", f"-DICOUNT_SHIFT={SHIFT}")
+LINK = ("-nostartfiles", "--specs=nano.specs", "-T", "link.ld", "-Wl,--gc-sections")
+MACHINE = ("-M", "mps2-an386", "-display", "none", "-monitor", "none", "-serial", "none", "-chardev", "stdio,id=host",
+           "-semihosting-config", "enable=on,target=native,chardev=host", "-icount", f"shift={SHIFT}")  # fmt: skip
+TIMEOUT = 600  # seconds for a batch
+_BATCH = 20
+_PACKAGES = {CC: "gcc-arm-none-eabi libnewlib-arm-none-eabi", SIZE: "binutils-arm-none-eabi", QEMU: "qemu-system-arm"}
+_BOARD = ("startup.c", "semihost.c", "semihost.h", "board.c", "board.h", "link.ld")
+
+
+class CM4(Engine):
+    name = "c:m4"
+    target = "mcu"
+    default_samples = 20
+
+    def missing(self) -> str:
+        absent = [tool for tool in _PACKAGES if not shutil.which(tool)]
+        return "; ".join(f"{tool} (Debian package: {_PACKAGES[tool]})" for tool in absent)
+
+    def run(self, built: Built, inputs: dict[str, np.ndarray], taps: bool, progress: Progress = lambda n: None) -> RunResult:
+        """Counts are those of the first sample; with taps the code is another one, and has none."""
+        folder = _image(built, taps)
+        program = built.program
+        ins, outs = (_struct([p.edge for p in group]) for group in ports(program))
+        samples = len(next(iter(inputs.values())))
+        frames = np.zeros(samples, ins)
+        for i, name in enumerate(program.inputs):
+            frames[f"f{i}"] = np.asarray(inputs[name]).reshape(samples, -1)
+        parts: dict[str, list[np.ndarray]] = {}
+        counts: list[dict[str, int]] = []
+        for first in range(0, samples, _BATCH):
+            batch = frames[first : first + _BATCH]
+            with tempfile.TemporaryDirectory(prefix="hwcomp-m4-") as temporary:
+                where = Path(temporary)
+                batch.tofile(where / "in.bin")
+                counts += _boot(folder / "image.elf", where)
+                found = _read(where / "out.bin", outs, len(batch))
+                for i, name in enumerate(program.outputs):
+                    parts.setdefault(name, []).append(found[f"f{i}"].reshape(len(batch), *program.edges[name].shape))
+                if taps:
+                    for name, values in _taps(program, where / "taps.bin", len(batch)).items():
+                        parts.setdefault(name, []).append(values) if name not in program.outputs else None
+            progress(len(batch))
+        values = {name: np.concatenate(chunks) for name, chunks in parts.items()}
+        stats: dict[str, Any] = {} if taps else {**counts[0], **json.loads((folder / "size.json").read_text())}
+        return RunResult(values, stats)
+
+
+def measure(folder: Path | str) -> dict[str, int]:
+    """Exact figures of a compiled folder on a Cortex-M4, for one sample at the zero points of the inputs.
+
+    `flash_bytes` and `ram_bytes` are those of NAME.c, NAME_weights.c and NAME_static.c; the caller's structs are not in it.
+    """
+    from hwcomp import product
+
+    built = product.load(folder)
+    edges = [built.program.edges[n] for n in built.program.inputs]
+    zeros = {e.name: np.full((1, *e.shape), min(max(e.zero, e.lo), e.hi), e.dtype) for e in edges}
+    return CM4().run(built, zeros, taps=False).stats
+
+
+def _struct(edges: list) -> np.dtype:
+    """The C struct of one frame, as the Arm ABI lays it out."""
+    return np.dtype([(f"f{i}", e.dtype, (e.size,)) for i, e in enumerate(edges)], align=True)
+
+
+def _image(built: Built, taps: bool) -> Path:
+    """The folder with image.elf and size.json."""
+    name = built.name
+    files = sources(built) | {n: (built.dir / "src" / "baremetal" / n).read_bytes() for n in _BOARD}
+    files[f"{name}_static.c"] = (built.dir / "src" / f"{name}_static.c").read_bytes()
+    files["harness.c"] = harness(built.program, name, "c/harness_m4.c.j2", taps).encode()
+    key = [compiler_version(CC), " ".join((*ARCH, *FLAGS, *LINK)), *(p for n in sorted(files) for p in (n, files[n]))]
+
+    def build(folder: Path) -> None:
+        for n, content in files.items():
+            (folder / n).write_bytes(content)
+        product = [] if taps else [f"{name}.c"]
+        units = [*product, f"{name}_weights.c", f"{name}_static.c", "harness.c", "startup.c", "semihost.c", "board.c"]
+        compile_all([CC, *ARCH, *FLAGS, "-c", *units], folder)
+        compile_all([CC, *ARCH, *LINK, *(u.replace(".c", ".o") for u in units), "-o", "image.elf"], folder)
+        if not taps:
+            (folder / "size.json").write_text(json.dumps(_sizes(folder, name)))
+
+    return build_cache.built("m4", build_cache.digest(key), build)
+
+
+def _sizes(folder: Path, name: str) -> dict[str, int]:
+    objects = [f"{name}.o", f"{name}_weights.o", f"{name}_static.o"]
+    table = [line.split() for line in compile_all([SIZE, *objects], folder).splitlines()[1:]]
+    text, data, bss = (sum(int(row[i]) for row in table) for i in range(3))
+    return {"flash_bytes": text + data, "ram_bytes": data + bss, "weight_bytes": int(table[1][0]), "code_bytes": int(table[0][0])}
+
+
+def _boot(image: Path, where: Path) -> list[dict[str, int]]:
+    """Run the image on the frames in `where`; the counts it printed, one per frame."""
+    command = [QEMU, *MACHINE, "-kernel", str(image)]
+    try:
+        done = subprocess.run(
+            command, cwd=where, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=TIMEOUT, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise WorkFailed(f"the simulated Cortex-M4 did not finish in {TIMEOUT} s", fix="give it fewer samples") from None
+    if done.returncode:
+        why = "it stopped at a fault" if done.returncode == 3 else (done.stderr.strip().splitlines() or ["no message"])[-1]
+        raise WorkFailed(f"the simulated Cortex-M4 ended with code {done.returncode}", why=why)
+    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+
+
+def _read(path: Path, dtype: np.dtype, count: int) -> np.ndarray:
+    found = np.fromfile(path, dtype)
+    if len(found) != count:
+        raise WorkFailed(f"the simulated Cortex-M4 returned {len(found)} frames of {count}")
+    return found
+
+
+def _taps(program: Program, path: Path, count: int) -> dict[str, np.ndarray]:
+    """Every tensor, in the order in which NAME_run_arena completes them, without padding between."""
+    edges = [program.edges[n] for n in (*program.inputs, *(n for k in program.kernels for n in k.outputs))]
+    frames = _read(path, np.dtype([(f"f{i}", e.dtype, (e.size,)) for i, e in enumerate(edges)]), count)
+    return {e.name: logical(e, frames[f"f{i}"]) for i, e in enumerate(edges)}

@@ -1,0 +1,110 @@
+"""Every cell through Verilator's lint, Icarus and Yosys, and the rules of the Verilog sources."""
+
+import re
+
+import pytest
+
+from rtl_tests.common import FOLDERS, icarus_lint, sources, verilator_lint, write_hex, yosys_check
+
+ROM = {"hwc_rom": ["MEM_FILE"], "hwc_lut": ["MEM_FILE"], "hwc_permute": ["MEM_FILE"], "hwc_mvu": ["W_FILE", "B_FILE"]}
+ROM["hwc_requant"] = ["M_FILE", "C_FILE"]
+
+# Parameter sets beyond the defaults; the benches lint theirs too.
+SETS = {
+    "hwc_count": [{"N": 1}, {"N": 3, "W": 2}, {"N": 8, "W": 3}],
+    "hwc_fifo": [{"DEPTH": 3}, {"DEPTH": 17}, {"DEPTH": 300, "W": 64}],
+    "hwc_delay": [{"N": 2}, {"N": 5}],
+    "hwc_modadd": [{"M": 1}, {"M": 8, "W": 3}, {"M": 9, "W": 4}],
+    "hwc_width": [
+        {"LANES_I": 4, "BEATS_O": 4, "BLOCKS": 3, "LAST_O": 2},
+        {"LANES_O": 4, "BEATS_I": 4, "BLOCKS": 2, "LAST_I": 2},
+        {"LANES_I": 3, "LANES_O": 5, "LAST_I": 4, "LAST_O": 3},
+        {"LANES_I": 6, "LANES_O": 4, "BEATS_O": 2},
+    ],
+    "hwc_pad": [{"H": 4, "WD": 5, "G": 3, "PT": 1, "PL": 2, "PR": 3}, {"PT": 1, "PL": 1, "PB": 1, "PR": 1}],
+    "hwc_window": [
+        {"G": 4, "DEPTH": 12, "REP": 5},
+        {"P": 9, "HP": 5, "WP": 6, "KH": 3, "KW": 3, "DEPTH": 40},
+        {"P": 4, "HP": 7, "WP": 9, "KH": 3, "KW": 2, "SH": 2, "SW": 3, "DILH": 2, "DILW": 2, "DEPTH": 64, "REP": 3},
+    ],
+    "hwc_dot": [{"SIMD": 5, "OW": 18}, {"SIMD": 16, "XW": 1, "X_SIGNED": 0, "WW": 2, "OW": 7}],
+    "hwc_mvu": [
+        {"PE": 3, "SIMD": 5, "GROUPS": 2, "CHUNKS": 3, "ACC_W": 19},
+        {"PE": 2, "SIMD": 16, "XW": 1, "X_SIGNED": 0, "WW": 2, "ACC_W": 7, "GROUPS": 5},
+        {"XW": 4, "WW": 24, "SIMD": 7, "ACC_W": 40, "CHUNKS": 2},
+    ],
+    "hwc_requant": [
+        {"LANES": 3, "GROUPS": 4, "SHIFT": 20, "OUT_W": 5, "LO": -16, "HI": 15},
+        {"FORM": 1, "PER_CHANNEL_C": 1, "CW": 40, "SHIFT": 20},
+        {"FORM": 1, "CW": 48, "C_CONST": "48'hfffffffffffb", "SHIFT": 62, "ACC_W": 17},
+        {"M_ONE": 1, "MW": 1, "SHIFT": 5, "ACC_W": 20, "LO": 0, "HI": 255},
+        {"FORM": 1, "M_ONE": 1, "MW": 1, "PER_CHANNEL_C": 1, "CW": 12, "SHIFT": 3, "ACC_W": 10, "GROUPS": 3},
+    ],
+    "hwc_maxpool": [
+        {"LANES": 2, "HP": 5, "WP": 5, "KH": 2, "KW": 2, "SH": 2, "SW": 2},
+        {"HP": 7, "WP": 6, "G": 3, "KH": 3, "KW": 3, "SH": 2, "SW": 1, "IS_SIGNED": 0},
+        {"HP": 7, "WP": 6, "KH": 1, "KW": 3, "SH": 2, "SW": 4},
+    ],
+    "hwc_argmax": [{"LANES": 4, "C": 10, "G": 3, "IW": 4}, {"LANES": 10, "C": 10, "IW": 8, "EW": 20, "IS_SIGNED": 0}],
+    "hwc_axis_in": [{"BEATS": 7}],
+    "hwc_axis_out": [{"BEATS": 7}],
+    "hwc_lut": [{"EW": 4, "LANES": 3}],
+    "hwc_permute": [{"N": 1}, {"N": 5}],
+    "hwc_extend": [{"LANES": 3, "IN_W": 4, "OUT_W": 11}, {"OUT_W": 9, "IS_SIGNED": 0}],
+}
+
+# Each must stop the elaboration, with a module name that says why.
+BAD = [
+    ("hwc_fifo", {"DEPTH": 1}, "fifo_needs_depth_ge_2"),
+    ("hwc_rom", {}, "rom_needs_mem_file"),
+    ("hwc_window", {"G": 4, "DEPTH": 3}, "credit_needs_depth_ge_span"),
+    ("hwc_window", {"KH": 2}, "window_kernel_must_fit_the_frame"),
+    ("hwc_width", {"LAST_O": 2, "BLOCKS": 2}, "width_needs_sizes_ge_1_and_last_le_beats"),
+    ("hwc_argmax", {"C": 4, "LANES": 2, "G": 1, "IW": 2}, "argmax_needs_g_eq_ceil_c_over_lanes"),
+    ("hwc_maxpool", {"KW": 2}, "maxfold_window_must_fit"),
+    ("hwc_requant_lane", {"LO": 5, "HI": 4}, "requant_form_0_or_1_shift_0_to_62_and_limits_within_out_w"),
+    ("hwc_extend", {"OUT_W": 7}, "extend_needs_out_w_ge_in_w"),
+]
+
+
+@pytest.mark.parametrize("module", [path.stem for path in sources()])
+def test_cell_is_accepted_by_all_tools(tmp_path, module):
+    file = write_hex(tmp_path / "zero.mem", [0] * 4096, 4)
+    for values in [{}, *SETS.get(module, [])]:
+        parameters = {**values, **dict.fromkeys(ROM.get(module, []), file)}
+        verilator_lint(module, parameters)
+        icarus_lint(module, parameters)
+        yosys_check(module, parameters, tmp_path)
+
+
+@pytest.mark.parametrize(("module", "values", "message"), BAD, ids=[message for _, _, message in BAD])
+def test_bad_parameters_stop_the_elaboration(tmp_path, module, values, message):
+    for tool in (verilator_lint, icarus_lint, lambda m, p: yosys_check(m, p, tmp_path)):
+        with pytest.raises(AssertionError, match=f"hwc_error_{message}"):
+            tool(module, values)
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda path: path.stem)
+def test_source_rules(path):
+    text = path.read_text()
+    code = re.sub(r"//[^\n]*", "", text)
+    lines = text.splitlines()
+    assert re.findall(r"^module (\w+)", code, re.M) == [path.stem]
+    assert len(lines) <= 120
+    assert max(map(len, lines)) <= 120
+    assert lines[0].startswith(f"// {path.stem}: ")
+    assert "\n`default_nettype none\n" in text
+    assert text.endswith("\n`default_nettype wire\n")
+    assert not re.search(r"\b(initial(?! \$readmemh)|struct|logic|always_ff|1'bx|'x)\b", code)
+    header = code.split(") (")[0] if "#(" in code else ""
+    for parameter in re.findall(r"^ +parameter .*$", text.split(") (")[0], re.M):
+        assert "//" in parameter, f"no comment: {parameter}"
+    assert header.count("parameter ") == len(re.findall(r"^ +parameter ", text, re.M))
+    if path.parent == FOLDERS[0]:
+        assert not re.search(r"\bsigned\b|\$signed", code), "signed arithmetic belongs in prim"
+
+
+def test_names_are_unique():
+    names = [path.stem for path in sources()]
+    assert len(names) == len(set(names))
+    assert all(name.startswith("hwc_") for name in names)

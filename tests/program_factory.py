@@ -1,0 +1,267 @@
+"""Random Programs for tests: every kernel kind, odd shapes, all numeric forms; each one provably inside its bounds."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from sw_ref.program import Edge, Kernel, Layout, Program, type_range
+
+ONE = 0x3F800000  # the bits of 1.0f
+SCALES = (ONE, 0x3C23D70A, 0x3E800000)
+
+
+@dataclass
+class Builder:
+    """Appends kernels to a chain; `last` is the edge that the next kernel reads."""
+
+    rng: np.random.Generator
+    edges: dict[str, Edge] = field(default_factory=dict)
+    kernels: list[Kernel] = field(default_factory=list)
+    inputs: list[str] = field(default_factory=list)
+    last: str = ""
+
+    def edge(self, shape, bits=8, signed=True, lo=None, hi=None, layout=None, name=None) -> Edge:
+        least, most = type_range(bits, signed)
+        lo, hi = (least if lo is None else lo), (most if hi is None else hi)
+        name = name or f"t{len(self.edges)}"
+        layout = layout or (Layout.channels_last(shape) if len(shape) == 3 else Layout.row_major(shape))
+        zero = int(self.rng.integers(lo, hi + 1))
+        e = Edge(name, tuple(shape), bits, signed, lo, hi, int(self.rng.choice(SCALES)), zero, layout)
+        self.edges[name] = e
+        return e
+
+    def input(self, shape, bits=8, signed=True, name=None, layout=None, lo=None, hi=None) -> Builder:
+        e = self.edge(shape, bits, signed, lo, hi, layout, name)
+        self.inputs.append(e.name)
+        self.last = e.name
+        return self
+
+    @property
+    def x(self) -> Edge:
+        return self.edges[self.last]
+
+    def add(self, kind: str, out: Edge, params: dict, constants: dict | None = None) -> Builder:
+        name = f"{kind}_{len(self.kernels)}"
+        k = Kernel(kind, name, (self.last,), (out.name,), params, constants or {}, (f"/{name}/Node",))
+        self.kernels.append(k)
+        self.last = out.name
+        return self
+
+    def program(self, outputs=None) -> Program:
+        return Program(tuple(self.inputs), tuple(outputs or [self.last]), dict(self.edges), tuple(self.kernels))
+
+    # Kernels ---------------------------------------------------------------------------------------------------------
+
+    def conv2d(self, m, kernel=(3, 3), strides=(1, 1), dilations=(1, 1), pads=(0, 0, 0, 0), groups=1, **how) -> Builder:
+        c, h, w = self.x.shape
+        out = [
+            (n + a + b - ((k - 1) * d + 1)) // s + 1
+            for n, a, b, k, d, s in zip((h, w), pads[:2], pads[2:], kernel, dilations, strides, strict=True)
+        ]
+        pad = int(self.rng.integers(self.x.lo, self.x.hi + 1))
+        params = {
+            "kernel": list(kernel), "strides": list(strides), "dilations": list(dilations), "pads": list(pads),
+            "groups": groups, "pad_value": pad,
+        }  # fmt: skip
+        return self._dot("conv2d", (m, c // groups, *kernel), (m, *out), params, **how)
+
+    def dense(self, m, **how) -> Builder:
+        shape = self.x.shape
+        return self._dot("dense", (m, shape[-1]), (*shape[:-1], m), {}, **how)
+
+    def _dot(self, kind, weight_shape, out_shape, params, weight_bits=8, bits=8, signed=True, form=None, lo=None, hi=None,
+             bias_bits=16, mb=24, per_channel=True, weight=None, layout=None, name=None) -> Builder:  # fmt: skip
+        rng, m = self.rng, weight_shape[0]
+        top = (1 << (weight_bits - 1)) - 1
+        weight = rng.integers(-top, top + 1, weight_shape) if weight is None else np.asarray(weight)
+        if kind == "dense":
+            layout = layout or Layout.row_major(out_shape)
+        bias = rng.integers(-(1 << bias_bits), (1 << bias_bits) + 1, m)
+        w = weight.reshape(m, -1).astype(object)
+        most = (np.maximum(np.maximum(w * self.x.lo, w * self.x.hi), 0)).sum(1)
+        least = (np.minimum(np.minimum(w * self.x.lo, w * self.x.hi), 0)).sum(1)
+        acc_lo = min(min(0, int(b)) + int(n) for b, n in zip(bias, least, strict=True))
+        acc_hi = max(max(0, int(b)) + int(n) for b, n in zip(bias, most, strict=True))
+        acc_bits = max(acc_hi.bit_length(), (~acc_lo).bit_length()) + 1
+        out = self.edge(out_shape, bits, signed, lo, hi, layout, name)
+        record, constants = self.record(acc_lo, acc_hi, out, m if per_channel else 1, form, mb, negative=False)
+        params |= {"acc_bits": acc_bits, "acc_lo": acc_lo, "acc_hi": acc_hi, "requantize": record}
+        dtype = np.int8 if weight_bits <= 8 else np.int16
+        wide = np.int32 if acc_bits <= 32 else np.int64
+        weight = weight.astype(dtype if weight.min() >= np.iinfo(dtype).min and weight.max() <= np.iinfo(dtype).max else np.int32)
+        constants |= {"weight": weight, "bias": bias.astype(wide)}
+        return self.add(kind, out, params, constants)
+
+    def record(self, acc_lo: int, acc_hi: int, out: Edge, channels: int, form=None, mb=24, negative=False):
+        """A requantize record whose results spread over the output type, ties and clamping included."""
+        rng = self.rng
+        form = form or str(rng.choice(["rne", "affine"]))
+        reach = max(abs(acc_lo), abs(acc_hi), 1)
+        span = max(out.hi - out.lo, 1)
+        mb = max(1, min(mb, 31, 60 - reach.bit_length()))
+        shift = max(0, min(62, mb + reach.bit_length() - span.bit_length() - int(rng.integers(1, 7))))
+        m = rng.integers(1 << (mb - 1), (1 << mb), channels)
+        if rng.random() < 0.3:
+            m = 1 << rng.integers(max(0, mb - 3), mb, channels)  # ties are reached
+        if rng.random() < 0.2:
+            m[0] = 0
+        if negative:
+            m = m * rng.choice([-1, 1], channels)
+        lo, hi = out.lo, out.hi
+        zero = int(rng.integers(lo, hi + 1))
+        record = {"form": form, "shift": shift, "lo": lo, "hi": hi}
+        constants = {"multiplier": m.astype(np.int32)}
+        if form == "rne":
+            record["zero"] = zero
+        else:
+            offset = np.full(channels, ((1 << shift) >> 1) + zero * (1 << shift), np.int64)
+            if rng.random() < 0.5:
+                offset = offset + rng.integers(0, max(1, (1 << shift) // 2 + 1), channels)
+            constants["offset"] = offset
+        return record, constants
+
+    def maxpool2d(self, kernel=(2, 2), strides=(2, 2), dilations=(1, 1), pads=(0, 0, 0, 0)) -> Builder:
+        x = self.x
+        c, h, w = x.shape
+        out = [
+            (n + a + b - ((k - 1) * d + 1)) // s + 1
+            for n, a, b, k, d, s in zip((h, w), pads[:2], pads[2:], kernel, dilations, strides, strict=True)
+        ]
+        least = type_range(x.bits, x.signed)[0]
+        y = self.edge((c, *out), x.bits, x.signed, least if any(pads) else x.lo, x.hi)
+        params = {
+            "kernel": list(kernel), "strides": list(strides), "dilations": list(dilations), "pads": list(pads),
+            "pad_value": least,
+        }  # fmt: skip
+        return self.add("maxpool2d", y, params)
+
+    def requantize(self, bits=8, signed=True, per_channel=True, form=None, **how) -> Builder:
+        x = self.x
+        out = self.edge(x.shape, bits, signed, layout=x.layout, **how)
+        channels = x.shape[0] if per_channel else 1
+        form = form or str(self.rng.choice(["rne", "affine"]))
+        record, constants = self.record(x.lo, x.hi, out, channels, form, 20, negative=True)
+        return self.add("requantize", out, {"requantize": record}, constants)
+
+    def clamp(self, lo, hi) -> Builder:
+        x = self.x
+        out = self.edge(x.shape, x.bits, x.signed, lo, hi, layout=x.layout)
+        record = {"form": "rne", "shift": 0, "zero": 0, "lo": lo, "hi": hi}
+        return self.add("requantize", out, {"requantize": record}, {"multiplier": np.ones(1, np.int32)})
+
+    def reshape(self, shape, name=None) -> Builder:
+        x = self.x
+        out = self.edge(shape, x.bits, x.signed, x.lo, x.hi, x.layout, name)
+        return self.add("reshape", out, {"shape": list(shape)})
+
+    def flatten(self) -> Builder:
+        return self.reshape((math.prod(self.x.shape),))
+
+    def argmax(self, axis=0, keepdims=False, name=None) -> Builder:
+        x = self.x
+        shape = list(x.shape)
+        n = shape[axis]
+        shape[axis : axis + 1] = [1] if keepdims else []
+        bits = max(1, (n - 1).bit_length())
+        out = self.edge(tuple(shape), bits, False, 0, n - 1, Layout.row_major(shape), name)
+        self.edges[out.name] = Edge(out.name, out.shape, bits, False, 0, n - 1, ONE, 0, out.layout)
+        return self.add("argmax", out, {"axis": axis, "keepdims": keepdims})
+
+
+def samples(program: Program, n: int, seed: int = 0) -> dict[str, np.ndarray]:
+    """Inputs over the whole declared range; the first two samples are its ends."""
+    rng = np.random.default_rng(seed)
+    found = {}
+    for name in program.inputs:
+        e = program.edges[name]
+        x = rng.integers(e.lo, e.hi, (n, *e.shape), endpoint=True, dtype=np.int64)
+        x[0] = e.lo
+        x[1:2] = e.hi
+        found[name] = x.astype(e.dtype)
+    return found
+
+
+def lenet5(seed: int = 5) -> Program:
+    """The shapes of LeNet-5 (Caffe) with random weights."""
+    b = Builder(np.random.default_rng(seed)).input((1, 28, 28), name="image")
+    how = {"form": "affine", "mb": 31}
+    b.conv2d(20, (5, 5), **how).maxpool2d().conv2d(50, (5, 5), **how).maxpool2d().flatten()
+    return b.dense(500, lo=0, **how).dense(10, name="logits", **how).program()
+
+
+def random_program(seed: int) -> Program:
+    """A chain of one to six kernels with every parameter drawn at random."""
+    rng = np.random.default_rng(seed)
+
+    def draw(*values):
+        return values[int(rng.integers(len(values)))]
+
+    def acts():
+        bits, signed = draw((8, True), (8, True), (8, False), (8, False), (5, True), (16, True), (12, False), (16, False))
+        return {"bits": bits, "signed": signed}
+
+    b = Builder(rng)
+    if rng.random() < 0.8:
+        shape = (int(rng.integers(1, 9)), int(rng.integers(1, 12)), int(rng.integers(1, 12)))
+        b.input(shape, **acts(), layout=draw(Layout.channels_last(shape), None))
+        for _ in range(int(rng.integers(1, 4))):
+            random_map_kernel(b, draw, acts)
+        if rng.random() < 0.3:
+            b.argmax(int(rng.integers(3)), draw(True, False))
+            return b.program()
+        if rng.random() < 0.6:
+            b.flatten()
+    else:
+        b.input(tuple(int(n) for n in rng.integers(1, 14, int(rng.integers(1, 4)))), **acts(), layout=None)
+        if len(b.x.shape) == 3:
+            b.edges[b.last] = Edge(**{**vars(b.x), "layout": Layout.row_major(b.x.shape)})
+    if len(b.x.shape) == 1 or b.x.layout == Layout.row_major(b.x.shape):
+        for _ in range(int(rng.integers(0, 3))):
+            b.dense(int(rng.integers(1, 12)), weight_bits=draw(8, 8, 16), **dot_options(b, draw, acts))
+        if rng.random() < 0.3:
+            b.argmax(len(b.x.shape) - 1, draw(True, False))
+    if not b.kernels:
+        b.requantize(per_channel=draw(True, False))
+    outputs = [b.last]
+    if len(b.kernels) > 2 and rng.random() < 0.3:
+        outputs.append(b.kernels[int(rng.integers(len(b.kernels) - 1))].outputs[0])
+    return b.program(outputs)
+
+
+def dot_options(b: Builder, draw, acts) -> dict:
+    options = {**acts(), **draw({}, {}, {"lo": 0}), "mb": draw(8, 16, 24, 31), "per_channel": draw(True, True, False)}
+    return options | {"form": draw(None, "affine"), "bias_bits": draw(1, 16, 20)}
+
+
+def random_map_kernel(b: Builder, draw, acts) -> None:
+    rng = b.rng
+    c, h, w = b.x.shape
+    kind = draw("conv2d", "conv2d", "conv2d", "maxpool2d", "requantize", "clamp")
+    if kind == "requantize":
+        b.requantize(**acts(), per_channel=draw(True, False))
+    elif kind == "clamp":
+        lo, hi = sorted(rng.integers(b.x.lo, b.x.hi + 1, 2).tolist())
+        b.clamp(lo, hi)
+    else:
+        kernel, strides, dilations, pads = [], [], [], [[], []]
+        for n in (h, w):
+            d = int(draw(1, 1, 2, 3))
+            p0, p1 = int(draw(0, 0, 1, 2)), int(draw(0, 0, 1, 3))
+            k = int(rng.integers(1, max(2, min(5, (n + p0 + p1 - 1) // d + 1) + 1)))
+            if (k - 1) * d + 1 > n + p0 + p1:
+                k = 1
+            kernel.append(k)
+            dilations.append(d)
+            strides.append(int(draw(1, 1, 2, 3)))
+            pads[0].append(p0)
+            pads[1].append(p1)
+        where = {"kernel": kernel, "strides": strides, "dilations": dilations, "pads": [*pads[0], *pads[1]]}
+        if kind == "maxpool2d":
+            b.maxpool2d(**where)
+        else:
+            groups = int(draw(1, 1, c, *(g for g in range(1, c + 1) if c % g == 0)))
+            m = groups * int(draw(1, 1, 2, 3, 5))
+            b.conv2d(m, groups=groups, weight_bits=draw(8, 8, 8, 16), **where, **dot_options(b, draw, acts))
