@@ -47,7 +47,7 @@ demo: setup ## compile the digits example for FPGA and MCU, simulate both, verif
 	@$(BIN)/hwcomp verify $(DEMO) -i $(SAMPLE)/test.npz
 	@$(BIN)/hwcomp eval $(DEMO) --data $(SAMPLE)/test.npz
 	@$(BIN)/hwcomp report $(DEMO)
-	@echo "The product is in $(DEMO): src/ (C), rtl/ (Verilog), report.html"
+	@echo "The product is in $(DEMO): src/ (C), rtl/ (Verilog), report.json; the commands above say what it does"
 
 test: setup ## run all ordinary tests
 	@$(BIN)/python -m pytest -n $(JOBS) -m "not slow" tests rtl_tests
@@ -58,8 +58,9 @@ test-slow: setup ## run the tests that take minutes
 lint: $(VENV)/.stamp-lint ## check the Python sources with ruff
 	@$(BIN)/ruff check .
 
-bench: setup ## measure hwcomp beside a peer on a simulated Cortex-M4
+bench: setup ## measure instructions beside a peer on a simulated Cortex-M4, and cycles of the Verilog
 	@$(BIN)/python benchmarks/run.py
+	@$(BIN)/python benchmarks/streaming.py
 
 clean: ## remove what was built (keeps .venv)
 	@rm -rf build dist sim_build .pytest_cache .ruff_cache .hypothesis

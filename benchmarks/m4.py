@@ -29,8 +29,12 @@ def call(command: list[object], cwd: Path | None = None, stdin=subprocess.DEVNUL
     return done.stdout
 
 
+def compile_unit(unit: Path, source: Path, flags: list[str]) -> None:
+    call(["arm-none-eabi-gcc", *ARCH, *flags, "-ffunction-sections", "-fdata-sections", "-c", source, "-o", unit])
+
+
 def build(image: Path, sources: list[Path], board: Path, flags: list[str], stack_bytes: int) -> None:
-    """Links `sources` with the board support of an hwcomp product (its folder src/baremetal)."""
+    """Links `sources` (C or object files) with the board support of an hwcomp product (its folder src/baremetal)."""
     support = [board / name for name in ("startup.c", "semihost.c", "board.c")]
     link = ["-nostartfiles", "--specs=nano.specs", "-T", board / "link.ld",
             f"-Wl,--gc-sections,--defsym=__stack_size={stack_bytes}"]  # fmt: skip
@@ -46,8 +50,9 @@ def run(image: Path, frames: bytes, extra: tuple[str, ...] = ()) -> tuple[dict, 
         return json.loads(text), (Path(folder) / "out.bin").read_bytes()
 
 
-def sizes(image: Path) -> dict[str, int]:
-    text, data, bss = (int(word) for word in call(["arm-none-eabi-size", image]).splitlines()[1].split()[:3])
+def sizes(unit: Path) -> dict[str, int]:
+    """Of an object file: flash (code, constants, initial values) and static RAM."""
+    text, data, bss = (int(word) for word in call(["arm-none-eabi-size", unit]).splitlines()[1].split()[:3])
     return {"flash_bytes": text + data, "static_ram_bytes": data + bss}
 
 

@@ -49,10 +49,12 @@ def measure(command: Path, model: Path, folder: Path, board: Path, frame: np.nda
              "--large-weight-threshold", "0", "--large-temp-threshold", "0", *pins])  # fmt: skip
     image = folder / "peer.elf"
     counts = [f"-DINPUTS={_count(graph.input[0])}", f"-DOUTPUTS={_count(graph.output[0])}"]
-    m4.build(image, [DRIVER, source], board, [*FLAGS, *counts], STACK_BYTES)
+    unit = folder / "peer.o"
+    m4.compile_unit(unit, source, FLAGS)
+    m4.build(image, [DRIVER, unit], board, [*FLAGS, *counts], STACK_BYTES)
     frames = np.ascontiguousarray(frame, np.float32).tobytes()
     told, out = m4.run(image, frames)
-    size = m4.sizes(image)
+    size = m4.sizes(unit)
     result = {
         "instructions": told["instructions"],
         "flash_bytes": size["flash_bytes"],

@@ -16,8 +16,6 @@ import m4
 import numpy as np
 import onnxruntime
 import peer_emx
-from rich.console import Console
-from rich.table import Table
 
 ROOT = Path(__file__).resolve().parent.parent
 OUT = ROOT / "build" / "bench"
@@ -60,6 +58,7 @@ def hwcomp_side(network: Network, product: Path, loads: bool) -> dict:
     m4.call([sys.executable, "-m", "hwcomp.cli", "compile", network.model, "--target", "mcu", "--name", network.name,
              "--calibration", calibration, "-o", product])  # fmt: skip
     result = measure(product)
+    result["ram_bytes"] += result["stack_bytes"]
     if loads and "image" in result and "frame" in result:
         counted = m4.memory_operations(Path(result["image"]), Path(result["frame"]).read_bytes())
         result |= {key: counted[key] for key in ("loads", "stores")}
@@ -94,19 +93,22 @@ def bench(network: Network, command: Path, loads: bool) -> dict:
 
 
 def show(results: dict[str, dict]) -> None:
-    extra = ("loads", "stores") if any("loads" in entry["hwcomp"] for entry in results.values()) else ()
-    table = Table(title="One inference on a Cortex-M4 (QEMU, -O3)")
-    for heading in ("network", "compiled by", "instructions", "flash bytes", "RAM bytes", *extra):
-        table.add_column(heading, justify="left" if heading in ("network", "compiled by") else "right")
+    loads = any("loads" in figures for entry in results.values() for figures in entry["emx-onnx-cgen"].values())
+    columns = (*FIGURES, "loads", "stores") if loads else FIGURES
+    print("One inference on a Cortex-M4 (QEMU, -O3)")
     for name, entry in results.items():
+        print(f"\n{name:<42}" + "".join(f"{column:>14}" for column in columns))
         for label, figures in (("hwcomp", entry["hwcomp"]), *entry["emx-onnx-cgen"].items()):
-            by = label if label == "hwcomp" else f"emx-onnx-cgen, {label}"
-            cells = [f"{figures[key]:,}" if key in figures else "-" for key in (*FIGURES, *extra)]
-            table.add_row(name, by, *cells)
-        ratios = [f"{entry['ratio_to_better_peer'].get(key, float('nan')):.3f}" for key in FIGURES]
-        table.add_row("", "hwcomp / better peer", *ratios, end_section=True)
-    Console().print(table)
-    print("Instructions are not cycles. Flash and RAM are of the whole image; RAM includes the stack that was used.")
+            text = label if label == "hwcomp" else f"emx-onnx-cgen, {label}"
+            if "error" in figures:
+                print(f"  {text:<40}{figures['error'].splitlines()[0]}")
+            else:
+                cells = [f"{figures[key]:,}" if key in figures else "-" for key in columns]
+                print(f"  {text:<40}" + "".join(f"{cell:>14}" for cell in cells))
+        ratios = [f"{entry['ratio_to_better_peer'][key]:.3f}" for key in FIGURES if entry["ratio_to_better_peer"]]
+        print(f"  {'hwcomp / better peer':<40}" + "".join(f"{ratio:>14}" for ratio in ratios))
+    print("\nInstructions are not cycles. Flash and RAM are those of the network, without start-up code, C library and")
+    print("the caller's buffers; RAM includes the stack that was used.")
 
 
 def main() -> int:

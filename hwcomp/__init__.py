@@ -8,10 +8,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+# The folder verify/ and the function verify() share a name. Importing the folder first lets the function have it.
+import hwcomp.verify
+
 if TYPE_CHECKING:
     import numpy as np
 
-    from hwcomp.options import CompileOptions
     from hwcomp.verify.compare import Outcome
     from hwcomp.verify.engine import Built
 
@@ -39,7 +41,9 @@ def load(folder: str | Path) -> Built:
     return load_product(folder)
 
 
-def run(folder: str | Path, inputs: dict[str, np.ndarray], engine: str = "reference", taps: bool = False) -> dict[str, np.ndarray]:
+def run(
+    folder: str | Path, inputs: dict[str, np.ndarray], engine: str = "reference", taps: bool = False
+) -> dict[str, np.ndarray]:
     """Run samples (real floats, or stored integers) and return stored integers by tensor name."""
     from hwcomp.samples import to_stored
     from hwcomp.verify.engines import engine as get_engine
@@ -48,7 +52,9 @@ def run(folder: str | Path, inputs: dict[str, np.ndarray], engine: str = "refere
     return get_engine(engine).run(built, to_stored(built.program, inputs), taps).values
 
 
-def verify(folder: str | Path, inputs: dict[str, np.ndarray] | None = None, engines: tuple[str, ...] = ()) -> list[Outcome]:
+def verify(
+    folder: str | Path, inputs: dict[str, np.ndarray] | None = None, engines: tuple[str, ...] = ()
+) -> list[Outcome]:
     """Compare every tensor on every engine (default: all that the product has) with the interpreter.
 
     Without `inputs`: the golden vectors of the product.
@@ -63,7 +69,9 @@ def verify(folder: str | Path, inputs: dict[str, np.ndarray] | None = None, engi
     return compare.verify(built, stored, chosen)
 
 
-def evaluate(folder: str | Path, inputs: dict[str, np.ndarray], labels: np.ndarray | None = None, engine: str = "reference"):
+def evaluate(
+    folder: str | Path, inputs: dict[str, np.ndarray], labels: np.ndarray | None = None, engine: str = "reference"
+):
     """Accuracy, loss against the float model, and signal-to-quantization-noise per layer: hwcomp.verify.evaluate.Evaluation."""
     from hwcomp.verify.evaluate import evaluate as run_evaluation
 

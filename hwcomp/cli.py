@@ -17,7 +17,9 @@ class _Parser(argparse.ArgumentParser):
 
 
 def parser() -> argparse.ArgumentParser:
-    top = _Parser(prog="hwcomp", description="Compile ONNX networks to C and Verilog, proven bit-identical.", epilog=EPILOG)
+    top = _Parser(
+        prog="hwcomp", description="Compile ONNX networks to C and Verilog, proven bit-identical.", epilog=EPILOG
+    )
     top.add_argument("--version", action="store_true", help="print the version")
     top.add_argument("--print-passes", action="store_true", help="list the passes, in order, with their options")
     commands = top.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
@@ -34,7 +36,9 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--pass", action="append", default=[], dest="passes", metavar="PASS.field=VALUE")
     p.add_argument("--pe-simd-budget", type=int, metavar="N", help="fpga: most multiply-accumulate lanes in all")
     p.add_argument("--requantize-bits", type=int, default=31, metavar="N", help="most bits of a requantize multiplier")
-    p.add_argument("--golden", type=int, default=4, metavar="N", help="samples stored in the product for its self-tests")
+    p.add_argument(
+        "--golden", type=int, default=4, metavar="N", help="samples stored in the product for its self-tests"
+    )
     p.add_argument("--logits", action="store_true", help="leave out a final Softmax")
     p.add_argument("--check-passes", action="store_true", help="probe the numbers after every pass")
     p.add_argument("--print-passes", action="store_true", help="list what every pass did")
@@ -74,6 +78,7 @@ def parser() -> argparse.ArgumentParser:
 
     p = _command(commands, "ops", "operator x target matrix")
     p.add_argument("--json", action="store_true")
+    p.add_argument("--markdown", action="store_true", help="as docs/operators.md holds it")
     return top
 
 
@@ -115,7 +120,10 @@ def main(argv: list[str] | None = None) -> int:
         if os.environ.get("HWCOMP_DEBUG"):
             raise
         text = (str(error).splitlines() or [""])[0][:200]
-        print(f"hwcomp: internal error: {type(error).__name__}: {text}. Set HWCOMP_DEBUG=1 and report it.", file=sys.stderr)
+        print(
+            f"hwcomp: internal error: {type(error).__name__}: {text}. Set HWCOMP_DEBUG=1 and report it.",
+            file=sys.stderr,
+        )
         return 2
 
 

@@ -129,7 +129,9 @@ def _run_float(built, arrays, tap: str | None, progress) -> dict:
     from hwcomp.verify.float_engine import run_model
 
     if tap:
-        raise UsageError("--tap needs an integer engine", fix="hwcomp eval shows the float model beside them, per tensor")
+        raise UsageError(
+            "--tap needs an integer engine", fix="hwcomp eval shows the float model beside them, per tensor"
+        )
     shapes = {n: built.program.edges[n].shape for n in built.program.inputs}
     checked = samples.check_real(arrays, shapes)
     real = {n: a if a.dtype.kind == "f" else built.program.edges[n].to_real(a) for n, a in checked.items()}
@@ -141,7 +143,9 @@ def _require(built, engine) -> None:
     from hwcomp.errors import MissingToolError
 
     if engine.target and engine.target not in built.manifest["options"]["targets"]:
-        raise UsageError(f"'{built.dir}' was not compiled for {engine.target}", fix=f"compile it with --target {engine.target}")
+        raise UsageError(
+            f"'{built.dir}' was not compiled for {engine.target}", fix=f"compile it with --target {engine.target}"
+        )
     if missing := engine.missing():
         raise MissingToolError(f"engine {engine.name} can't run: {missing}")
 
@@ -230,7 +234,7 @@ def run_report(args: Namespace) -> int:
 
 
 def run_ops(args: Namespace) -> int:
-    from hwcomp.report.ops import matrix, matrix_text
+    from hwcomp.report import ops
 
-    print(json.dumps(matrix(), indent=1) if args.json else matrix_text())
+    print(json.dumps(ops.matrix(), indent=1) if args.json else ops.markdown() if args.markdown else ops.matrix_text())
     return 0

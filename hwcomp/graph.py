@@ -67,7 +67,8 @@ class Graph:
 
     def rebuilt(self, nodes: Iterable[Node], tensors: dict[str, Tensor] | None = None, outputs=None) -> Graph:
         """The same graph with other nodes (sorted topologically) and with the tensors that are still used."""
-        nodes = topological(tuple(nodes))
+        nodes = tuple(nodes)
+        nodes = nodes if _sorted(nodes) else topological(nodes)
         pool = self.tensors if tensors is None else tensors
         outputs = self.outputs if outputs is None else outputs
         used = {*self.inputs, *outputs, *(t for n in nodes for t in (*n.inputs, *n.outputs) if t)}
@@ -93,6 +94,59 @@ class Graph:
                 raise ModelError(f"graph output '{name}' is never made")
 
 
+class Editor:
+    """A graph being rewritten: local changes at a cost of their own size, one new Graph at the end.
+
+    Nodes are named by their index in the original order; a removed one is None.
+    """
+
+    def __init__(self, graph: Graph):
+        self.graph = graph
+        self.nodes: list[Node | None] = list(graph.nodes)
+        self.tensors = dict(graph.tensors)
+        self._made_by = {out: i for i, n in enumerate(graph.nodes) for out in n.outputs if out}
+        self._users: dict[str, list[int]] = {}
+        for i, n in enumerate(graph.nodes):
+            for name in n.inputs:
+                self._users.setdefault(name, []).append(i)
+
+    def producer(self, tensor: str) -> int | None:
+        return self._made_by.get(tensor)
+
+    def sole_consumer(self, tensor: str) -> int | None:
+        """The only reader of `tensor`, or None where there are several or it is a graph output."""
+        users = self._users.get(tensor, [])
+        return users[0] if len(users) == 1 and tensor not in self.graph.outputs else None
+
+    def put(self, index: int, node: Node | None) -> None:
+        """Replace a node, or remove it with None."""
+        old = self.nodes[index]
+        if old is not None:
+            for name in old.inputs:
+                self._users[name].remove(index)
+            for name in old.outputs:
+                if self._made_by.get(name) == index:
+                    del self._made_by[name]
+        self.nodes[index] = node
+        if node is not None:
+            for name in node.inputs:
+                self._users.setdefault(name, []).append(index)
+            self._made_by.update((name, index) for name in node.outputs if name)
+
+    def done(self) -> Graph:
+        return self.graph.rebuilt((n for n in self.nodes if n is not None), self.tensors)
+
+
+def _sorted(nodes: tuple[Node, ...]) -> bool:
+    """Whether no node reads what a later one makes."""
+    later = {out for n in nodes for out in n.outputs if out}
+    for n in nodes:
+        if not later.isdisjoint(n.inputs):
+            return False
+        later.difference_update(n.outputs)
+    return True
+
+
 def origin_of(node: Node) -> str:
     """The name that a message cites for a node: its ONNX node's, or the operator where that has none."""
     return next((o for o in node.origin if o), node.name or node.op)
@@ -108,5 +162,7 @@ def topological(nodes: tuple[Node, ...]) -> tuple[Node, ...]:
         order = list(nx.lexicographical_topological_sort(g))
     except nx.NetworkXUnfeasible:
         loop = nx.find_cycle(g)
-        raise ModelError("the graph has a cycle", node=origin_of(nodes[loop[0][0]]), fix="export the model again") from None
+        raise ModelError(
+            "the graph has a cycle", node=origin_of(nodes[loop[0][0]]), fix="export the model again"
+        ) from None
     return tuple(nodes[i] for i in order)

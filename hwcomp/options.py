@@ -53,7 +53,9 @@ class CompileOptions:
             raise UsageError("a product needs at least one golden sample")
         for name, (lo, hi) in self.input_ranges.items():
             if not (np.isfinite([lo, hi]).all() and lo < hi):
-                raise UsageError(f"input range of '{shown(name)}' is [{lo}, {hi}]", fix="give two finite numbers, low < high")
+                raise UsageError(
+                    f"input range of '{shown(name)}' is [{lo}, {hi}]", fix="give two finite numbers, low < high"
+                )
 
 
 def parse_ranges(texts: list[str]) -> dict[str, tuple[float, float]]:
@@ -101,7 +103,7 @@ def from_toml(path: Path, options: CompileOptions) -> CompileOptions:
             try:
                 ranges = {n: (float(v[0]), float(v[1])) for n, v in value.items()}
             except (TypeError, ValueError, IndexError, KeyError):
-                raise UsageError(f"'input_range' in '{Path(path).name}'", fix='write NAME = [lo, hi]') from None
+                raise UsageError(f"'input_range' in '{Path(path).name}'", fix="write NAME = [lo, hi]") from None
             changes["input_ranges"] = {**ranges, **options.input_ranges}
         elif key in kinds and type(value) is kinds[key]:
             if getattr(options, key) == default[key]:

@@ -29,7 +29,9 @@ def write(folder: Path, files: dict[str, Content], manifest: dict[str, Any]) -> 
     """
     folder = Path(folder)
     if folder.is_symlink() or (folder.exists() and not _replaceable(folder)):
-        raise UsageError(f"'{folder}' exists and is not an earlier product of hwcomp", fix="name another folder with -o")
+        raise UsageError(
+            f"'{folder}' exists and is not an earlier product of hwcomp", fix="name another folder with -o"
+        )
     aside: Path | None = None
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -97,7 +99,9 @@ def load(folder: Path | str) -> Built:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         data = json.loads((folder / "program" / "program.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise UsageError(f"'{folder}' is not a product of hwcomp compile", fix="compile a model into it first") from None
+        raise UsageError(
+            f"'{folder}' is not a product of hwcomp compile", fix="compile a model into it first"
+        ) from None
     except (OSError, ValueError) as error:
         raise UsageError(f"'{folder}' can't be read", why=str(error).splitlines()[0]) from None
     if not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA:

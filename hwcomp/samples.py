@@ -28,7 +28,9 @@ def check_real(arrays: dict[str, np.ndarray], shapes: dict[str, tuple[int, ...]]
     for name, shape in shapes.items():
         if name not in arrays:
             have = ", ".join(f"'{shown(n)}'" for n in list(arrays)[:5]) or "nothing"
-            raise UsageError(f"the data has no array '{shown(name)}'", why=f"it has {have}", fix="name it as the model's input")
+            raise UsageError(
+                f"the data has no array '{shown(name)}'", why=f"it has {have}", fix="name it as the model's input"
+            )
         array = arrays[name]
         if array.ndim == len(shape) + 2 and array.shape[1] == 1:
             array = array[:, 0]
@@ -40,7 +42,9 @@ def check_real(arrays: dict[str, np.ndarray], shapes: dict[str, tuple[int, ...]]
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise UsageError(f"'{shown(name)}' holds NaN or infinity")
         if array.dtype.kind not in "fiu":
-            raise UsageError(f"'{shown(name)}' is of type {array.dtype}", fix="give floats, or integers of the stored type")
+            raise UsageError(
+                f"'{shown(name)}' is of type {array.dtype}", fix="give floats, or integers of the stored type"
+            )
         checked[name] = array
     extra = sorted(set(arrays) - set(shapes))
     if extra:

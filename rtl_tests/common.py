@@ -201,23 +201,42 @@ class Bench:
             assert not _bit(self.port["m_valid"]), "a beat too many"
         self._quiet()
 
-    async def exercise(self, frames_in, frames_out, interval=None, masks=None, chatty=False):
+    async def offer(self, beats):
+        """A beat comes out though nobody is ready for it: valid must not wait for ready."""
+        self.port["s_valid"].value = 1
+        for beat in beats:
+            self.port["s_data"].value = beat
+            for _ in range(20):
+                await self._edge()
+                if _bit(self.port["m_valid"]):
+                    self._quiet()
+                    return
+                if self.port["s_ready"].value == 1:
+                    break
+        raise AssertionError("no beat is offered until the sink is ready")
+
+    async def exercise(self, frames_in, frames_out, interval=None, masks=None, chatty=False, latency=None):
         """The common part of all benches; `interval` is the exact number of cycles per frame without stalls.
 
-        First a run without stalls, then all stall patterns, then a reset in mid-frame. `chatty` cells offer beats
-        before they have input.
+        First a run without stalls, then all stall patterns, then resets in mid-frame. `chatty` cells offer beats
+        before they have input. latency: (index of an input beat, cycles from there to the first output beat).
         """
         beats, expected = sum(frames_in, []), sum(frames_out, [])
         masks = masks and sum(masks, [])
         await self.start()
-        _, times = await self.run(beats, expected, masks=masks)
+        taken, times = await self.run(beats, expected, masks=masks)
+        if latency is not None:
+            assert times[0] - taken[latency[0]] == latency[1], f"latency {times[0] - taken[latency[0]]}"
         if interval is not None:
             size = len(frames_out[-1])
-            assert times[-1] - times[-1 - size] == interval, f"{times[-1] - times[-1 - size]} cycles per frame"
+            cycles = (times[-1] - times[-1 - 2 * size]) / 2  # two frames, as the cost of a turn may alternate
+            assert cycles == interval, f"{cycles} cycles per frame"
         for idle, stall in STALLS[1:]:
             await self.run(beats, expected, idle, stall, masks=masks)
         if not chatty:
             await self.silence()
+        await self.offer(beats)
+        await self.reset()
         for cut in (len(beats) // 2 + 1, len(beats) + 3):
             await self.run(beats, expected, False, True, masks=masks, limit=cut)
             await self.reset()

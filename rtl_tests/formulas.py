@@ -1,4 +1,4 @@
-"""The two forms of requantization in exact Python integers, as docs/numerics states them."""
+"""The two forms of requantization in exact Python integers."""
 
 
 def rshift_rne(p, s):

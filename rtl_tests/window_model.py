@@ -56,7 +56,7 @@ class Geometry:
 
 
 def interval(geometry, depth, frames=4):
-    """Cycles per frame in the steady state with a buffer of `depth` words; source and sink never pause.
+    """Cycles per frame, averaged over the last two of `frames`, with a `depth`-word buffer and nobody pausing.
 
     A word that is written in cycle c is seen in c + 1; a window starts when its last word is seen and the window before
     it has ended; the place of a word that no later window needs is written 3 cycles after the last beat of its window.
@@ -83,4 +83,4 @@ def interval(geometry, depth, frames=4):
         released.append((corners[window + 1], end))
         if (window + 1) % (rows * columns) == 0:
             ends.append(end)
-    return ends[-1] - ends[-2]
+    return (ends[-1] - ends[-3]) / 2

@@ -35,7 +35,9 @@ def _conv2d(kernel: Kernel, x: np.ndarray) -> np.ndarray:
 
 
 def _dense(kernel: Kernel, x: np.ndarray) -> np.ndarray:
-    acc = nm.dense_accumulate(x, kernel.constants["weight"], kernel.constants["bias"], acc_bits=kernel.params["acc_bits"])
+    acc = nm.dense_accumulate(
+        x, kernel.constants["weight"], kernel.constants["bias"], acc_bits=kernel.params["acc_bits"]
+    )
     return requantize(acc, kernel, axis=acc.ndim - 1)
 
 

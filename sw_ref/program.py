@@ -200,9 +200,19 @@ class Program:
             values = {c: constants[f"k{i}.{c}"] for c in k["constants"]}
             for c, array in values.items():
                 if _constant_json(array) != k["constants"][c]:
-                    raise ValueError(f"constant {c!r} of kernel {k['name']!r} is not the one the program was saved with")
+                    raise ValueError(
+                        f"constant {c!r} of kernel {k['name']!r} is not the one the program was saved with"
+                    )
             kernels.append(
-                Kernel(k["kind"], k["name"], tuple(k["inputs"]), tuple(k["outputs"]), k["params"], values, tuple(k["origin"]))
+                Kernel(
+                    k["kind"],
+                    k["name"],
+                    tuple(k["inputs"]),
+                    tuple(k["outputs"]),
+                    k["params"],
+                    values,
+                    tuple(k["origin"]),
+                )
             )
         return cls(tuple(data["inputs"]), tuple(data["outputs"]), edges, tuple(kernels))
 

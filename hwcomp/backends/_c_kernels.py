@@ -15,6 +15,10 @@ from sw_ref.program import Edge, Kernel, Layout, Program
 
 WINDOWS = (4, 2, 1)  # windows that a dot product takes side by side, the fastest first
 _INT32 = (-(1 << 31), (1 << 31) - 1)
+_SHORT = {
+    "int8_t": "s8", "uint8_t": "u8", "int16_t": "s16", "uint16_t": "u16", "int32_t": "s32", "uint32_t": "u32",
+    "int64_t": "s64", "uint64_t": "u64",
+}  # fmt: skip
 _WEIGHT_TYPES = ("int8", "uint8", "int16", "int32")
 
 
@@ -87,7 +91,8 @@ def _layout(kernel: Kernel, x: Edge, rows: int, k: int) -> WeightLayout:
 def _stored(weight: np.ndarray, groups: int, layout: WeightLayout) -> np.ndarray:
     """[rows, k] -> per group pairs of rows as [k_stored][2]; k in the layout's order.
 
-    An odd row stands alone: four bytes are the even bytes of two halfword pairs between the odd ones: 0, 2, 1, 3 again.
+    Sign extension takes bytes 0, 2 and 1, 3 of a word. Those are two k of each row of a pair; of an odd row, which stands
+    alone, they are four k of its own, so that its order is the other one of the two.
     """
     rows, k = weight.shape
     padded = np.zeros((groups, rows // groups, layout.k_stored), weight.dtype)
@@ -132,9 +137,17 @@ def _requantizer(kernel: Kernel, acc: str, lo: int, hi: int, order=None) -> tupl
     )
     record = {
         "a": acc, "fn": fn, "rest": rest, "m": m_text, "narrow": narrow, "lo": rq["lo"], "hi": rq["hi"], "formula": formula,
-        "args": [{"name": n, "type": types[n]} for n in arrays],
+        "saturate": _saturation(rq["lo"], rq["hi"]), "args": [{"name": n, "type": types[n]} for n in arrays],
     }  # fmt: skip
     return record, {n: v.astype(types[n][:-2]) for n, v in arrays.items()}
+
+
+def _saturation(lo: int, hi: int) -> tuple[str, int] | None:
+    """The type that has exactly the range lo..hi."""
+    bits = hi.bit_length()
+    if bits >= 31 or bits == 0 or hi != (1 << bits) - 1:
+        return None
+    return ("UNSIGNED", bits) if lo == 0 else ("SIGNED", bits + 1) if lo == ~hi else None
 
 
 def _pairs(constants: dict[str, np.ndarray]):
@@ -151,27 +164,51 @@ def _bounds(rq: dict, m: int, c: int, lo: int, hi: int) -> tuple[int, int]:
     return (low >> rq["shift"]) + rq["zero"], (high >> rq["shift"]) + 1 + rq["zero"]
 
 
-def _dot_prims(out: Printed, x: Edge, layout: WeightLayout, acc: str, n: int, rows: int) -> None:
-    """Add the primitives of a dot product over `n` windows, and their names to the template's values."""
-    col, dsp = c_type(_column_dtype(x)), _dsp(x, layout, acc)
-    short = {"int8_t": "s8", "uint8_t": "u8", "int16_t": "s16", "uint16_t": "u16", "int32_t": "s32", "uint32_t": "u32"}
+def _dot_prims(out: Printed, x: Edge, layout: WeightLayout, acc: str, way: Way, rows: int) -> None:
+    """Add the primitives of a dot product to `out`, and what the templates call them."""
+    n, raw, dsp = way.windows, not way.columns, _dsp(x, layout, acc)
     xt = c_type(x.dtype)
-    expand = f"{n}_{short.get(xt, xt)}" + ("" if dsp else "_plain")
-    out.prims["expand", expand] = {"name": expand, "x": xt, "col": col, "n": n, "quads": layout.quads, "dsp": dsp}
-    out.k |= {"expand": expand, "col": col, "w": layout.ctype, "acc": acc, "n": n, "dot": {}}
+    col = xt if raw else c_type(_column_dtype(x))
+    out.k |= {"col": col, "w": layout.ctype, "acc": acc, "n": n, "dot": {}, "k_stored": layout.k_stored}
+    out.k |= {"columns": way.columns, "window": way.window, "scratch": way.columns or way.window}
+    out.k["operand"] = "column" if way.columns else "window" if way.window else "x"
     out.k["accs"] = [" = ".join(f"acc[{j * n + i}]" for i in range(n)) for j in range(2)]
+    if way.columns:
+        name = out.k["expand"] = f"{n}_{_SHORT[xt]}" + ("" if dsp else "_plain")
+        out.prims["expand", name] = {"name": name, "x": xt, "col": col, "n": n, "quads": layout.quads, "dsp": dsp}
     for c in [2] * (rows > 1) + [1] * (rows % 2):
-        w = short[layout.ctype]
-        name = f"{n}x{c}_{short.get(col, col)}_{w}" + ("" if dsp else f"_{acc[3:5]}")
+        plain = "" if dsp else f"_{acc[3:5]}"
+        name = f"{'raw' if raw else n}x{c}_{_SHORT[col]}_{_SHORT[layout.ctype]}{plain}"
         out.prims["dot", name] = {
-            "name": name, "n": n, "c": c, "x": col, "w": layout.ctype, "acc": acc, "dsp": dsp,
-            "u": "u" if w == "u8" else "s",
+            "name": name, "n": n, "c": c, "x": col, "w": layout.ctype, "acc": acc, "dsp": dsp, "raw": raw,
+            "quads": layout.quads, "u": "u" if layout.ctype == "uint8_t" else "s",
         }  # fmt: skip
         out.k["dot"][c] = name
 
 
-def _windows_offered(count: int) -> list[int]:
-    return [n for n in WINDOWS if n <= count]
+@dataclass(frozen=True)
+class Way:
+    """One way to run a dot product: `windows` side by side, in `columns` of halfwords or as they lie in memory.
+
+    `window`: scratch for one window as it lies in memory. `scratch`: bytes of both.
+    """
+
+    windows: int
+    columns: bool
+    window: bool
+    scratch: int
+
+
+def _ways(x: Edge, layout: WeightLayout, acc: str, count: int, copied: bool, joined: bool) -> list[Way]:
+    """The fastest first. `copied`: columns are filled by way of a copy of the window. `joined`: a window lies together
+    in the input and touches no padding, so that it can be read there.
+    """
+    column, window = layout.k_stored * _column_dtype(x).itemsize, layout.k_stored * x.dtype.itemsize
+    ways = [Way(n, True, copied, n * column + copied * window) for n in WINDOWS if n <= count]
+    if x.dtype.itemsize == 1 or not _dsp(x, layout, acc):
+        copied = not joined or layout.k != layout.k_stored
+        ways.append(Way(1, False, copied, copied * window))
+    return ways
 
 
 # Maps ------------------------------------------------------------------------------------------------------------------
@@ -260,11 +297,15 @@ def _conv_work(program: Program, kernel: Kernel) -> Work:
     if _is_depthwise(kernel):
         weights = WeightLayout(k["m"], k["kh"] * k["kw"], k["kh"] * k["kw"], k["m"], False, _dw_type(kernel))
         return Work((k["kh"] * k["kw"] * k["c"] * x.dtype.itemsize if k["border"] else 0,), weights)
+    layout, ways = _conv_ways(kernel, x, k)
+    return Work(tuple(w.scratch for w in ways), layout)
+
+
+def _conv_ways(kernel: Kernel, x: Edge, k: dict[str, Any]) -> tuple[WeightLayout, list[Way]]:
     layout = _layout(kernel, x, k["m"], math.prod(kernel.constants["weight"].shape[1:]))
-    run = _conv_runs(kernel)[0]
-    window = 0 if run % 4 == 0 and not k["border"] else layout.k_stored * x.dtype.itemsize
-    column = layout.k_stored * _column_dtype(x).itemsize
-    return Work(tuple(n * column + window for n in _windows_offered(k["oh"] * k["ow"])), layout)
+    run, runs = _conv_runs(kernel)
+    joined = k["kh"] * runs == 1 and not k["border"]
+    return layout, _ways(x, layout, _acc_type(kernel), k["oh"] * k["ow"], k["border"] or run % 4 != 0, joined)
 
 
 def _dw_type(kernel: Kernel) -> str:
@@ -288,17 +329,17 @@ def _conv_printed(program: Program, plan: MemoryPlan, index: int) -> Printed:
         dsp = x.dtype.itemsize == 1 and w in ("int8_t", "uint8_t") and acc == "int32_t"
         unsigned = {"ux": "u" if k["x"] == "uint8_t" else "s", "uw": "u" if w == "uint8_t" else "s"}
         out.prims["mac", mac] = {"name": mac, "x": k["x"], "w": w, "acc": acc, "dsp": dsp} | unsigned
-        k |= {"mac": mac, "acc": acc, "w": w, "groups": 1}
+        k |= {"mac": mac, "acc": acc, "w": w, "groups": 1, "scratch": k["border"]}
         what = "weights, [kernel row][kernel column][channel]"
     else:
         run, runs = _conv_runs(kernel)
         m, cg, kh, kw = c["weight"].shape
         weight = c["weight"].transpose(0, 2, 3, 1).reshape(m, -1)
         weight = _stored(weight, p["groups"], step.weights)
-        n = _windows_offered(k["oh"] * k["ow"])[step.choice]
-        k |= {"run": run, "runs": runs, "direct": run % 4 == 0, "cg": cg, "rows": m // p["groups"], "k": cg * kh * kw}
-        k |= {"k_stored": step.weights.k_stored}
-        _dot_prims(out, x, step.weights, acc, n, k["rows"])
+        way = _conv_ways(kernel, x, k)[1][step.choice]
+        k |= {"run": run, "runs": runs, "cg": cg, "rows": m // p["groups"], "k": cg * kh * kw}
+        k["in_place"] = not way.columns and not way.window
+        _dot_prims(out, x, step.weights, acc, way, k["rows"])
         what = _weights_text(step.weights, "kernel row, kernel column, channel")
     _constants(out, index, weight, step.weights.ctype, what, bias, arrays)
     return out
@@ -338,8 +379,8 @@ def _dense_work(program: Program, kernel: Kernel) -> Work:
     x, _ = ends(program, kernel)
     m, k = kernel.constants["weight"].shape
     layout = _layout(kernel, x, m, k)
-    column = layout.k_stored * _column_dtype(x).itemsize
-    return Work(tuple(n * column for n in _windows_offered(x.size // k)), layout)
+    ways = _ways(x, layout, _acc_type(kernel), x.size // k, copied=False, joined=True)
+    return Work(tuple(w.scratch for w in ways), layout)
 
 
 def _dense_printed(program: Program, plan: MemoryPlan, index: int) -> Printed:
@@ -350,11 +391,12 @@ def _dense_printed(program: Program, plan: MemoryPlan, index: int) -> Printed:
     acc = _acc_type(kernel)
     rq, arrays = _requantizer(kernel, acc, p["acc_lo"], p["acc_hi"], order_out)
     out = Printed("dense", {
-        "id": index, "rq": rq, "x": c_type(x.dtype), "y": c_type(y.dtype), "x_bytes": x.dtype.itemsize, "groups": 1, "m": m,
-        "rows": m, "k": k_size, "k_stored": step.weights.k_stored, "vectors": vectors,
+        "id": index, "rq": rq, "x": c_type(x.dtype), "y": c_type(y.dtype), "x_bytes": x.dtype.itemsize, "groups": 1, "border": False, "m": m,
+        "rows": m, "k": k_size, "vectors": vectors,
         "comment": _heading(program, index, _acc_line(kernel, program) + "."),
     })  # fmt: skip
-    _dot_prims(out, x, step.weights, acc, _windows_offered(vectors)[step.choice], m)
+    way = _ways(x, step.weights, acc, vectors, copied=False, joined=True)[step.choice]
+    _dot_prims(out, x, step.weights, acc, way, m)
     weight = _stored(c["weight"][np.ix_(order_out, order_in)], 1, step.weights)
     bias = c["bias"][order_out].astype(np.int32 if acc == "int32_t" else np.int64)
     what = _weights_text(step.weights, "the input as it lies in memory")

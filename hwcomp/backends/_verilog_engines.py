@@ -41,7 +41,9 @@ def convert(netlist: Netlist, source: Nets, name: str, c: Convert | None, bits: 
     return netlist.stage("hwc_width", source, name, c.lanes_out * bits, params)
 
 
-def _pad(netlist: Netlist, source: Nets, name: str, stage: Stage, shape, lanes: int, bits: int, words: int, value: int) -> Nets:
+def _pad(
+    netlist: Netlist, source: Nets, name: str, stage: Stage, shape, lanes: int, bits: int, words: int, value: int
+) -> Nets:
     if stage.pads is None:
         return source
     top, left, bottom, right = stage.pads
@@ -110,7 +112,9 @@ def _requant(
     return netlist.stage("hwc_requant", source, out, lanes * bits, params)
 
 
-def _requantize(netlist: Netlist, program: Program, kernel: Kernel, stage: Stage, head: Nets, name: str, out: str) -> Nets:
+def _requantize(
+    netlist: Netlist, program: Program, kernel: Kernel, stage: Stage, head: Nets, name: str, out: str
+) -> Nets:
     x, y = program.edges[kernel.inputs[0]], program.edges[kernel.outputs[0]]
     acc, lanes = x.bits + 1, stage.source.lanes
     wide = netlist.nets(f"{name}_wide", lanes * acc)
@@ -123,7 +127,9 @@ def _requantize(netlist: Netlist, program: Program, kernel: Kernel, stage: Stage
     return _requant(netlist, kernel, wide, name, out, acc, lanes, stage.source.channels, None, y.bits)
 
 
-def _maxpool2d(netlist: Netlist, program: Program, kernel: Kernel, stage: Stage, head: Nets, name: str, out: str) -> Nets:
+def _maxpool2d(
+    netlist: Netlist, program: Program, kernel: Kernel, stage: Stage, head: Nets, name: str, out: str
+) -> Nets:
     x, s, p = program.edges[kernel.inputs[0]], stage.source, kernel.params
     top, left, bottom, right = p["pads"]
     last = _pad(netlist, head, f"{name}_pad", stage, x.shape, s.lanes, x.bits, s.beats_per_pixel, p["pad_value"])

@@ -25,10 +25,11 @@ class Product:
 
 
 class Backend:
-    """`target` is the command-line name, `folder` the product folder that `emit` fills."""
+    """`target` is the command-line name, `folder` the product folder that `emit` fills, `kinds` the kernels it prints."""
 
     target: str
     folder: str
+    kinds: frozenset[str]
 
     def supports(self, program: Program) -> None:
         """Raise UnsupportedError naming the first kernel that this backend can't print, its ONNX node and who can."""

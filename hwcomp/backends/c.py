@@ -60,6 +60,7 @@ class CBackend(Backend):
 
     target = "mcu"
     folder = "src"
+    kinds = frozenset(kernels.KINDS)
 
     def supports(self, program: Program) -> None:
         for kernel in program.kernels:
@@ -67,7 +68,8 @@ class CBackend(Backend):
 
     def plan(self, program: Program, options: dict[str, Any]) -> MemoryPlan:
         self.supports(program)
-        return memory.plan(program, [kernels.work(program, k) for k in program.kernels], kernels.ALIASES)
+        work = [kernels.work(program, k) for k in program.kernels]
+        return memory.plan(program, work, kernels.ALIASES, slack=options.get("arena_slack", 0.10))
 
     def emit(self, program: Program, plan: MemoryPlan, product: Product) -> dict[str, str | bytes]:
         p = product.name
@@ -157,7 +159,7 @@ def _calls(program: Program, plan: MemoryPlan, printed, ins: list[Port], outs: l
         if printed[i].template:
             suffix = "requantize_all" if kernel.kind == "requantize" else kernel.kind
             arguments = [address(kernel.inputs[0]), address(kernel.outputs[0])]
-            if kernel.kind in ("conv2d", "dense"):
+            if printed[i].k.get("scratch"):
                 arguments.append(f"arena_bytes + {step.scratch_offset}")
             calls.append({"tap": None, "text": f"{p}_k{i}_{suffix}({', '.join(arguments)})"})
         calls.append(tap(kernel.outputs[0]))

@@ -33,7 +33,9 @@ class Verilog(Backend):
         for kernel in program.kernels:
             if kernel.kind not in self.kinds:
                 node = kernel.origin[0] if kernel.origin else kernel.name
-                raise UnsupportedError(f"kernel {kernel.kind} is not available for target fpga", node=node, fix="use target mcu")
+                raise UnsupportedError(
+                    f"kernel {kernel.kind} is not available for target fpga", node=node, fix="use target mcu"
+                )
         for name, edge in program.edges.items():
             readers = len(program.consumers(name)) + (name in program.outputs)
             if readers > 1:
@@ -137,7 +139,9 @@ def _build(netlist: Netlist, program: Program, plan: DataflowPlan) -> dict[str, 
     index = {name: i for i, name in enumerate(program.edges)}
     for i, port in enumerate(plan.inputs):
         p = _port(port, i, len(plan.inputs), "s")
-        netlist.section(f"Input {comment(port.edge)}: {p['lanes']} lanes of {p['bits']} bits, {p['beats']} beats per frame")
+        netlist.section(
+            f"Input {comment(port.edge)}: {p['lanes']} lanes of {p['bits']} bits, {p['beats']} beats per frame"
+        )
         stream = netlist.nets(f"e{index[port.edge]}", port.outer.width)
         ports = {f"{n}_i": f"{p['prefix']}_{n}" for n in ("tvalid", "tlast")}
         ports |= {"tdata_i": f"{p['prefix']}_tdata[{p['width'] - 1}:0]", "tready_o": f"{p['prefix']}_tready"}
@@ -151,14 +155,22 @@ def _build(netlist: Netlist, program: Program, plan: DataflowPlan) -> dict[str, 
         if k not in stages:
             alias[kernel.outputs[0]] = source
             continue
-        nets[kernel.outputs[0]] = engines.build(netlist, program, k, stages[k], nets[source], f"e{index[kernel.outputs[0]]}")
+        nets[kernel.outputs[0]] = engines.build(
+            netlist, program, k, stages[k], nets[source], f"e{index[kernel.outputs[0]]}"
+        )
     for i, port in enumerate(plan.outputs):
         p = _port(port, i, len(plan.outputs), "m")
-        netlist.section(f"Output {comment(port.edge)}: {p['lanes']} lanes of {p['bits']} bits, {p['beats']} beats per frame")
+        netlist.section(
+            f"Output {comment(port.edge)}: {p['lanes']} lanes of {p['bits']} bits, {p['beats']} beats per frame"
+        )
         last = engines.fifo(netlist, nets[alias.get(port.edge, port.edge)], f"out{i}_fifo")
         last = engines.convert(netlist, last, f"out{i}_width", port.convert, port.outer.bits)
         ports = {f"{n}_o": f"{p['prefix']}_{n}" for n in ("tvalid", "tlast")}
-        ports |= {"tdata_o": f"{p['prefix']}_tdata[{p['width'] - 1}:0]", "tready_i": f"{p['prefix']}_tready", **slave(last)}
+        ports |= {
+            "tdata_o": f"{p['prefix']}_tdata[{p['width'] - 1}:0]",
+            "tready_i": f"{p['prefix']}_tready",
+            **slave(last),
+        }
         netlist.instance("hwc_axis_out", f"out{i}", {"DW": p["width"], "BEATS": p["beats"]}, ports)
     return nets
 

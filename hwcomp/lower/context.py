@@ -61,7 +61,9 @@ class LowerContext:
         packed = {k: narrowest(v) for k, v in (constants or {}).items()}
         name = f"{kind}_{len(self.kernels)}"
         inputs = tuple(self.graph.data_inputs(node))
-        self.kernels.append(Kernel(kind, name, inputs, node.outputs[:1], params, packed, tuple(o for o in node.origin if o)))
+        self.kernels.append(
+            Kernel(kind, name, inputs, node.outputs[:1], params, packed, tuple(o for o in node.origin if o))
+        )
 
     def channels_last(self, tensor: str, node: Node) -> Edge:
         """The edge of an input that must be a channels-last feature map, or an error that says so."""
@@ -90,7 +92,9 @@ class LowerContext:
         qy = self.qtype(y, node)
         sy = np.float32(qy.scale[0])
         scale = (sx * w_tensor.qtype.scales()).astype(np.float32) / sy
-        scale = np.where(np.abs(rows).sum(axis=1) + np.abs(bias) == 0, np.float32(0), np.broadcast_to(scale, bias.shape))
+        scale = np.where(
+            np.abs(rows).sum(axis=1) + np.abs(bias) == 0, np.float32(0), np.broadcast_to(scale, bias.shape)
+        )
         lo, hi = self.clamp_limits(qy, node.attrs.clamp)
         rq = requant.choose(scale, limits.part_lo, limits.part_hi, limits.bits, qy.zero, lo, hi, self.profile)
         at_lo, at_hi = rq.apply(limits.final_lo[:, None])[:, 0], rq.apply(limits.final_hi[:, None])[:, 0]
@@ -105,7 +109,14 @@ class LowerContext:
         total = int((limits.final_hi - limits.final_lo + 1).sum())
         self.proofs.append(
             staircase.Proof(
-                y, rq.form, limits.bits, int(rq.multiplier.max()).bit_length(), total, differing, len(bias), int(constant.sum())
+                y,
+                rq.form,
+                limits.bits,
+                int(rq.multiplier.max()).bit_length(),
+                total,
+                differing,
+                len(bias),
+                int(constant.sum()),
             )
         )
         params = {

@@ -10,6 +10,7 @@ from sw_ref import numerics as nm
 
 _PRODUCT_BITS = 63  # accumulator width + multiplier width: the product and its rounding fit int64
 _LARGEST_SHIFT = 62
+_STEEP = 2.0**26  # above the span of any output type
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,9 @@ class Requant:
         return nm.requantize_affine(acc, m, self.offset[:, None], self.shift, self.lo, self.hi)
 
 
-def choose(scale: np.ndarray, acc_lo: int, acc_hi: int, acc_bits: int, zero: int, lo: int, hi: int, profile: int = 31) -> Requant:
+def choose(
+    scale: np.ndarray, acc_lo: int, acc_hi: int, acc_bits: int, zero: int, lo: int, hi: int, profile: int = 31
+) -> Requant:
     """Requantize accumulators in [acc_lo, acc_hi] by `scale` (float32 [channels], 0 for a channel without weights).
 
     `profile`: most bits of a multiplier (an option of the compile). Source: docs/numerics.md, "M and s".
@@ -53,7 +56,10 @@ def choose(scale: np.ndarray, acc_lo: int, acc_hi: int, acc_bits: int, zero: int
     bits = min(31, _PRODUCT_BITS - acc_bits, profile)
     bits = min(bits, _LARGEST_SHIFT + exponent)  # a larger shift would leave int64
     shift = max(bits - exponent, 0)
-    multiplier = np.rint(np.ldexp(exact, shift)).astype(np.int64)
+    if np.rint(np.ldexp(exact.max(initial=0.0), shift)) >= 2.0**bits and shift:
+        shift -= 1  # the largest mantissa rounds up to a power of two: one bit too many
+    # A scale of 2^bits and more saturates every accumulator but 0; so does the largest multiplier.
+    multiplier = np.minimum(np.rint(np.ldexp(exact, shift)), 2.0**bits - 1).astype(np.int64)
     common = _trailing_zeros(int(np.bitwise_or.reduce(multiplier))) if multiplier.any() else shift
     common = min(shift, common)
     multiplier, shift = multiplier >> common, shift - common
@@ -68,8 +74,9 @@ def choose(scale: np.ndarray, acc_lo: int, acc_hi: int, acc_bits: int, zero: int
 def choose_affine(gain: np.ndarray, offset: np.ndarray, x_lo: int, x_hi: int, lo: int, hi: int) -> Requant:
     """y = clamp(round(gain*x + offset)) per channel, for stored x in [x_lo, x_hi]; ties round up.
 
-    Both float64 [channels]; the offset contains the zero point. The error before rounding is below 2^-20 of a step.
+    Both float64 [channels]; the offset contains the zero point. lo, hi within 25 bits, x within 25 bits.
     """
+    gain, offset = _tamed(gain, offset, x_lo, x_hi, lo, hi)
     reach = max(abs(x_lo), abs(x_hi), 1)
     room = (1 << 62) / (np.abs(gain).max(initial=0.0) * reach + np.abs(offset).max(initial=0.0) + 1)
     shift = int(np.clip(np.floor(np.log2(room)), 0, 30))
@@ -77,6 +84,18 @@ def choose_affine(gain: np.ndarray, offset: np.ndarray, x_lo: int, x_hi: int, lo
     rounding = (1 << (shift - 1)) if shift else 0
     shifted = np.rint(np.ldexp(offset, shift)).astype(np.int64) + rounding
     return Requant("affine", shift, 0, lo, hi, multiplier, shifted, shift)
+
+
+def _tamed(gain: np.ndarray, offset: np.ndarray, x_lo: int, x_hi: int, lo: int, hi: int) -> tuple[np.ndarray, np.ndarray]:
+    """The same function with factors that fit integers: steeper than _STEEP, only one x is not saturated."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        steep = np.abs(gain) > _STEEP
+        x0 = np.clip(np.nan_to_num(np.rint(-offset / np.where(steep, gain, 1.0))), x_lo, x_hi)
+        at_x0 = np.clip(np.nan_to_num(gain * x0 + offset), lo - 1, hi + 1)
+    limited = np.where(steep, np.sign(gain) * _STEEP, gain)
+    offset = np.where(steep, at_x0 - limited * x0, offset)
+    most = np.abs(limited) * max(abs(x_lo), abs(x_hi)) + _STEEP  # beyond it every x saturates
+    return limited, np.clip(offset, -most, most)
 
 
 def _trailing_zeros(value: int) -> int:

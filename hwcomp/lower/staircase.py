@@ -6,7 +6,7 @@ set of accumulators on which they differ, however large the accumulator's range.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,6 +36,14 @@ class Proof:
             f"{self.kernel}: accumulator {self.acc_bits} bits, {self.form}, multiplier {self.multiplier_bits} bits{short}, "
             f"{self.channels} channels{folded}: {some if self.differing else equal}"
         )
+
+
+def summary(proofs: Sequence[Proof]) -> str:
+    """The outcome for a whole network, in one line."""
+    equal = sum(p.differing == 0 for p in proofs)
+    differing, total = sum(p.differing for p in proofs), sum(p.accumulators for p in proofs)
+    text = f"{equal} of {len(proofs)} dot-product layers equal the float formula on every accumulator"
+    return text if not differing else f"{text}; {differing} of {total} accumulators in all differ, by rounding"
 
 
 def float_formula(scale: np.ndarray, zero: int, lo: int, hi: int) -> Callable[[np.ndarray], np.ndarray]:

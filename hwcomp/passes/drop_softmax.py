@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from hwcomp.graph import Graph, origin_of
+from hwcomp.graph import Editor, Graph, origin_of
 from hwcomp.passes.base import Pass, PassContext
 from hwcomp.registry import graph_pass
 
@@ -19,18 +19,16 @@ class DropSoftmax(Pass):
     def run(self, graph: Graph, ctx: PassContext) -> Graph:
         if not ctx.logits:
             return graph
-        for node in graph.nodes:
+        edit = Editor(graph)
+        for i, node in enumerate(graph.nodes):
             source, target = node.inputs[0], node.outputs[0]
-            final = target in graph.outputs and not graph.consumers(target)
-            if node.op not in ("Softmax", "LogSoftmax") or not final:
+            if node.op not in ("Softmax", "LogSoftmax") or target not in graph.outputs or graph.consumers(target):
                 continue
-            if graph.sole_consumer(source) is node and graph.producer(source) is not None:
-                producer = graph.producer(source)
-                renamed = producer.with_(outputs=tuple(target if o == source else o for o in producer.outputs))
-                nodes = [renamed if n is producer else n for n in graph.nodes if n is not node]
-                graph = graph.rebuilt(nodes)
+            index = edit.producer(source)
+            if index is not None and edit.sole_consumer(source) == i:
+                edit.put(i, None)
+                edit.put(index, edit.nodes[index].with_(outputs=(target,)))
             else:
-                same = node.with_(op="Identity", attrs=None)
-                graph = graph.rebuilt([same if n is node else n for n in graph.nodes])
+                edit.put(i, node.with_(op="Identity", attrs=None))
             ctx.note(self.name, f"output '{target}' carries the logits: {node.op} '{origin_of(node)}' is left out")
-        return graph
+        return edit.done()

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import ClassVar
 
-from hwcomp.graph import Graph
+from hwcomp.graph import Editor, Graph
 from hwcomp.passes.base import Pass, PassContext
 from hwcomp.registry import OPS, graph_pass
-from hwcomp.types import Node
 
 _TAKES_CLAMP = {"Conv", "Dense"}
+_LONGEST_PATH = 64  # nodes between a dot product and its clip: keeps the pass linear on absurd chains
 
 
 @graph_pass
@@ -24,55 +24,52 @@ class FuseActivation(Pass):
     kind: ClassVar[str] = "exact"
 
     def run(self, graph: Graph, ctx: PassContext) -> Graph:
-        for clip in graph.nodes:
-            if clip.op != "Clip":
-                continue
-            path = self._path(graph, clip)
-            if path is not None:
-                graph = _fuse(graph, clip, path)
-                ctx.note(self.name, f"Clip '{clip.name}' is the output range of {path[-1].op} '{path[-1].name}'")
-        return graph
-
-    def _path(self, graph: Graph, clip: Node) -> list[Node] | None:
-        """Nodes from the clip's producer back to a node that takes the clamp, or None."""
-        path, reader = [], clip
-        while True:
-            node = graph.producer(reader.inputs[0])
-            if node is None or graph.sole_consumer(node.outputs[0]) is not reader:
-                return None
-            path.append(node)
-            if node.op in _TAKES_CLAMP or node.op == "Clip":
-                return path
-            if not OPS[node.op].keeps_type:
-                return None
-            reader = node
+        edit = Editor(graph)
+        for i, clip in enumerate(graph.nodes):
+            if clip.op == "Clip" and (path := _path(edit, i)):
+                head = edit.nodes[path[-1]]
+                _fuse(edit, i, path)
+                ctx.note(self.name, f"Clip '{clip.name}' is the output range of {head.op} '{head.name}'")
+        return edit.done()
 
 
-def _fuse(graph: Graph, clip: Node, path: list[Node]) -> Graph:
-    head = path[-1]
+def _path(edit: Editor, i: int) -> list[int]:
+    """Nodes from the clip's producer back to a node that takes the clamp; empty where there is none."""
+    path, reader = [], i
+    while len(path) < _LONGEST_PATH:
+        source = edit.nodes[reader].inputs[0]
+        index = edit.producer(source)
+        if index is None or edit.sole_consumer(source) != reader:
+            return []
+        path.append(index)
+        node = edit.nodes[index]
+        if node.op in _TAKES_CLAMP or node.op == "Clip":
+            return path
+        if not OPS[node.op].keeps_type:
+            return []
+        reader = index
+    return []
+
+
+def _fuse(edit: Editor, i: int, path: list[int]) -> None:
+    clip, head = edit.nodes[i], edit.nodes[path[-1]]
     dot = head.op in _TAKES_CLAMP
     old = head.attrs.clamp if dot else (head.attrs.lo, head.attrs.hi)
     lo, hi = intersect(old, (clip.attrs.lo, clip.attrs.hi))
     attrs = replace(head.attrs, clamp=(lo, hi)) if dot else replace(head.attrs, lo=lo, hi=hi)
     # The tensor in front of the clip takes the clip's name. Tensors further up now hold clipped values, which no ONNX
     # value names: they get an inserted name.
-    rename = {path[0].outputs[0]: clip.outputs[0]}
-    rename |= {node.outputs[0]: f"{node.outputs[0]}__clamp" for node in path[1:]}
-    tensors = dict(graph.tensors)
+    rename = {clip.inputs[0]: clip.outputs[0]}
+    rename |= {edit.nodes[p].outputs[0]: f"{edit.nodes[p].outputs[0]}__clamp" for p in path[1:]}
     for before, after in rename.items():
-        tensors[after] = tensors[before].with_(name=after)
-    nodes = []
-    for node in graph.nodes:
-        if node is clip:
-            continue
-        if node is head:
+        edit.tensors[after] = edit.tensors[before].with_(name=after)
+    edit.put(i, None)
+    for p in path:
+        node = edit.nodes[p]
+        if p == path[-1]:
             node = node.with_(attrs=attrs, origin=(*head.origin, *clip.origin))
-        elif not any(node is step for step in path):
-            nodes.append(node)
-            continue
         inputs = tuple(rename.get(n, n) for n in node.inputs)
-        nodes.append(node.with_(inputs=inputs, outputs=tuple(rename.get(n, n) for n in node.outputs)))
-    return graph.rebuilt(nodes, tensors)
+        edit.put(p, node.with_(inputs=inputs, outputs=tuple(rename.get(n, n) for n in node.outputs)))
 
 
 def intersect(a, b) -> tuple[float | None, float | None]:

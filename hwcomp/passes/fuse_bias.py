@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from hwcomp.graph import Graph
+from hwcomp.graph import Editor, Graph
 from hwcomp.passes.base import Pass, PassContext, constant
 from hwcomp.registry import graph_pass
 from hwcomp.types import per_channel
@@ -22,28 +22,26 @@ class FuseBias(Pass):
     kind: ClassVar[str] = "algebraic"
 
     def run(self, graph: Graph, ctx: PassContext) -> Graph:
-        while (match := next(self._matches(graph), None)) is not None:
-            dot, add, channels = match
-            tensors = dict(graph.tensors)
-            old = tensors[dot.inputs[2]].data if len(dot.inputs) > 2 and dot.inputs[2] else np.zeros_like(channels)
-            bias = constant(tensors, f"{add.outputs[0]}__bias", (old + channels).astype(np.float32))
-            merged = dot.with_(
-                inputs=(*dot.inputs[:2], bias.name), outputs=add.outputs, origin=(*dot.origin, *add.origin)
-            )
-            graph = graph.rebuilt([merged if n is dot else n for n in graph.nodes if n is not add], tensors)
-            ctx.note(self.name, f"Add '{add.name}' is the bias of {dot.op} '{dot.name}'")
-        return graph
+        edit = Editor(graph)
+        for i, add in enumerate(graph.nodes):
+            if add.op == "Add" and (index := self._dot(edit, i)) is not None:
+                dot, addend = edit.nodes[index], edit.tensors[add.inputs[1]]
+                channels = per_channel(addend, edit.tensors[dot.outputs[0]], 1 if dot.op == "Conv" else -1)
+                if channels is None:
+                    continue
+                old = edit.tensors[dot.inputs[2]].data if dot.inputs[2] else np.zeros_like(channels)
+                bias = constant(edit.tensors, f"{add.outputs[0]}__bias", (old + channels).astype(np.float32))
+                edit.put(i, None)
+                origin = (*dot.origin, *add.origin)
+                edit.put(index, dot.with_(inputs=(*dot.inputs[:2], bias.name), outputs=add.outputs, origin=origin))
+                ctx.note(self.name, f"Add '{add.name}' is the bias of {dot.op} '{dot.name}'")
+        return edit.done()
 
-    def _matches(self, graph: Graph):
-        for add in graph.nodes:
-            if add.op != "Add" or len(graph.data_inputs(add)) != 1:
-                continue
-            dot = graph.producer(graph.data_inputs(add)[0])
-            if dot is None or dot.op not in _DOT or dot.attrs.clamp is not None:
-                continue
-            if graph.sole_consumer(dot.outputs[0]) is not add:
-                continue
-            addend = next(graph.tensors[n] for n in add.inputs if graph.tensors[n].is_constant)
-            channels = per_channel(addend, graph.tensors[dot.outputs[0]], 1 if dot.op == "Conv" else -1)
-            if channels is not None:
-                yield dot, add, channels
+    def _dot(self, edit: Editor, i: int) -> int | None:
+        """The dot product in front of the Add `i` of a constant (which stands second), if it is its only reader."""
+        x, c = edit.nodes[i].inputs
+        index = edit.producer(x)
+        if index is None or not edit.tensors[c].is_constant or edit.sole_consumer(x) != i:
+            return None
+        dot = edit.nodes[index]
+        return index if dot.op in _DOT and dot.attrs.clamp is None else None

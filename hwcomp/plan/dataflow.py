@@ -235,7 +235,9 @@ class _Sweep:
         fold, out, serialize = self._dot_stage(kernel, folding.dense_folds(outputs, slots), 1)
         convert = convert_slots(source.lanes, fold.simd, source.beats)
         window = self._window(fold, 1, 1, fold.chunks, (1, 1), (1, 1), (1, 1))
-        return Stage(index, max(fold.beats, source.beats, out.beats), source, out, convert, None, window, fold, serialize)
+        return Stage(
+            index, max(fold.beats, source.beats, out.beats), source, out, convert, None, window, fold, serialize
+        )
 
     def _maxpool2d(self, index: int, kernel: Kernel) -> Stage:
         p, x = kernel.params, self.program.edges[kernel.inputs[0]]

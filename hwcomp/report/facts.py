@@ -6,6 +6,7 @@ from typing import Any
 
 from hwcomp.graph import Graph
 from hwcomp.lower.build import Lowered
+from hwcomp.lower.staircase import summary
 from sw_ref.program import Kernel, Program
 
 SCHEMA = 1
@@ -34,7 +35,7 @@ def program_facts(
         "schema": SCHEMA, "name": name, "program_sha256": program.sha256(),
         "inputs": list(program.inputs), "outputs": list(program.outputs),
         "macs": sum(layer["macs"] for layer in layers), "weights": sum(layer["weights"] for layer in layers),
-        "layers": layers, "passes": notes, "warnings": warnings, "targets": targets,
+        "proof": summary(lowered.proofs), "layers": layers, "passes": notes, "warnings": warnings, "targets": targets,
     }  # fmt: skip
 
 

@@ -30,28 +30,21 @@ def _table(title: str, *columns: str) -> Table:
     return table
 
 
-def _proof_summary(report: dict[str, Any]) -> str:
-    proved = [layer for layer in report["layers"] if layer["proof"]]
-    unequal = [layer for layer in proved if layer["differing_accumulators"]]
-    total = sum(layer["accumulators"] for layer in proved)
-    differing = sum(layer["differing_accumulators"] for layer in proved)
-    return (
-        f"proof: {len(proved) - len(unequal)} of {len(proved)} layers equal the float formula on every accumulator; "
-        f"{differing} of {total} accumulators differ in all"
-    )
-
-
 def summary(report: dict[str, Any]) -> str:
     """A few lines after a compile."""
-    lines = [f"{report['name']}: {len(report['layers'])} kernels, {report['macs']:,} MACs, {report['weights']:,} weights"]
+    lines = [
+        f"{report['name']}: {len(report['layers'])} kernels, {report['macs']:,} MACs, {report['weights']:,} weights"
+    ]
     if (mcu := report["targets"].get("mcu")) is not None:
-        lines.append(f"mcu:  {mcu['weight_bytes']:,} bytes of constants, arena {mcu['arena_bytes']:,} bytes")
+        lines.append(
+            f"mcu:  {mcu['constant_bytes']:,} bytes of constants in flash, an arena of {mcu['arena_bytes']:,} bytes in RAM"
+        )
     if (fpga := report["targets"].get("fpga")) is not None:
         lines.append(
             f"fpga: {fpga['lanes']} of {fpga['budget']} lanes, a frame every {fpga['interval']:,} cycles, "
             f"{fpga['rom_bits']:,} ROM bits, {fpga['buffer_bits']:,} buffer bits"
         )
-    return "\n".join([*lines, _proof_summary(report)])
+    return "\n".join([*lines, f"proof: {report['proof']}"])
 
 
 def report_text(report: dict[str, Any]) -> str:
@@ -65,7 +58,9 @@ def report_text(report: dict[str, Any]) -> str:
         )  # fmt: skip
     parts += [layers, ""]
     if (fpga := report["targets"].get("fpga")) is not None:
-        stages = _table("FPGA engines", "kernel", "beats", "lanes", "PE x taps x SIMD", "out lanes", "ROM bits", "buffer bits")
+        stages = _table(
+            "FPGA engines", "kernel", "beats", "lanes", "PE x taps x SIMD", "out lanes", "ROM bits", "buffer bits"
+        )
         for s in fpga["stages"]:
             fold = f"{s['fold']['pe']} x {s['fold']['taps']} x {s['fold']['simd']}" if s["fold"] else "-"
             busy = "*" if s["beats"] == fpga["interval"] else ""
@@ -76,12 +71,16 @@ def report_text(report: dict[str, Any]) -> str:
         parts += [stages, "* sets the interval", ""]
     if (mcu := report["targets"].get("mcu")) is not None:
         memory = _table("MCU memory", "what", "bytes")
-        for key in ("weight_bytes", "arena_bytes", "peak_live_bytes"):
+        for key in ("weight_bytes", "constant_bytes", "arena_bytes", "peak_live_bytes", "stack_bytes_estimate"):
             if key in mcu:
                 memory.add_row(key.replace("_", " "), f"{mcu[key]:,}")
         parts += [memory, ""]
     parts.append("Proof lines")
-    parts += [f"  {shown(layer['output'])}{layer['proof'][len(layer['output']):]}" for layer in report["layers"] if layer["proof"]]
+    parts += [
+        f"  {shown(layer['output'])}{layer['proof'][len(layer['output']) :]}"
+        for layer in report["layers"]
+        if layer["proof"]
+    ]
     if report["warnings"]:
         parts += ["", "Warnings", *(f"  {w}" for w in report["warnings"])]
     return _render(*parts)

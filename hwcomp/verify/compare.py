@@ -49,7 +49,9 @@ class Outcome:
     stats: dict[str, Any] = field(default_factory=dict)
 
 
-def first_difference(program: Program, expected: dict[str, np.ndarray], got: dict[str, np.ndarray]) -> Difference | None:
+def first_difference(
+    program: Program, expected: dict[str, np.ndarray], got: dict[str, np.ndarray]
+) -> Difference | None:
     for name in program.edges:
         if name not in got:
             continue
@@ -85,7 +87,12 @@ def verify(
 
 
 def _one(
-    built: Built, engine: Engine, inputs: dict[str, np.ndarray], expected: dict[str, np.ndarray], count: int, progress: Progress
+    built: Built,
+    engine: Engine,
+    inputs: dict[str, np.ndarray],
+    expected: dict[str, np.ndarray],
+    count: int,
+    progress: Progress,
 ) -> Outcome:
     if engine.target and engine.target not in built.manifest["options"]["targets"]:
         return Outcome(engine.name, "not run", detail=f"the product was not compiled for {engine.target}")
@@ -119,4 +126,6 @@ def _against_golden(built: Built) -> Outcome:
     found = first_difference(built.program, golden, got)
     elements = sum(int(a.size) for a in got.values())
     count = len(next(iter(inputs.values())))
-    return Outcome("reference", "differs" if found else "equal", count, len(got), elements, found.text() if found else "", found)
+    return Outcome(
+        "reference", "differs" if found else "equal", count, len(got), elements, found.text() if found else "", found
+    )

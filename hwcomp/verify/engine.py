@@ -50,6 +50,8 @@ class Engine:
         """Empty where the tools are installed, else which are missing and how to get them."""
         return ""
 
-    def run(self, built: Built, inputs: dict[str, np.ndarray], taps: bool, progress: Progress = lambda n: None) -> RunResult:
+    def run(
+        self, built: Built, inputs: dict[str, np.ndarray], taps: bool, progress: Progress = lambda n: None
+    ) -> RunResult:
         """Integers [samples, *shape] by input name -> results. May build into a cache outside `built.dir`."""
         raise NotImplementedError

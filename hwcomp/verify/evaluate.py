@@ -59,7 +59,9 @@ def evaluate(
     if labels is not None and len(labels) != total:
         raise UsageError(f"{len(labels)} labels for {total} samples")
     stored = samples.to_stored(program, inputs)
-    real = {n: inputs[n] if inputs[n].dtype.kind == "f" else program.edges[n].to_real(inputs[n]) for n in program.inputs}
+    real = {
+        n: inputs[n] if inputs[n].dtype.kind == "f" else program.edges[n].to_real(inputs[n]) for n in program.inputs
+    }
     real = samples.check_real(real, {n: program.edges[n].shape for n in program.inputs})
     out = program.outputs[0]
     is_index = (k := program.producer(out)) is not None and k.kind == "argmax"

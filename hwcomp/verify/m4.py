@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from hwcomp.backends.c import ports
+from hwcomp.backends.c import ports, tap_ids
 from hwcomp.errors import WorkFailed
 from hwcomp.verify import cache as build_cache
 from hwcomp.verify.c_host import compile_all, compiler_version, harness, logical, sources
@@ -42,7 +42,7 @@ class CM4(Engine):
 
     def run(self, built: Built, inputs: dict[str, np.ndarray], taps: bool, progress: Progress = lambda n: None) -> RunResult:
         """Counts are those of the first sample; with taps the code is another one, and has none."""
-        folder = _image(built, taps)
+        folder = _image(built, "taps" if taps else "plain")
         program = built.program
         ins, outs = (_struct([p.edge for p in group]) for group in ports(program))
         samples = len(next(iter(inputs.values())))
@@ -69,17 +69,43 @@ class CM4(Engine):
         return RunResult(values, stats)
 
 
-def measure(folder: Path | str) -> dict[str, int]:
+def measure(folder: Path | str | Built) -> dict[str, int]:
     """Exact figures of a compiled folder on a Cortex-M4, for one sample at the zero points of the inputs.
 
     `flash_bytes` and `ram_bytes` are those of NAME.c, NAME_weights.c and NAME_static.c; the caller's structs are not in it.
     """
+    built = _load(folder)
+    return CM4().run(built, _at_zero(built.program), taps=False).stats
+
+
+def per_kernel(folder: Path | str | Built) -> dict[str, int]:
+    """Instructions of each kernel by name, within the few that looking at the counter takes."""
+    built = _load(folder)
+    program = built.program
+    frame = np.zeros(1, _struct([program.edges[n] for n in program.inputs]))
+    for i, values in enumerate(_at_zero(program).values()):
+        frame[f"f{i}"] = values.reshape(1, -1)
+    with tempfile.TemporaryDirectory(prefix="hwcomp-m4-") as temporary:
+        frame.tofile(Path(temporary) / "in.bin")
+        marks = _boot(_image(built, "marks") / "image.elf", Path(temporary))[0]["marks"]
+    ids, counts = tap_ids(program), {}
+    before = max((marks[ids[n]] for n in program.inputs), default=0)
+    for k in program.kernels:
+        counts[k.name] = marks[ids[k.outputs[0]]] - before
+        before = marks[ids[k.outputs[0]]]
+    return counts
+
+
+def _load(folder: Path | str | Built) -> Built:
     from hwcomp import product
 
-    built = product.load(folder)
-    edges = [built.program.edges[n] for n in built.program.inputs]
-    zeros = {e.name: np.full((1, *e.shape), min(max(e.zero, e.lo), e.hi), e.dtype) for e in edges}
-    return CM4().run(built, zeros, taps=False).stats
+    return folder if isinstance(folder, Built) else product.load(folder)
+
+
+def _at_zero(program: Program) -> dict[str, np.ndarray]:
+    """One sample of real zeros."""
+    edges = [program.edges[n] for n in program.inputs]
+    return {e.name: np.full((1, *e.shape), min(max(e.zero, e.lo), e.hi), e.dtype) for e in edges}
 
 
 def _struct(edges: list) -> np.dtype:
@@ -87,25 +113,29 @@ def _struct(edges: list) -> np.dtype:
     return np.dtype([(f"f{i}", e.dtype, (e.size,)) for i, e in enumerate(edges)], align=True)
 
 
-def _image(built: Built, taps: bool) -> Path:
-    """The folder with image.elf and size.json."""
+def _image(built: Built, mode: str) -> Path:
+    """The folder with image.elf. Modes: "plain" (the product's own object files, and size.json), "taps", "marks"."""
     name = built.name
     files = sources(built) | {n: (built.dir / "src" / "baremetal" / n).read_bytes() for n in _BOARD}
     files[f"{name}_static.c"] = (built.dir / "src" / f"{name}_static.c").read_bytes()
-    files["harness.c"] = harness(built.program, name, "c/harness_m4.c.j2", taps).encode()
+    files["harness.c"] = _harness(built, mode).encode()
     key = [compiler_version(CC), " ".join((*ARCH, *FLAGS, *LINK)), *(p for n in sorted(files) for p in (n, files[n]))]
 
     def build(folder: Path) -> None:
         for n, content in files.items():
             (folder / n).write_bytes(content)
-        product = [] if taps else [f"{name}.c"]
-        units = [*product, f"{name}_weights.c", f"{name}_static.c", "harness.c", "startup.c", "semihost.c", "board.c"]
+        units = [*([f"{name}.c"] if mode == "plain" else []), f"{name}_weights.c", f"{name}_static.c", "harness.c", "startup.c", "semihost.c", "board.c"]
         compile_all([CC, *ARCH, *FLAGS, "-c", *units], folder)
         compile_all([CC, *ARCH, *LINK, *(u.replace(".c", ".o") for u in units), "-o", "image.elf"], folder)
-        if not taps:
+        if mode == "plain":
             (folder / "size.json").write_text(json.dumps(_sizes(folder, name)))
 
     return build_cache.built("m4", build_cache.digest(key), build)
+
+
+def _harness(built: Built, mode: str) -> str:
+    marks = len(built.program.edges) if mode == "marks" else 0
+    return harness(built.program, built.name, "c/harness_m4.c.j2", mode == "taps", marks=marks)
 
 
 def _sizes(folder: Path, name: str) -> dict[str, int]:

@@ -14,7 +14,9 @@ _BATCH_ELEMENTS = 1 << 24  # window elements per batch: bounds memory
 class Reference(Engine):
     name = "reference"
 
-    def run(self, built: Built, inputs: dict[str, np.ndarray], taps: bool, progress: Progress = lambda n: None) -> RunResult:
+    def run(
+        self, built: Built, inputs: dict[str, np.ndarray], taps: bool, progress: Progress = lambda n: None
+    ) -> RunResult:
         return RunResult(run_program(built.program, inputs, taps, progress))
 
 
@@ -43,5 +45,7 @@ def _widest(program: Program) -> int:
     sizes = [e.size for e in program.edges.values()]
     for k in program.kernels:
         if k.kind == "conv2d":
-            sizes.append(program.edges[k.outputs[0]].size // k.constants["weight"].shape[0] * k.constants["weight"][0].size)
+            sizes.append(
+                program.edges[k.outputs[0]].size // k.constants["weight"].shape[0] * k.constants["weight"][0].size
+            )
     return max(sizes)

@@ -39,7 +39,9 @@ class Verilated(Engine):
     def missing(self) -> str:
         return verilator_build.missing()
 
-    def run(self, built: Built, inputs: dict[str, np.ndarray], taps: bool, progress: Progress = lambda n: None) -> RunResult:
+    def run(
+        self, built: Built, inputs: dict[str, np.ndarray], taps: bool, progress: Progress = lambda n: None
+    ) -> RunResult:
         design = _load(built)
         values, _, _ = _simulate(built, design, inputs, taps, _STALL)
         count = len(next(iter(inputs.values())))
@@ -71,9 +73,7 @@ def _load(built: Built) -> _Design:
     nets = [{"net": f"e{index[n]}", "beats": s.beats, "bytes": _bytes(s.width)} for n, s in taps]
     harness = _harness(top, interface, nets)
     public = [f"{t['net']}_{part}" for t in nets for part in ("valid", "ready", "data")]
-    path = verilator_build.library(
-        [rtl / n for n in names], sorted((rtl / "mem").iterdir()), top, harness, public
-    )
+    path = verilator_build.library([rtl / n for n in names], sorted((rtl / "mem").iterdir()), top, harness, public)
     handle = ctypes.CDLL(str(path))
     handle.design_new.restype = ctypes.c_void_p
     handle.design_run.restype = ctypes.c_int64
@@ -104,7 +104,8 @@ def _simulate(
     program, streams = built.program, {n: Stream(**s) for n, s in design.interface["streams"].items()}
     count = len(next(iter(inputs.values())))
     outer = {
-        side: [(p["name"], _outer(p, streams[p["name"]])) for p in design.interface[side]] for side in ("inputs", "outputs")
+        side: [(p["name"], _outer(p, streams[p["name"]])) for p in design.interface[side]]
+        for side in ("inputs", "outputs")
     }
     feeds = [pack(s, s.slots(program.edges[n]), inputs[n]) for n, s in outer["inputs"]]
     outs = [np.zeros((count * s.beats, _bytes(s.width)), np.uint8) for _, s in outer["outputs"]]

@@ -29,7 +29,8 @@ async def bench(dut):
             values = [signed(value, p["EW"]) for value in values]
         frames_in.append(beats)
         frames_out.append([values.index(max(values))])  # the first of equals
-    await tb.exercise(frames_in, frames_out, p["G"])
+    latency = (p["G"] - 1, (p["LANES"] - 1).bit_length() + 2)
+    await tb.exercise(frames_in, frames_out, p["G"], latency=latency)
 
 
 @pytest.mark.parametrize("name", SETS)

@@ -21,7 +21,7 @@ async def bench(dut):
     count = 1 << p["EW"]
     frame = [pack([i * (lane + 1) for lane in range(lanes)], p["EW"]) for i in range(count)]  # all values in all lanes
     expected = [pack([words[value] for value in unpack(beat, p["EW"], lanes)], p["OUT_W"]) for beat in frame]
-    await tb.exercise([frame] * 2, [expected] * 2, count)
+    await tb.exercise([frame] * 3, [expected] * 3, count, latency=(0, 1))
 
 
 @pytest.mark.parametrize(("lanes", "width", "out"), [(1, 8, 8), (3, 4, 12), (2, 1, 1), (4, 8, 5)])

@@ -43,7 +43,8 @@ async def bench(dut):
     p = tb.parameters
     size = p["HP"] * p["WP"] * p["G"]
     frames = [tb.words(size, p["LANES"] * p["EW"]) for _ in range(5)]
-    await tb.exercise(frames, [pooled(frame, p) for frame in frames], size)
+    first = ((p["KH"] - 1) * p["WP"] + p["KW"] - 1) * p["G"]  # the beat that completes the first window
+    await tb.exercise(frames, [pooled(frame, p) for frame in frames], size, latency=(first, 2))
 
 
 @pytest.mark.parametrize("name", SETS)

@@ -59,7 +59,8 @@ async def bench(dut):
         frames_in.append(beats)
         frames_out.append(outs)
     assert len({word for frame in frames_out for word in frame}) > 20
-    await tb.exercise(frames_in, frames_out, p["GROUPS"])
+    latency = (2 + p["PER_CHANNEL_C"]) if p["M_ONE"] else 5
+    await tb.exercise(frames_in, frames_out, p["GROUPS"], latency=(0, latency))
 
 
 @pytest.mark.parametrize("name", SETS)

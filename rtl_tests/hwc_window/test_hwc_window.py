@@ -49,7 +49,8 @@ async def bench(dut):
     g = Geometry(**p)
     frames = [tb.words(g.HP * g.WP * g.G, width) for _ in range(4)]
     both = [windows(frame, g, width) for frame in frames]
-    await tb.exercise(frames, [beats for beats, _ in both], interval(g, depth), [masks for _, masks in both])
+    beats, masks = [beats for beats, _ in both], [masks for _, masks in both]
+    await tb.exercise(frames, beats, interval(g, depth), masks, latency=(g.span - 1, 4))
 
 
 @pytest.mark.parametrize("name", SETS)

@@ -2,7 +2,7 @@
 //
 // ADDR comes from a ROM file (N words of hex, one a line) and need not be a permutation: beats may be repeated or
 // left out. A frame starts when all of it is in. The buffer holds two frames and a few words, so that frames run
-// back to back at one beat per cycle. Latency N + 4 cycles.
+// back to back at one beat per cycle. Latency from the frame's last beat: 4 cycles.
 `default_nettype none
 
 module hwc_permute #(
@@ -20,7 +20,7 @@ module hwc_permute #(
     output wire [DW-1:0] m_data_o
 );
 
-  localparam integer DEPTH = 2 * N + 4;  // 4: a word freed by the last read is written that much later
+  localparam integer DEPTH = 2 * N + 2;  // 2: the place of a word is free that much after its last read is issued
   localparam integer AW = $clog2(DEPTH);
   localparam integer NW = (N > 1) ? $clog2(N) : 1;
   localparam integer STEP = N;

@@ -35,7 +35,6 @@ module hwc_width #(
   localparam integer KW = (BLOCKS > 1) ? $clog2(BLOCKS) : 1;
   localparam integer CIW = (BI > 1) ? $clog2(BI) : 1;
   localparam integer COW = (BO > 1) ? $clog2(BO) : 1;
-  localparam integer END_I = BI - 1;
   localparam integer END_LI = LAST_I - 1;
   localparam integer END_O = BO - 1;
   localparam integer END_LO = LAST_O - 1;
@@ -61,19 +60,23 @@ module hwc_width #(
       assign m_valid_o = s_valid_i;
       assign s_ready_o = m_ready_i;
     end else begin : g_shift
-      reg  [CIW-1:0]   in_q;     // beats collected
-      reg  [COW-1:0]   left_q;   // output beats after the current one
+      reg  [  COW-1:0] left_q;   // output beats after the current one
       reg              valid_q;
       reg  [BO*OW-1:0] shift_q;
-      wire [KW-1:0]    unused_block;
-      wire             short;    // the last block of a pixel is being collected
-      wire in_last = (in_q == END_I[CIW-1:0]) || (short && in_q == END_LI[CIW-1:0]);
-      wire free = !valid_q || (m_ready_i && left_q == {COW{1'b0}});
-      wire load = s_valid_i && in_last && free;
-      wire push = s_valid_i && s_ready_o;
+      wire [   KW-1:0] unused_block;
+      wire [  CIW-1:0] in;       // beats collected
+      wire             in_full, short;  // short: the last block of a pixel is being collected
+      wire             in_last = in_full || (short && in == END_LI[CIW-1:0]);
+      wire             more = left_q != {COW{1'b0}};
+      wire             free = !valid_q || (m_ready_i && !more);
+      wire             load = s_valid_i && in_last && free;
+      wire             push = s_valid_i && s_ready_o;
 
       hwc_count #(.N(BLOCKS), .W(KW)) u_block (
           .clk_i(clk_i), .rst_ni(rst_ni), .en_i(load), .count_o(unused_block), .last_o(short)
+      );
+      hwc_count #(.N(BI), .W(CIW)) u_in (
+          .clk_i(clk_i), .rst_ni(rst_ni && !load), .en_i(push), .count_o(in), .last_o(in_full)
       );
 
       if (FW > BI * IW) begin : g_more
@@ -85,27 +88,24 @@ module hwc_width #(
         end else begin : g_held
           localparam integer SLOT = k;
           reg [IW-1:0] held_q;
-          always @(posedge clk_i) if (push && in_q == SLOT[CIW-1:0]) held_q <= s_data_i;
+          always @(posedge clk_i) if (push && in == SLOT[CIW-1:0]) held_q <= s_data_i;
           assign block[k*IW +: IW] = (k == LAST_I - 1 && short) ? s_data_i : held_q;
         end
       end
 
       always @(posedge clk_i) begin
         if (!rst_ni) begin
-          in_q    <= {CIW{1'b0}};
           left_q  <= {COW{1'b0}};
           valid_q <= 1'b0;
         end else begin
-          if (push) in_q <= in_last ? {CIW{1'b0}} : in_q + 1'b1;
           if (load) left_q <= short ? END_LO[COW-1:0] : END_O[COW-1:0];
-          else if (m_ready_i && left_q != {COW{1'b0}}) left_q <= left_q - 1'b1;
+          else if (m_ready_i && more) left_q <= left_q - 1'b1;
           valid_q <= load || !free;
         end
       end
 
       always @(posedge clk_i) begin
-        if (load) shift_q <= block[BO*OW-1:0];
-        else if (m_ready_i) shift_q <= shift_q >> OW;
+        if (!valid_q || m_ready_i) shift_q <= more ? shift_q >> OW : block[BO*OW-1:0];
       end
 
       assign s_ready_o = !in_last || free;

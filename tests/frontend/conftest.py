@@ -78,12 +78,12 @@ def paths(request, tmp_path_factory, good):
 
 @pytest.fixture
 def one_clear_error(capfd):
-    """Assert that a file gives exactly this error, within 2 s, with nothing on the terminal."""
+    """Assert that a file gives exactly this error, within 2 s of processor time, with nothing on the terminal."""
     from hwcomp.errors import HwcompError
     from hwcomp.frontend.load import load_model
 
     def check(path, error, texts):
-        start = time.monotonic()
+        start = time.process_time()
         with pytest.raises(HwcompError) as caught:
             load_model(path)
         message = str(caught.value)
@@ -92,7 +92,7 @@ def one_clear_error(capfd):
         assert [text for text in texts if text not in message] == [], message
         assert len(message) < 500
         assert "\n" not in message
-        assert time.monotonic() - start < 2
+        assert time.process_time() - start < 2
         assert capfd.readouterr() == ("", "")
 
     return check

@@ -1,0 +1,87 @@
+"""The staircase proof counts exactly the accumulators on which the two functions differ."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hwcomp.lower import requant, staircase
+from hwcomp.lower.requant import Requant
+
+
+def brute(rq, formula, lo, hi):
+    """Every accumulator of every channel, one by one."""
+    count = 0
+    for c, (first, last) in enumerate(zip(lo.tolist(), hi.tolist(), strict=True)):
+        a = np.broadcast_to(np.arange(first, last + 1), (len(lo), last - first + 1))
+        count += int((rq.apply(a)[c] != formula(a)[c]).sum())
+    return count
+
+
+@st.composite
+def stairs(draw):
+    """A requantize record, a float formula near to it or far from it, and accumulator ranges per channel."""
+    channels = draw(st.integers(1, 3))
+    scale = np.array([draw(st.floats(1e-4, 2.0, width=32)) for _ in range(channels)], np.float32)
+    if draw(st.booleans()):
+        scale[draw(st.integers(0, channels - 1))] = 0
+    zero, (q_lo, q_hi) = draw(st.integers(-20, 20)), sorted(draw(st.tuples(st.integers(-40, 40), st.integers(-40, 40))))
+    rq = requant.choose(scale, -3000, 3000, 13, zero, q_lo, q_hi, draw(st.sampled_from([8, 10, 16, 31])))
+    other = scale * np.float32(draw(st.sampled_from([1.0, 1.0, 0.99, 1.05, 2.0])))
+    formula = staircase.float_formula(other, zero + draw(st.sampled_from([0, 0, 0, 1])), q_lo, q_hi)
+    lo = np.array([draw(st.integers(-3000, 2999)) for _ in range(channels)])
+    return rq, formula, lo, np.array([draw(st.integers(int(v), 3000)) for v in lo])
+
+
+@settings(max_examples=400)
+@given(stairs())
+def test_differing_equals_brute_force(drawn):
+    rq, formula, lo, hi = drawn
+    assert staircase.differing(rq, formula, lo, hi) == brute(rq, formula, lo, hi)
+
+
+@pytest.mark.parametrize("shift", [-5, -1, 1, 7])
+def test_a_shifted_staircase_differs_in_full(shift):
+    """y = a against y = a + shift over 201 accumulators: all differ but those clamped alike at an end."""
+    rq = Requant("affine", 0, 0, -1000, 1000, np.ones(1, np.int64), np.zeros(1, np.int64), 1)
+    lo, hi = np.array([-100]), np.array([100])
+    assert staircase.differing(rq, lambda a: a + shift, lo, hi) == 201
+    clamped = replace(rq, lo=-50, hi=50)
+    have = staircase.differing(clamped, lambda a: np.clip(a + shift, -50, 50), lo, hi)
+    assert have == brute(clamped, lambda a: np.clip(a + shift, -50, 50), lo, hi) == 100 + abs(shift)
+
+
+def test_one_wrong_accumulator_is_found_in_a_wide_range():
+    """2^40 accumulators, two staircases that differ in a single step by one accumulator."""
+    rq = Requant("affine", 35, 0, -16, 15, np.ones(1, np.int64), np.zeros(1, np.int64), 1)
+
+    def moved(a):
+        return np.clip((a + (a == (3 << 35) - 1)) >> 35, -16, 15)
+
+    lo, hi = np.array([-(1 << 39)]), np.array([(1 << 39) - 1])
+    assert staircase.differing(rq, lambda a: np.clip(a >> 35, -16, 15), lo, hi) == 0
+    assert staircase.differing(rq, moved, lo, hi) == 1
+
+
+def test_a_constant_type_never_differs():
+    rq = Requant("rne", 3, 0, 5, 5, np.ones(1, np.int64), None, 1)
+    assert staircase.differing(rq, lambda a: np.full_like(a, 5), np.array([-9]), np.array([9])) == 0
+
+
+def test_float_formula_is_that_of_onnxruntime():
+    """clip(rint(f32(a) * S) + z): float32 product, ties to even, the accumulator itself rounded to float32."""
+    formula = staircase.float_formula(np.array([0.5], np.float32), 1, -128, 127)
+    assert formula(np.array([[1, 2, 3, 5, -1, -3, 900, -900]])).tolist() == [[1, 2, 3, 3, 1, -1, 127, -128]]
+    wide = staircase.float_formula(np.array([2.0**-24], np.float32), 0, -128, 127)
+    assert wide(np.array([[(1 << 24) + (1 << 23) + 1]])).tolist() == [[2]]
+
+
+def test_line_names_what_counts():
+    proof = staircase.Proof("fc", "rne", 21, 31, 1000, 0, 10, 0)
+    assert proof.line() == "fc: accumulator 21 bits, rne, multiplier 31 bits, 10 channels: equal to the float formula on every accumulator"
+    some = replace(proof, differing=7, multiplier_bits=16, folded=2).line()
+    assert "differs from the float formula on 7 of 1000 accumulators" in some
+    assert "16 bits (fewer than 24: less exact)" in some
+    assert "2 constant channels" in some
