@@ -15,6 +15,7 @@ from hwcomp.backends.base import Backend, Product
 from hwcomp.errors import UnsupportedError
 from hwcomp.names import comment
 from hwcomp.plan.dataflow import DataflowPlan, Port, check_dataflow, plan_dataflow
+from hwcomp.plan.latency import frame_latency
 from hwcomp.plan.streams import Stream
 from hwcomp.registry import backend
 from hwcomp.templates_dir import templates
@@ -88,6 +89,7 @@ class Verilog(Backend):
             )  # fmt: skip
         return {
             "budget": plan.budget, "lanes": plan.lanes, "interval": plan.interval,
+            "latency_estimate": frame_latency(program, plan),
             "rom_bits": sum(s["rom_bits"] for s in stages), "buffer_bits": sum(s["buffer_bits"] for s in stages),
             "stages": stages,
             "interface": {

@@ -42,6 +42,7 @@ def summary(report: dict[str, Any]) -> str:
     if (fpga := report["targets"].get("fpga")) is not None:
         lines.append(
             f"fpga: {fpga['lanes']} of {fpga['budget']} lanes, a frame every {fpga['interval']:,} cycles, "
+            f"latency about {fpga['latency_estimate']:,}, "
             f"{fpga['rom_bits']:,} ROM bits, {fpga['buffer_bits']:,} buffer bits"
         )
     return "\n".join([*lines, f"proof: {report['proof']}"])
