@@ -3,39 +3,23 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from hwcomp.backends._c_text import c_type, comment, literal
+from hwcomp.backends import _c_dot as dot
+from hwcomp.backends._c_dot import Printed, Way, acc_type, add_constants, add_dot, requantizer
+from hwcomp.backends._c_text import c_type, comment
 from hwcomp.errors import UnsupportedError
 from hwcomp.plan.memory import MemoryPlan, WeightLayout, Work
 from sw_ref.program import Edge, Kernel, Layout, Program
 
-WINDOWS = (4, 2, 1)  # windows that a dot product takes side by side, the fastest first
-_INT32 = (-(1 << 31), (1 << 31) - 1)
-_SHORT = {
-    "int8_t": "s8", "uint8_t": "u8", "int16_t": "s16", "uint16_t": "u16", "int32_t": "s32", "uint32_t": "u32",
-    "int64_t": "s64", "uint64_t": "u64",
-}  # fmt: skip
-_WEIGHT_TYPES = ("int8", "uint8", "int16", "int32")
-
-
-@dataclass
-class Printed:
-    """One kernel for the templates: its file, values `k`, arrays [(C type, name, values, what)] and primitives used."""
-
-    template: str | None
-    k: dict[str, Any]
-    arrays: list[tuple[str, str, np.ndarray, str]] = field(default_factory=list)
-    prims: dict[tuple, dict[str, Any]] = field(default_factory=dict)
-
 
 def refuse(kernel: Kernel, why: str) -> UnsupportedError:
     return UnsupportedError(
-        f"the C back end can't print a {kernel.kind} kernel", node=(kernel.origin or (kernel.name,))[0], why=why
-    )
+        f"the C back end can't print a {kernel.kind} kernel", node=(kernel.origin or (kernel.name,))[0], why=why,
+        fix="ask for another target",
+    )  # fmt: skip
 
 
 def supports(program: Program, kernel: Kernel) -> None:
@@ -63,155 +47,7 @@ def macs(program: Program, kernel: Kernel) -> int:
     return y.size * math.prod(kernel.constants["weight"].shape[1:])
 
 
-# Shared by the dot products ------------------------------------------------------------------------------------------
-
-
-def _smallest(values: np.ndarray, names: tuple[str, ...]) -> str:
-    lo, hi = (int(values.min()), int(values.max())) if values.size else (0, 0)
-    return next(n for n in names if np.iinfo(n).min <= lo and hi <= np.iinfo(n).max)
-
-
-def _acc_type(kernel: Kernel) -> str:
-    return "int32_t" if kernel.params["acc_bits"] <= 32 else "int64_t"
-
-
-def _column_dtype(x: Edge) -> np.dtype:
-    return np.dtype(np.int16) if x.dtype.itemsize == 1 else x.dtype
-
-
-def _dsp(x: Edge, layout: WeightLayout, acc: str) -> bool:
-    return _column_dtype(x) == np.int16 and layout.ctype in ("int8_t", "uint8_t") and acc == "int32_t"
-
-
-def _layout(kernel: Kernel, x: Edge, rows: int, k: int) -> WeightLayout:
-    ctype = _smallest(kernel.constants["weight"], _WEIGHT_TYPES) + "_t"
-    return WeightLayout(rows, k, -(-k // 4) * 4, 2, x.dtype.itemsize == 1, ctype)
-
-
-def _stored(weight: np.ndarray, groups: int, layout: WeightLayout) -> np.ndarray:
-    """[rows, k] -> per group pairs of rows as [k_stored][2]; k in the layout's order.
-
-    Sign extension takes bytes 0, 2 and 1, 3 of a word. Those are two k of each row of a pair; of an odd row, which stands
-    alone, they are four k of its own, so that its order is the other one of the two.
-    """
-    rows, k = weight.shape
-    padded = np.zeros((groups, rows // groups, layout.k_stored), weight.dtype)
-    padded[:, :, :k] = weight.reshape(groups, rows // groups, k)
-    swapped = padded.reshape(*padded.shape[:2], -1, 4)[..., [0, 2, 1, 3]].reshape(padded.shape)
-    ordered, single = (swapped, padded) if layout.quads else (padded, swapped)
-    even = rows // groups // 2 * 2
-    pairs = ordered[:, :even].reshape(groups, even // 2, 2, layout.k_stored).transpose(0, 1, 3, 2)
-    return np.concatenate([pairs.reshape(groups, -1), single[:, even:].reshape(groups, -1)], axis=1).ravel()
-
-
-def _requantizer(kernel: Kernel, acc: str, lo: int, hi: int, order=None) -> tuple[dict, dict[str, np.ndarray]]:
-    """The record for the template and the arrays it reads; `lo`..`hi` bounds the accumulator."""
-    rq = kernel.params["requantize"]
-    affine = rq["form"] == "affine"
-    constants = {"m": kernel.constants["multiplier"].astype(np.int64)}
-    if affine:
-        constants["c"] = kernel.constants["offset"].astype(np.int64)
-    values = [_bounds(rq, int(m), c, lo, hi) for m, c in _pairs(constants)]
-    narrow = all(_INT32[0] <= v <= _INT32[1] for v in np.ravel(values).tolist())
-    shift, fn = rq["shift"], rq["form"]
-    single = {n: int(v.flat[0]) for n, v in constants.items() if (v == v.flat[0]).all()}
-    offset = single.get("c")
-    m_type = "int32_t" if all(_INT32[0] <= m <= _INT32[1] for m in constants["m"].tolist()) else "int64_t"
-    high = affine and narrow and acc == m_type == "int32_t" and shift >= 32 and offset is not None
-    if high and offset % (1 << 32) == 0:
-        fn, rest = "affine_high", f"{literal(offset >> 32)}, {shift - 32}"
-    elif affine:
-        rest = f"{'c' if offset is None else literal(offset, 'int64_t')}, {shift}"
-    else:
-        rest = f"{shift}, {literal(rq['zero'], 'int64_t')}"
-    types = {"m": m_type, "c": "int64_t"}
-    arrays = {n: v if order is None or v.size == 1 else v[order] for n, v in constants.items() if n not in single}
-    m_text = literal(single["m"], m_type) if "m" in single else "m"
-    c_text = "c" if affine and offset is None else str(offset)
-    m_shown = str(single.get("m", "m[channel]"))
-    c_shown = "c[channel]" if c_text == "c" else c_text
-    formula = (
-        f"clamp((a * {m_shown} + {c_shown}) >> {shift}, {rq['lo']}, {rq['hi']})"
-        if affine
-        else f"clamp(round_half_even(a * {m_shown} / 2^{shift}) + {rq['zero']}, {rq['lo']}, {rq['hi']})"
-    )
-    record = {
-        "a": acc, "fn": fn, "rest": rest, "m": m_text, "narrow": narrow, "lo": rq["lo"], "hi": rq["hi"], "formula": formula,
-        "saturate": _saturation(rq["lo"], rq["hi"]), "args": [{"name": n, "type": types[n]} for n in arrays],
-    }  # fmt: skip
-    return record, {n: v.astype(types[n][:-2]) for n, v in arrays.items()}
-
-
-def _saturation(lo: int, hi: int) -> tuple[str, int] | None:
-    """The type that has exactly the range lo..hi."""
-    bits = hi.bit_length()
-    if bits >= 31 or bits == 0 or hi != (1 << bits) - 1:
-        return None
-    return ("UNSIGNED", bits) if lo == 0 else ("SIGNED", bits + 1) if lo == ~hi else None
-
-
-def _pairs(constants: dict[str, np.ndarray]):
-    m, c = constants["m"].tolist(), constants.get("c", np.zeros(1, np.int64)).tolist()
-    n = max(len(m), len(c))
-    return zip(m * n if len(m) == 1 else m, c * n if len(c) == 1 else c, strict=True)
-
-
-def _bounds(rq: dict, m: int, c: int, lo: int, hi: int) -> tuple[int, int]:
-    """Requantized, unclamped ends of lo..hi (the function is monotone)."""
-    low, high = sorted((lo * m, hi * m))
-    if rq["form"] == "affine":
-        return (low + c) >> rq["shift"], (high + c) >> rq["shift"]
-    return (low >> rq["shift"]) + rq["zero"], (high >> rq["shift"]) + 1 + rq["zero"]
-
-
-def _dot_prims(out: Printed, x: Edge, layout: WeightLayout, acc: str, way: Way, rows: int) -> None:
-    """Add the primitives of a dot product to `out`, and what the templates call them."""
-    n, raw, dsp = way.windows, not way.columns, _dsp(x, layout, acc)
-    xt = c_type(x.dtype)
-    col = xt if raw else c_type(_column_dtype(x))
-    out.k |= {"col": col, "w": layout.ctype, "acc": acc, "n": n, "dot": {}, "k_stored": layout.k_stored}
-    out.k |= {"columns": way.columns, "window": way.window, "scratch": way.columns or way.window}
-    out.k["operand"] = "column" if way.columns else "window" if way.window else "x"
-    out.k["accs"] = [" = ".join(f"acc[{j * n + i}]" for i in range(n)) for j in range(2)]
-    if way.columns:
-        name = out.k["expand"] = f"{n}_{_SHORT[xt]}" + ("" if dsp else "_plain")
-        out.prims["expand", name] = {"name": name, "x": xt, "col": col, "n": n, "quads": layout.quads, "dsp": dsp}
-    for c in [2] * (rows > 1) + [1] * (rows % 2):
-        plain = "" if dsp else f"_{acc[3:5]}"
-        name = f"{'raw' if raw else n}x{c}_{_SHORT[col]}_{_SHORT[layout.ctype]}{plain}"
-        out.prims["dot", name] = {
-            "name": name, "n": n, "c": c, "x": col, "w": layout.ctype, "acc": acc, "dsp": dsp, "raw": raw,
-            "quads": layout.quads, "u": "u" if layout.ctype == "uint8_t" else "s",
-        }  # fmt: skip
-        out.k["dot"][c] = name
-
-
-@dataclass(frozen=True)
-class Way:
-    """One way to run a dot product: `windows` side by side, in `columns` of halfwords or as they lie in memory.
-
-    `window`: scratch for one window as it lies in memory. `scratch`: bytes of both.
-    """
-
-    windows: int
-    columns: bool
-    window: bool
-    scratch: int
-
-
-def _ways(x: Edge, layout: WeightLayout, acc: str, count: int, copied: bool, joined: bool) -> list[Way]:
-    """The fastest first. `copied`: columns are filled by way of a copy of the window. `joined`: a window lies together
-    in the input and touches no padding, so that it can be read there.
-    """
-    column, window = layout.k_stored * _column_dtype(x).itemsize, layout.k_stored * x.dtype.itemsize
-    ways = [Way(n, True, copied, n * column + copied * window) for n in WINDOWS if n <= count]
-    if x.dtype.itemsize == 1 or not _dsp(x, layout, acc):
-        copied = not joined or layout.k != layout.k_stored
-        ways.append(Way(1, False, copied, copied * window))
-    return ways
-
-
-# Maps ------------------------------------------------------------------------------------------------------------------
+# Maps -------------------------------------------------------------------------------------------------------------
 
 
 def _check_map(program: Program, kernel: Kernel) -> None:
@@ -236,8 +72,8 @@ def _map_values(kernel: Kernel, x: Edge, y: Edge) -> dict[str, Any]:
     oy0, oy1 = inner(top, height, (kh - 1) * dh + 1, sh, oh)
     ox0, ox1 = inner(left, width, (kw - 1) * dw + 1, sw, ow)
     return {
-        "kh": kh, "kw": kw, "sh": sh, "sw": sw, "dh": dh, "dw": dw, "c": c, "height": height, "width": width, "m": m, "oh": oh,
-        "ow": ow, "pt": top, "pl": left, "oy0": oy0, "oy1": oy1, "ox0": ox0, "ox1": ox1, "pad": p["pad_value"],
+        "kh": kh, "kw": kw, "sh": sh, "sw": sw, "dh": dh, "dw": dw, "c": c, "height": height, "width": width, "m": m,
+        "oh": oh, "ow": ow, "pt": top, "pl": left, "oy0": oy0, "oy1": oy1, "ox0": ox0, "ox1": ox1, "pad": p["pad_value"],
         "border": (oy0, oy1, ox0, ox1) != (0, oh, 0, ow), "x": c_type(x.dtype), "y": c_type(y.dtype),
         "x_bytes": x.dtype.itemsize,
     }  # fmt: skip
@@ -276,7 +112,7 @@ def _acc_line(kernel: Kernel, program: Program) -> str:
     return f"{macs(program, kernel)} MACs; accumulator {p['acc_lo']}..{p['acc_hi']} ({p['acc_bits']} bits)"
 
 
-# Kinds -----------------------------------------------------------------------------------------------------------------
+# Kinds ------------------------------------------------------------------------------------------------------------
 
 
 def _is_depthwise(kernel: Kernel) -> bool:
@@ -295,29 +131,25 @@ def _conv_work(program: Program, kernel: Kernel) -> Work:
     x, y = ends(program, kernel)
     k = _map_values(kernel, x, y)
     if _is_depthwise(kernel):
-        weights = WeightLayout(k["m"], k["kh"] * k["kw"], k["kh"] * k["kw"], k["m"], False, _dw_type(kernel))
+        weights = WeightLayout(k["m"], k["kh"] * k["kw"], k["kh"] * k["kw"], k["m"], False, dot.weight_type(kernel.constants["weight"]))
         return Work((k["kh"] * k["kw"] * k["c"] * x.dtype.itemsize if k["border"] else 0,), weights)
     layout, ways = _conv_ways(kernel, x, k)
     return Work(tuple(w.scratch for w in ways), layout)
 
 
 def _conv_ways(kernel: Kernel, x: Edge, k: dict[str, Any]) -> tuple[WeightLayout, list[Way]]:
-    layout = _layout(kernel, x, k["m"], math.prod(kernel.constants["weight"].shape[1:]))
+    layout = dot.layout_of(kernel, x, k["m"], math.prod(kernel.constants["weight"].shape[1:]))
     run, runs = _conv_runs(kernel)
     joined = k["kh"] * runs == 1 and not k["border"]
-    return layout, _ways(x, layout, _acc_type(kernel), k["oh"] * k["ow"], k["border"] or run % 4 != 0, joined)
-
-
-def _dw_type(kernel: Kernel) -> str:
-    return _smallest(kernel.constants["weight"], _WEIGHT_TYPES) + "_t"
+    return layout, dot.ways_of(x, layout, acc_type(kernel), k["oh"] * k["ow"], k["border"] or run % 4 != 0, joined)
 
 
 def _conv_printed(program: Program, plan: MemoryPlan, index: int) -> Printed:
     kernel, step = program.kernels[index], plan.steps[index]
     (x, y), p, c = ends(program, kernel), kernel.params, kernel.constants
     k = _map_values(kernel, x, y) | {"id": index, "kind": "conv2d", "groups": p["groups"]}
-    acc = _acc_type(kernel)
-    rq, arrays = _requantizer(kernel, acc, p["acc_lo"], p["acc_hi"])
+    acc = acc_type(kernel)
+    rq, arrays = requantizer(kernel, acc, p["acc_lo"], p["acc_hi"])
     heading = _heading(program, index, _window_text(kernel) + ".", _acc_line(kernel, program) + ".")
     k |= {"rq": rq, "comment": heading}
     bias = c["bias"].astype(np.int32 if acc == "int32_t" else np.int64)
@@ -335,26 +167,14 @@ def _conv_printed(program: Program, plan: MemoryPlan, index: int) -> Printed:
         run, runs = _conv_runs(kernel)
         m, cg, kh, kw = c["weight"].shape
         weight = c["weight"].transpose(0, 2, 3, 1).reshape(m, -1)
-        weight = _stored(weight, p["groups"], step.weights)
+        weight = dot.stored(weight, p["groups"], step.weights)
         way = _conv_ways(kernel, x, k)[1][step.choice]
         k |= {"run": run, "runs": runs, "cg": cg, "rows": m // p["groups"], "k": cg * kh * kw}
         k["in_place"] = not way.columns and not way.window
-        _dot_prims(out, x, step.weights, acc, way, k["rows"])
-        what = _weights_text(step.weights, "kernel row, kernel column, channel")
-    _constants(out, index, weight, step.weights.ctype, what, bias, arrays)
+        add_dot(out, x, step.weights, acc, way, k["rows"])
+        what = dot.weights_text(step.weights, "kernel row, kernel column, channel")
+    add_constants(out, index, weight, step.weights.ctype, what, bias, arrays)
     return out
-
-
-def _weights_text(layout: WeightLayout, order: str) -> str:
-    quads = "; k 0,2,1,3 within four" if layout.quads else ""
-    return f"weights, pairs of rows as [k][2]; k runs over {order}, {layout.k} padded to {layout.k_stored}{quads}"
-
-
-def _constants(out: Printed, index: int, weight, w_type: str, what: str, bias, arrays: dict[str, np.ndarray]) -> None:
-    names = {"m": "multipliers", "c": "offsets"}
-    out.arrays.append((w_type, f"w{index}", weight, what))
-    out.arrays.append((c_type(bias.dtype), f"b{index}", bias, "biases, with the input's zero point"))
-    out.arrays += [(c_type(v.dtype), f"{n}{index}", v, names[n]) for n, v in arrays.items()]
 
 
 def _dense_orders(program: Program, kernel: Kernel):
@@ -378,8 +198,8 @@ def _dense_check(program: Program, kernel: Kernel) -> None:
 def _dense_work(program: Program, kernel: Kernel) -> Work:
     x, _ = ends(program, kernel)
     m, k = kernel.constants["weight"].shape
-    layout = _layout(kernel, x, m, k)
-    ways = _ways(x, layout, _acc_type(kernel), x.size // k, copied=False, joined=True)
+    layout = dot.layout_of(kernel, x, m, k)
+    ways = dot.ways_of(x, layout, acc_type(kernel), x.size // k, copied=False, joined=True)
     return Work(tuple(w.scratch for w in ways), layout)
 
 
@@ -388,19 +208,19 @@ def _dense_printed(program: Program, plan: MemoryPlan, index: int) -> Printed:
     (x, y), p, c = ends(program, kernel), kernel.params, kernel.constants
     order_in, order_out, vectors = _dense_orders(program, kernel)
     m, k_size = c["weight"].shape
-    acc = _acc_type(kernel)
-    rq, arrays = _requantizer(kernel, acc, p["acc_lo"], p["acc_hi"], order_out)
+    acc = acc_type(kernel)
+    rq, arrays = requantizer(kernel, acc, p["acc_lo"], p["acc_hi"], order_out)
     out = Printed("dense", {
-        "id": index, "rq": rq, "x": c_type(x.dtype), "y": c_type(y.dtype), "x_bytes": x.dtype.itemsize, "groups": 1, "border": False, "m": m,
-        "rows": m, "k": k_size, "vectors": vectors,
+        "id": index, "rq": rq, "x": c_type(x.dtype), "y": c_type(y.dtype), "x_bytes": x.dtype.itemsize, "groups": 1,
+        "border": False, "m": m, "rows": m, "k": k_size, "vectors": vectors,
         "comment": _heading(program, index, _acc_line(kernel, program) + "."),
     })  # fmt: skip
-    way = _ways(x, step.weights, acc, vectors, copied=False, joined=True)[step.choice]
-    _dot_prims(out, x, step.weights, acc, way, m)
-    weight = _stored(c["weight"][np.ix_(order_out, order_in)], 1, step.weights)
+    way = dot.ways_of(x, step.weights, acc, vectors, copied=False, joined=True)[step.choice]
+    add_dot(out, x, step.weights, acc, way, m)
+    weight = dot.stored(c["weight"][np.ix_(order_out, order_in)], 1, step.weights)
     bias = c["bias"][order_out].astype(np.int32 if acc == "int32_t" else np.int64)
-    what = _weights_text(step.weights, "the input as it lies in memory")
-    _constants(out, index, weight, step.weights.ctype, what, bias, arrays)
+    what = dot.weights_text(step.weights, "the input as it lies in memory")
+    add_constants(out, index, weight, step.weights.ctype, what, bias, arrays)
     return out
 
 
@@ -428,10 +248,10 @@ def _requantize_printed(program: Program, plan: MemoryPlan, index: int) -> Print
     period = next(d for d in range(1, len(outer_table) + 1) if len(outer_table) % d == 0 and _repeats(outer_table, d))
     table = outer_table[:period]
     acc = "int64_t" if x.dtype.itemsize > 4 or x.dtype == np.uint32 else "int32_t"
-    rq, arrays = _requantizer(kernel, acc, x.lo, x.hi, table)
+    rq, arrays = requantizer(kernel, acc, x.lo, x.hi, table)
     k = {
-        "id": index, "rq": rq, "x": c_type(x.dtype), "y": c_type(y.dtype), "size": x.size, "inner": inner, "period": period,
-        "outer": x.size // inner // period, "comment": _heading(program, index),
+        "id": index, "rq": rq, "x": c_type(x.dtype), "y": c_type(y.dtype), "size": x.size, "inner": inner,
+        "period": period, "outer": x.size // inner // period, "comment": _heading(program, index),
     }  # fmt: skip
     names = {"m": "multipliers", "c": "offsets"}
     return Printed("requantize", k, [(c_type(v.dtype), f"{n}{index}", v, names[n]) for n, v in arrays.items()])
@@ -480,7 +300,7 @@ def _argmax_printed(program: Program, plan: MemoryPlan, index: int) -> Printed:
             k |= {"near_count": near_count, "near": near, "far": far, "step": step}
             return out
     k["table"] = True
-    out.arrays.append(("uint32_t", f"t{index}", lines, "where the compared elements lie, [output][index along the axis]"))
+    out.arrays.append(("uint32_t", f"t{index}", lines, "where the elements lie, [output][index along the axis]"))
     return out
 
 

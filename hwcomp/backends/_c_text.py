@@ -14,14 +14,14 @@ from hwcomp.names import identifier
 _LONGEST_COMMENT = 60
 # Besides the keywords that hwcomp.names knows: words of later C and C++, and macros that compilers define in GNU mode.
 _RESERVED = frozenset(
-    """alignas alignof and_eq bitand bitor char8_t char16_t char32_t co_await co_return co_yield compl concept consteval
-    constexpr constinit const_cast decltype dynamic_cast i386 linux mutable noexcept not_eq nullptr operator or_eq
-    reinterpret_cast requires static_assert static_cast thread_local typeof unix wchar_t xor_eq""".split()
+    "alignas alignof and_eq bitand bitor char8_t char16_t char32_t co_await co_return co_yield compl concept consteval "
+    "constexpr constinit const_cast decltype dynamic_cast i386 linux mutable noexcept not_eq nullptr operator or_eq "
+    "reinterpret_cast requires static_assert static_cast thread_local typeof unix wchar_t xor_eq".split()
 )
 
 
 def field_names(names: Sequence[str]) -> list[str]:
-    """Legal C identifiers for struct fields, unique even without regard to case; never a word that <stdint.h> defines."""
+    """Legal C identifiers for struct fields, unique even without regard to case; never one that <stdint.h> defines."""
     taken: set[str] = set()
     fields = []
     for name in names:
@@ -87,8 +87,8 @@ def rows(values: np.ndarray, ctype: str, width: int = 118) -> str:
 @functools.cache
 def environment() -> jinja2.Environment:
     env = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(templates_dir.templates()), undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
-        keep_trailing_newline=True, autoescape=False,
+        loader=jinja2.FileSystemLoader(templates_dir.templates()), undefined=jinja2.StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, autoescape=False,
     )  # fmt: skip
     env.filters |= {"c": literal, "comment": comment, "rows": rows, "flt": float_literal, "wide": wide}
     return env

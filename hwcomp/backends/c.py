@@ -15,8 +15,8 @@ from hwcomp.plan.memory import MemoryPlan
 from hwcomp.registry import backend
 from sw_ref.program import Edge, Program
 
-# Bytes of stack under NAME_run on a 32-bit core: an upper estimate of the frames of NAME_run_arena, one kernel, its block
-# function and a dot product, each of which keeps at most nine registers and a few addresses.
+# Bytes of stack under NAME_run on a 32-bit core: an upper estimate of the frames of NAME_run_arena, one kernel, its
+# block function and a dot product, each of which keeps at most nine registers and a few addresses.
 _STACK_FRAMES = 320
 _BAREMETAL = (
     "Makefile", "README.md", "board.c", "board.h", "link.ld", "main.c", "semihost.c", "semihost.h", "startup.c",
@@ -175,7 +175,8 @@ def _permute(name: str, edge: Edge, unpack: bool) -> dict[str, Any]:
     dims, perm = edge.layout.dims, edge.layout.perm
     strides = [int(np.prod(dims[a + 1 :])) for a in range(len(dims))]
     return {
-        "name": name, "type": c_type(edge.dtype), "unpack": unpack, "comment": f"{comment(edge.name)} {list(edge.shape)}",
+        "name": name, "type": c_type(edge.dtype), "unpack": unpack,
+        "comment": f"{comment(edge.name)} {list(edge.shape)}",
         "loops": [("ijklmnop"[n], dims[a], strides[a]) for n, a in enumerate(perm)],
     }  # fmt: skip
 

@@ -133,10 +133,14 @@ class LowerContext:
         qy = self.qtype(y, node)
         lo, hi = self.clamp_limits(qy, clamp)
         ratio = gain * (float(x.scale) / qy.scale[0])
-        offset = shift / qy.scale[0] + qy.zero - ratio * x.zero
-        rq = requant.choose_affine(ratio, offset, x.lo, x.hi, lo, hi)
-        ends = np.stack([rq.apply(np.full((len(gain), 1), v, np.int64))[:, 0] for v in (x.lo, x.hi)])
-        self.add_edge(y, int(ends.min()), int(ends.max()), x.layout)
+        offset = np.broadcast_to(shift / qy.scale[0] + qy.zero, ratio.shape)
+        rq = requant.choose_affine(ratio, offset, x.lo, x.hi, lo, hi, x.zero)
+        every = np.arange(x.lo, x.hi + 1)[None, :]  # all inputs: 8 bits, so the proof needs no bisection
+        got = rq.apply(every)
+        want = np.clip(np.rint(ratio[:, None] * (every - x.zero) + offset[:, None]), lo, hi)
+        bits = int(np.abs(rq.multiplier).max()).bit_length()
+        self.proofs.append(staircase.Proof(y, rq.form, x.bits, bits, got.size, int((got != want).sum()), len(gain), 0))
+        self.add_edge(y, int(got.min()), int(got.max()), x.layout)
         self.add_kernel("requantize", node, {"requantize": rq.params()}, rq.constants())
 
     def alias(self, node: Node) -> None:

@@ -71,12 +71,14 @@ def choose(
     return Requant("rne", shift, zero, lo, hi, multiplier, None, bits)
 
 
-def choose_affine(gain: np.ndarray, offset: np.ndarray, x_lo: int, x_hi: int, lo: int, hi: int) -> Requant:
-    """y = clamp(round(gain*x + offset)) per channel, for stored x in [x_lo, x_hi]; ties round up.
+def choose_affine(
+    gain: np.ndarray, offset: np.ndarray, x_lo: int, x_hi: int, lo: int, hi: int, x_zero: int = 0
+) -> Requant:
+    """y = clamp(round(gain*(x - x_zero) + offset)) per channel, for stored x in [x_lo, x_hi]; ties round up.
 
-    Both float64 [channels]; the offset contains the zero point. lo, hi within 25 bits, x within 25 bits.
+    Both float64 [channels]; the offset contains the zero point of y. lo, hi and x within 25 bits.
     """
-    gain, offset = _tamed(gain, offset, x_lo, x_hi, lo, hi)
+    gain, offset = _tamed(gain, offset, x_lo, x_hi, lo, hi, x_zero)
     reach = max(abs(x_lo), abs(x_hi), 1)
     room = (1 << 62) / (np.abs(gain).max(initial=0.0) * reach + np.abs(offset).max(initial=0.0) + 1)
     shift = int(np.clip(np.floor(np.log2(room)), 0, 30))
@@ -86,14 +88,19 @@ def choose_affine(gain: np.ndarray, offset: np.ndarray, x_lo: int, x_hi: int, lo
     return Requant("affine", shift, 0, lo, hi, multiplier, shifted, shift)
 
 
-def _tamed(gain: np.ndarray, offset: np.ndarray, x_lo: int, x_hi: int, lo: int, hi: int) -> tuple[np.ndarray, np.ndarray]:
-    """The same function with factors that fit integers: steeper than _STEEP, only one x is not saturated."""
+def _tamed(
+    gain: np.ndarray, offset: np.ndarray, x_lo: int, x_hi: int, lo: int, hi: int, x_zero: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """(gain, offset) of the same function as gain*x + offset, with factors that fit integers.
+
+    Steeper than _STEEP, at most one x is not saturated: it keeps its value, and the slope is cut.
+    """
     with np.errstate(over="ignore", invalid="ignore"):
         steep = np.abs(gain) > _STEEP
-        x0 = np.clip(np.nan_to_num(np.rint(-offset / np.where(steep, gain, 1.0))), x_lo, x_hi)
-        at_x0 = np.clip(np.nan_to_num(gain * x0 + offset), lo - 1, hi + 1)
+        x0 = np.clip(np.nan_to_num(np.rint(x_zero - offset / np.where(steep, gain, 1.0))), x_lo, x_hi)
+        at_x0 = np.clip(np.nan_to_num(gain * (x0 - x_zero) + offset), lo - 1, hi + 1)
     limited = np.where(steep, np.sign(gain) * _STEEP, gain)
-    offset = np.where(steep, at_x0 - limited * x0, offset)
+    offset = np.where(steep, at_x0 - limited * x0, offset - limited * x_zero)
     most = np.abs(limited) * max(abs(x_lo), abs(x_hi)) + _STEEP  # beyond it every x saturates
     return limited, np.clip(offset, -most, most)
 

@@ -156,7 +156,9 @@ def plan(program: Program, work: Sequence[Work], aliases: Collection[str], *, sl
         while live[i] + w.scratch[choice[i]] > limit and choice[i] + 1 < len(w.scratch):
             choice[i] += 1
     while True:
-        scratch = {i: Block(_round(w.scratch[c], align), i, i) for i, (w, c) in enumerate(zip(work, choice, strict=True))}
+        scratch = {
+            i: Block(_round(w.scratch[c], align), i, i) for i, (w, c) in enumerate(zip(work, choice, strict=True))
+        }
         scratch = {i: b for i, b in scratch.items() if b.bytes}
         blocks = [*tensors, *scratch.values()]
         offsets, total = assign(blocks)
@@ -171,7 +173,13 @@ def plan(program: Program, work: Sequence[Work], aliases: Collection[str], *, sl
         if place.where == "arena":
             places[name] = Place("arena", place.bytes, at[groups[name]])
     steps = tuple(
-        Step(i, None if k.kind in aliases else choice[i], work[i].scratch[choice[i]], scratch_at.get(i, 0), work[i].weights)
+        Step(
+            i,
+            None if k.kind in aliases else choice[i],
+            work[i].scratch[choice[i]],
+            scratch_at.get(i, 0),
+            work[i].weights,
+        )
         for i, k in enumerate(program.kernels)
     )
     return MemoryPlan(steps, places, loads, stores, total, align, peak(blocks), peak_tensors)

@@ -29,7 +29,9 @@ class CHost(Engine):
     def missing(self) -> str:
         return "" if shutil.which(CC) else f"{CC} (Debian package: gcc)"
 
-    def run(self, built: Built, inputs: dict[str, np.ndarray], taps: bool, progress: Progress = lambda n: None) -> RunResult:
+    def run(
+        self, built: Built, inputs: dict[str, np.ndarray], taps: bool, progress: Progress = lambda n: None
+    ) -> RunResult:
         program = built.program
         library = ctypes.CDLL(str(_library(built, taps)))
         samples = len(next(iter(inputs.values())))
@@ -76,7 +78,9 @@ def compile_all(command: list[str], folder: Path) -> str:
     if done.returncode:
         lines = [line for line in done.stderr.splitlines() if "error" in line] or done.stderr.splitlines()
         why = lines[0].strip() if lines else f"exit code {done.returncode}"
-        raise WorkFailed(f"{command[0]} does not compile the generated C", why=why, fix="report this as a fault of hwcomp")
+        raise WorkFailed(
+            f"{command[0]} does not compile the generated C", why=why, fix="report this as a fault of hwcomp"
+        )
     return done.stdout
 
 
@@ -88,7 +92,12 @@ def compiler_version(cc: str) -> str:
 def _library(built: Built, taps: bool) -> Path:
     files = sources(built)
     text = harness(built.program, built.name, "c/harness_host.c.j2", taps)
-    parts = [text, compiler_version(CC), " ".join(FLAGS), *(part for name in sorted(files) for part in (name, files[name]))]
+    parts = [
+        text,
+        compiler_version(CC),
+        " ".join(FLAGS),
+        *(part for name in sorted(files) for part in (name, files[name])),
+    ]
 
     def build(folder: Path) -> None:
         for name, content in files.items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,10 @@ from hwcomp.errors import HwcompError, MissingToolError, shown
 from hwcomp.verify.engine import Built, Engine, Progress
 from hwcomp.verify.reference import run_program
 from sw_ref.program import Program
+
+
+_CHUNK_ELEMENTS = 1 << 26  # elements of all tensors that are compared at once
+_LEAST_CHUNK = 32
 
 
 @dataclass(frozen=True)
@@ -73,49 +77,77 @@ def verify(
 ) -> list[Outcome]:  # fmt: skip
     """Run `inputs` (stored integers) on every engine with all taps, in the order given.
 
-    `limits`: most samples per engine name. An engine whose product or tools are missing is "not run".
+    `limits`: most samples per engine name. An engine whose product or tools are missing is "not run". Samples are taken
+    in chunks, so that memory does not grow with their number.
     """
-    limits = limits or {}
     total = len(next(iter(inputs.values())))
-    counts = {e.name: min(total, limits.get(e.name, e.default_samples)) for e in engines}
-    most = max(counts.values(), default=0)
-    expected = run_program(built.program, {n: a[:most] for n, a in inputs.items()}, taps=True)
-    return [
-        _one(built, engine, inputs, expected, counts[engine.name], progress_for(engine.name, counts[engine.name]))
-        for engine in engines
-    ]
+    runs = []
+    for engine in engines:
+        count = min(total, (limits or {}).get(engine.name, engine.default_samples))
+        runs.append(_Run(built, engine, count, progress_for(engine.name, count)))
+    step = max(_LEAST_CHUNK, _CHUNK_ELEMENTS // sum(e.size for e in built.program.edges.values()))
+    for start in range(0, max((r.count for r in runs if r.open), default=0), step):
+        chunk = {n: a[start : start + step] for n, a in inputs.items()}
+        expected = run_program(built.program, chunk, taps=True)
+        for run in runs:
+            run.compare(start, chunk, expected)
+    return [run.outcome() for run in runs]
 
 
-def _one(
-    built: Built,
-    engine: Engine,
-    inputs: dict[str, np.ndarray],
-    expected: dict[str, np.ndarray],
-    count: int,
-    progress: Progress,
-) -> Outcome:
-    if engine.target and engine.target not in built.manifest["options"]["targets"]:
-        return Outcome(engine.name, "not run", detail=f"the product was not compiled for {engine.target}")
-    if missing := engine.missing():
-        return Outcome(engine.name, "not run", detail=missing)
-    if engine.name == "reference":
-        return _against_golden(built)
-    try:
-        result = engine.run(built, {n: a[:count] for n, a in inputs.items()}, taps=True, progress=progress)
-    except MissingToolError as error:
-        return Outcome(engine.name, "not run", detail=str(error))
-    except HwcompError as error:  # it was built and run, and failed
-        return Outcome(engine.name, "differs", count, detail=str(error))
-    absent = [name for name in built.program.edges if name not in result.values]
-    if absent:
-        return Outcome(engine.name, "differs", count, detail=f"tensor '{shown(absent[0])}' was not observed")
-    want = {name: a[:count] for name, a in expected.items()}
-    found = first_difference(built.program, want, result.values)
-    elements = sum(int(a.size) for a in result.values.values())
-    return Outcome(
-        engine.name, "differs" if found else "equal", count, len(result.values), elements,
-        found.text() if found else "", found, result.stats,
-    )  # fmt: skip
+class _Run:
+    """One engine's comparison, growing chunk by chunk until a difference or the end."""
+
+    def __init__(self, built: Built, engine: Engine, count: int, progress: Progress):
+        self.built, self.engine, self.count, self.progress = built, engine, count, progress
+        self.samples = self.tensors = self.elements = 0
+        self.stats: dict[str, Any] = {}
+        self.final: Outcome | None = None
+        if engine.target and engine.target not in built.manifest["options"]["targets"]:
+            self.final = Outcome(engine.name, "not run", detail=f"the product was not compiled for {engine.target}")
+        elif missing := engine.missing():
+            self.final = Outcome(engine.name, "not run", detail=missing)
+        elif engine.name == "reference":
+            self.final = _against_golden(built)
+
+    @property
+    def open(self) -> bool:
+        return self.final is None
+
+    def compare(self, start: int, chunk: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> None:
+        """Run the samples of a chunk that begins at sample `start`, as many as this engine still has."""
+        count = min(self.count - start, len(next(iter(chunk.values()))))
+        if not self.open or count <= 0:
+            return
+        inputs = {n: a[:count] for n, a in chunk.items()}
+        try:
+            result = self.engine.run(self.built, inputs, taps=True, progress=self.progress)
+        except MissingToolError as error:
+            self.final = Outcome(self.engine.name, "not run", detail=str(error))
+            return
+        except HwcompError as error:  # it was built and run, and failed
+            self._fail(str(error))
+            return
+        self.samples += count
+        self.tensors = len(result.values)
+        self.elements += sum(int(a.size) for a in result.values.values())
+        self.stats = self.stats or result.stats
+        absent = [name for name in self.built.program.edges if name not in result.values]
+        if absent:
+            self._fail(f"tensor '{shown(absent[0])}' was not observed")
+        elif found := first_difference(self.built.program, {n: a[:count] for n, a in expected.items()}, result.values):
+            found = replace(found, sample=found.sample + start)
+            self._fail(found.text(), found)
+
+    def _fail(self, detail: str, difference: Difference | None = None) -> None:
+        self.final = self._outcome("differs", detail, difference)
+
+    def outcome(self) -> Outcome:
+        return self.final or self._outcome("equal")
+
+    def _outcome(self, status: str, detail: str = "", difference: Difference | None = None) -> Outcome:
+        return Outcome(
+            self.engine.name, status, self.samples, self.tensors, self.elements, detail, difference, self.stats
+        )
 
 
 def _against_golden(built: Built) -> Outcome:

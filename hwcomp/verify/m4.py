@@ -40,7 +40,9 @@ class CM4(Engine):
         absent = [tool for tool in _PACKAGES if not shutil.which(tool)]
         return "; ".join(f"{tool} (Debian package: {_PACKAGES[tool]})" for tool in absent)
 
-    def run(self, built: Built, inputs: dict[str, np.ndarray], taps: bool, progress: Progress = lambda n: None) -> RunResult:
+    def run(
+        self, built: Built, inputs: dict[str, np.ndarray], taps: bool, progress: Progress = lambda n: None
+    ) -> RunResult:
         """Counts are those of the first sample; with taps the code is another one, and has none."""
         folder = _image(built, "taps" if taps else "plain")
         program = built.program
@@ -124,7 +126,15 @@ def _image(built: Built, mode: str) -> Path:
     def build(folder: Path) -> None:
         for n, content in files.items():
             (folder / n).write_bytes(content)
-        units = [*([f"{name}.c"] if mode == "plain" else []), f"{name}_weights.c", f"{name}_static.c", "harness.c", "startup.c", "semihost.c", "board.c"]
+        units = [
+            *([f"{name}.c"] if mode == "plain" else []),
+            f"{name}_weights.c",
+            f"{name}_static.c",
+            "harness.c",
+            "startup.c",
+            "semihost.c",
+            "board.c",
+        ]
         compile_all([CC, *ARCH, *FLAGS, "-c", *units], folder)
         compile_all([CC, *ARCH, *LINK, *(u.replace(".c", ".o") for u in units), "-o", "image.elf"], folder)
         if mode == "plain":
@@ -142,7 +152,12 @@ def _sizes(folder: Path, name: str) -> dict[str, int]:
     objects = [f"{name}.o", f"{name}_weights.o", f"{name}_static.o"]
     table = [line.split() for line in compile_all([SIZE, *objects], folder).splitlines()[1:]]
     text, data, bss = (sum(int(row[i]) for row in table) for i in range(3))
-    return {"flash_bytes": text + data, "ram_bytes": data + bss, "weight_bytes": int(table[1][0]), "code_bytes": int(table[0][0])}
+    return {
+        "flash_bytes": text + data,
+        "ram_bytes": data + bss,
+        "weight_bytes": int(table[1][0]),
+        "code_bytes": int(table[0][0]),
+    }
 
 
 def _boot(image: Path, where: Path) -> list[dict[str, int]]:
@@ -153,9 +168,15 @@ def _boot(image: Path, where: Path) -> list[dict[str, int]]:
             command, cwd=where, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=TIMEOUT, check=False
         )
     except subprocess.TimeoutExpired:
-        raise WorkFailed(f"the simulated Cortex-M4 did not finish in {TIMEOUT} s", fix="give it fewer samples") from None
+        raise WorkFailed(
+            f"the simulated Cortex-M4 did not finish in {TIMEOUT} s", fix="give it fewer samples"
+        ) from None
     if done.returncode:
-        why = "it stopped at a fault" if done.returncode == 3 else (done.stderr.strip().splitlines() or ["no message"])[-1]
+        why = (
+            "it stopped at a fault"
+            if done.returncode == 3
+            else (done.stderr.strip().splitlines() or ["no message"])[-1]
+        )
         raise WorkFailed(f"the simulated Cortex-M4 ended with code {done.returncode}", why=why)
     return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
 

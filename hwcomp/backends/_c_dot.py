@@ -1,0 +1,190 @@
+"""Dot products of the C back end: layout of the weights, ways to run them, the requantize record, primitives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from hwcomp.backends._c_text import c_type, literal
+from hwcomp.plan.memory import WeightLayout
+from sw_ref.program import Edge, Kernel
+
+WINDOWS = (4, 2, 1)  # windows that a dot product takes side by side, the fastest first
+_INT32 = (-(1 << 31), (1 << 31) - 1)
+_SHORT = {
+    "int8_t": "s8", "uint8_t": "u8", "int16_t": "s16", "uint16_t": "u16", "int32_t": "s32", "uint32_t": "u32",
+    "int64_t": "s64", "uint64_t": "u64",
+}  # fmt: skip
+_WEIGHT_TYPES = ("int8", "uint8", "int16", "int32")
+
+
+@dataclass
+class Printed:
+    """One kernel for the templates: its file, values `k`, arrays [(C type, name, values, what)] and primitives used."""
+
+    template: str | None
+    k: dict[str, Any]
+    arrays: list[tuple[str, str, np.ndarray, str]] = field(default_factory=list)
+    prims: dict[tuple, dict[str, Any]] = field(default_factory=dict)
+
+
+def weight_type(weight: np.ndarray) -> str:
+    """The smallest C type that stores every weight."""
+    lo, hi = int(weight.min()), int(weight.max())
+    return next(f"{n}_t" for n in _WEIGHT_TYPES if np.iinfo(n).min <= lo and hi <= np.iinfo(n).max)
+
+
+def acc_type(kernel: Kernel) -> str:
+    return "int32_t" if kernel.params["acc_bits"] <= 32 else "int64_t"
+
+
+def _column_dtype(x: Edge) -> np.dtype:
+    return np.dtype(np.int16) if x.dtype.itemsize == 1 else x.dtype
+
+
+def _dsp(x: Edge, layout: WeightLayout, acc: str) -> bool:
+    return _column_dtype(x) == np.int16 and layout.ctype in ("int8_t", "uint8_t") and acc == "int32_t"
+
+
+def layout_of(kernel: Kernel, x: Edge, rows: int, k: int) -> WeightLayout:
+    quads = x.dtype.itemsize == 1
+    return WeightLayout(rows, k, -(-k // 4) * 4, 2, quads, weight_type(kernel.constants["weight"]))
+
+
+def stored(weight: np.ndarray, groups: int, layout: WeightLayout) -> np.ndarray:
+    """[rows, k] -> per group pairs of rows as [k_stored][2]; k in the layout's order.
+
+    Sign extension takes bytes 0, 2 and 1, 3 of a word. Those are two k of each row of a pair; of an odd row, which
+    stands alone, they are four k of its own, so that its order is the other one of the two.
+    """
+    rows, k = weight.shape
+    padded = np.zeros((groups, rows // groups, layout.k_stored), weight.dtype)
+    padded[:, :, :k] = weight.reshape(groups, rows // groups, k)
+    swapped = padded.reshape(*padded.shape[:2], -1, 4)[..., [0, 2, 1, 3]].reshape(padded.shape)
+    ordered, single = (swapped, padded) if layout.quads else (padded, swapped)
+    even = rows // groups // 2 * 2
+    pairs = ordered[:, :even].reshape(groups, even // 2, 2, layout.k_stored).transpose(0, 1, 3, 2)
+    return np.concatenate([pairs.reshape(groups, -1), single[:, even:].reshape(groups, -1)], axis=1).ravel()
+
+
+def requantizer(kernel: Kernel, acc: str, lo: int, hi: int, order=None) -> tuple[dict, dict[str, np.ndarray]]:
+    """The record for the template and the arrays it reads; `lo`..`hi` bounds the accumulator."""
+    rq = kernel.params["requantize"]
+    affine = rq["form"] == "affine"
+    constants = {"m": kernel.constants["multiplier"].astype(np.int64)}
+    if affine:
+        constants["c"] = kernel.constants["offset"].astype(np.int64)
+    values = [_bounds(rq, int(m), c, lo, hi) for m, c in _pairs(constants)]
+    narrow = all(_INT32[0] <= v <= _INT32[1] for v in np.ravel(values).tolist())
+    shift, fn = rq["shift"], rq["form"]
+    single = {n: int(v.flat[0]) for n, v in constants.items() if (v == v.flat[0]).all()}
+    offset = single.get("c")
+    m_type = "int32_t" if all(_INT32[0] <= m <= _INT32[1] for m in constants["m"].tolist()) else "int64_t"
+    high = affine and narrow and acc == m_type == "int32_t" and shift >= 32 and offset is not None
+    if high and offset % (1 << 32) == 0:
+        fn, rest = "affine_high", f"{literal(offset >> 32)}, {shift - 32}"
+    elif affine:
+        rest = f"{'c' if offset is None else literal(offset, 'int64_t')}, {shift}"
+    else:
+        rest = f"{shift}, {literal(rq['zero'], 'int64_t')}"
+    types = {"m": m_type, "c": "int64_t"}
+    arrays = {n: v if order is None or v.size == 1 else v[order] for n, v in constants.items() if n not in single}
+    m_text = literal(single["m"], m_type) if "m" in single else "m"
+    c_text = "c" if affine and offset is None else str(offset)
+    m_shown = str(single.get("m", "m[channel]"))
+    c_shown = "c[channel]" if c_text == "c" else c_text
+    formula = (
+        f"clamp((a * {m_shown} + {c_shown}) >> {shift}, {rq['lo']}, {rq['hi']})"
+        if affine
+        else f"clamp(round_half_even(a * {m_shown} / 2^{shift}) + {rq['zero']}, {rq['lo']}, {rq['hi']})"
+    )
+    record = {
+        "a": acc, "fn": fn, "rest": rest, "m": m_text, "narrow": narrow, "lo": rq["lo"], "hi": rq["hi"],
+        "formula": formula, "saturate": _saturation(rq["lo"], rq["hi"]),
+        "args": [{"name": n, "type": types[n]} for n in arrays],
+    }  # fmt: skip
+    return record, {n: v.astype(types[n][:-2]) for n, v in arrays.items()}
+
+
+def _saturation(lo: int, hi: int) -> tuple[str, int] | None:
+    """The type that has exactly the range lo..hi."""
+    bits = hi.bit_length()
+    if bits >= 31 or bits == 0 or hi != (1 << bits) - 1:
+        return None
+    return ("UNSIGNED", bits) if lo == 0 else ("SIGNED", bits + 1) if lo == ~hi else None
+
+
+def _pairs(constants: dict[str, np.ndarray]):
+    m, c = constants["m"].tolist(), constants.get("c", np.zeros(1, np.int64)).tolist()
+    n = max(len(m), len(c))
+    return zip(m * n if len(m) == 1 else m, c * n if len(c) == 1 else c, strict=True)
+
+
+def _bounds(rq: dict, m: int, c: int, lo: int, hi: int) -> tuple[int, int]:
+    """Requantized, unclamped ends of lo..hi (the function is monotone)."""
+    low, high = sorted((lo * m, hi * m))
+    if rq["form"] == "affine":
+        return (low + c) >> rq["shift"], (high + c) >> rq["shift"]
+    return (low >> rq["shift"]) + rq["zero"], (high >> rq["shift"]) + 1 + rq["zero"]
+
+
+def add_dot(out: Printed, x: Edge, layout: WeightLayout, acc: str, way: Way, rows: int) -> None:
+    """Add the primitives of a dot product to `out`, and what the templates call them."""
+    n, raw, dsp = way.windows, not way.columns, _dsp(x, layout, acc)
+    xt = c_type(x.dtype)
+    col = xt if raw else c_type(_column_dtype(x))
+    out.k |= {"col": col, "w": layout.ctype, "acc": acc, "n": n, "dot": {}, "k_stored": layout.k_stored}
+    out.k |= {"columns": way.columns, "window": way.window, "scratch": way.columns or way.window}
+    out.k["operand"] = "column" if way.columns else "window" if way.window else "x"
+    out.k["accs"] = [" = ".join(f"acc[{j * n + i}]" for i in range(n)) for j in range(2)]
+    if way.columns:
+        name = out.k["expand"] = f"{n}_{_SHORT[xt]}" + ("" if dsp else "_plain")
+        out.prims["expand", name] = {"name": name, "x": xt, "col": col, "n": n, "quads": layout.quads, "dsp": dsp}
+    for c in [2] * (rows > 1) + [1] * (rows % 2):
+        plain = "" if dsp else f"_{acc[3:5]}"
+        name = f"{'raw' if raw else n}x{c}_{_SHORT[col]}_{_SHORT[layout.ctype]}{plain}"
+        out.prims["dot", name] = {
+            "name": name, "n": n, "c": c, "x": col, "w": layout.ctype, "acc": acc, "dsp": dsp, "raw": raw,
+            "quads": layout.quads, "u": "u" if layout.ctype == "uint8_t" else "s",
+        }  # fmt: skip
+        out.k["dot"][c] = name
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to run a dot product: `windows` side by side, in `columns` of halfwords or as they lie in memory.
+
+    `window`: scratch for one window as it lies in memory. `scratch`: bytes of both.
+    """
+
+    windows: int
+    columns: bool
+    window: bool
+    scratch: int
+
+
+def ways_of(x: Edge, layout: WeightLayout, acc: str, count: int, copied: bool, joined: bool) -> list[Way]:
+    """The fastest first. `copied`: columns are filled by way of a copy of the window. `joined`: a window lies together
+    in the input and touches no padding, so that it can be read there.
+    """
+    column, window = layout.k_stored * _column_dtype(x).itemsize, layout.k_stored * x.dtype.itemsize
+    ways = [Way(n, True, copied, n * column + copied * window) for n in WINDOWS if n <= count]
+    if x.dtype.itemsize == 1 or not _dsp(x, layout, acc):
+        copied = not joined or layout.k != layout.k_stored
+        ways.append(Way(1, False, copied, copied * window))
+    return ways
+
+
+def weights_text(layout: WeightLayout, order: str) -> str:
+    quads = "; k 0,2,1,3 within four" if layout.quads else ""
+    return f"weights, pairs of rows as [k][2]; k runs over {order}, {layout.k} padded to {layout.k_stored}{quads}"
+
+
+def add_constants(out: Printed, index: int, weight, w_type: str, what: str, bias, arrays) -> None:
+    """Add the arrays of a dot product: weights, biases, and what the requantize record has per channel."""
+    names = {"m": "multipliers", "c": "offsets"}
+    out.arrays.append((w_type, f"w{index}", weight, what))
+    out.arrays.append((c_type(bias.dtype), f"b{index}", bias, "biases, with the input's zero point"))
+    out.arrays += [(c_type(v.dtype), f"{n}{index}", v, names[n]) for n, v in arrays.items()]
