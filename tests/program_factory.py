@@ -72,8 +72,10 @@ class Builder:
         shape = self.x.shape
         return self._dot("dense", (m, shape[-1]), (*shape[:-1], m), {}, **how)
 
-    def _dot(self, kind, weight_shape, out_shape, params, weight_bits=8, bits=8, signed=True, form=None, lo=None, hi=None,
-             bias_bits=16, mb=24, per_channel=True, weight=None, layout=None, name=None) -> Builder:  # fmt: skip
+    def _dot(
+        self, kind, weight_shape, out_shape, params, weight_bits=8, bits=8, signed=True, form=None, lo=None, hi=None,
+        bias_bits=16, mb=24, per_channel=True, weight=None, layout=None, name=None,
+    ) -> Builder:  # fmt: skip
         rng, m = self.rng, weight_shape[0]
         top = (1 << (weight_bits - 1)) - 1
         weight = rng.integers(-top, top + 1, weight_shape) if weight is None else np.asarray(weight)
@@ -89,10 +91,9 @@ class Builder:
         out = self.edge(out_shape, bits, signed, lo, hi, layout, name)
         record, constants = self.record(acc_lo, acc_hi, out, m if per_channel else 1, form, mb, negative=False)
         params |= {"acc_bits": acc_bits, "acc_lo": acc_lo, "acc_hi": acc_hi, "requantize": record}
-        dtype = np.int8 if weight_bits <= 8 else np.int16
+        dtype = np.int8 if weight_bits <= 8 and abs(weight).max() < 128 else np.int16
         wide = np.int32 if acc_bits <= 32 else np.int64
-        weight = weight.astype(dtype if weight.min() >= np.iinfo(dtype).min and weight.max() <= np.iinfo(dtype).max else np.int32)
-        constants |= {"weight": weight, "bias": bias.astype(wide)}
+        constants |= {"weight": weight.astype(dtype), "bias": bias.astype(wide)}
         return self.add(kind, out, params, constants)
 
     def record(self, acc_lo: int, acc_hi: int, out: Edge, channels: int, form=None, mb=24, negative=False):
@@ -200,7 +201,8 @@ def random_program(seed: int) -> Program:
         return values[int(rng.integers(len(values)))]
 
     def acts():
-        bits, signed = draw((8, True), (8, True), (8, False), (8, False), (5, True), (16, True), (12, False), (16, False))
+        many = ((8, True),) * 3, ((8, False),) * 3, ((5, True), (16, True), (12, False), (16, False), (20, True))
+        bits, signed = draw(*(t for group in many for t in group))
         return {"bits": bits, "signed": signed}
 
     b = Builder(rng)

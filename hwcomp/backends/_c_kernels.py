@@ -73,9 +73,9 @@ def _map_values(kernel: Kernel, x: Edge, y: Edge) -> dict[str, Any]:
     ox0, ox1 = inner(left, width, (kw - 1) * dw + 1, sw, ow)
     return {
         "kh": kh, "kw": kw, "sh": sh, "sw": sw, "dh": dh, "dw": dw, "c": c, "height": height, "width": width, "m": m,
-        "oh": oh, "ow": ow, "pt": top, "pl": left, "oy0": oy0, "oy1": oy1, "ox0": ox0, "ox1": ox1, "pad": p["pad_value"],
-        "border": (oy0, oy1, ox0, ox1) != (0, oh, 0, ow), "x": c_type(x.dtype), "y": c_type(y.dtype),
-        "x_bytes": x.dtype.itemsize,
+        "oh": oh, "ow": ow, "pt": top, "pl": left, "oy0": oy0, "oy1": oy1, "ox0": ox0, "ox1": ox1,
+        "pad": p["pad_value"], "border": (oy0, oy1, ox0, ox1) != (0, oh, 0, ow), "x": c_type(x.dtype),
+        "y": c_type(y.dtype), "x_bytes": x.dtype.itemsize,
     }  # fmt: skip
 
 
@@ -131,8 +131,9 @@ def _conv_work(program: Program, kernel: Kernel) -> Work:
     x, y = ends(program, kernel)
     k = _map_values(kernel, x, y)
     if _is_depthwise(kernel):
-        weights = WeightLayout(k["m"], k["kh"] * k["kw"], k["kh"] * k["kw"], k["m"], False, dot.weight_type(kernel.constants["weight"]))
-        return Work((k["kh"] * k["kw"] * k["c"] * x.dtype.itemsize if k["border"] else 0,), weights)
+        taps, w_type = k["kh"] * k["kw"], dot.weight_type(kernel.constants["weight"])
+        weights = WeightLayout(k["m"], taps, taps, k["m"], False, w_type)
+        return Work((taps * k["c"] * x.dtype.itemsize if k["border"] else 0,), weights)
     layout, ways = _conv_ways(kernel, x, k)
     return Work(tuple(w.scratch for w in ways), layout)
 

@@ -13,11 +13,12 @@ from hwcomp.names import identifier
 
 _LONGEST_COMMENT = 60
 # Besides the keywords that hwcomp.names knows: words of later C and C++, and macros that compilers define in GNU mode.
-_RESERVED = frozenset(
-    "alignas alignof and_eq bitand bitor char8_t char16_t char32_t co_await co_return co_yield compl concept consteval "
-    "constexpr constinit const_cast decltype dynamic_cast i386 linux mutable noexcept not_eq nullptr operator or_eq "
-    "reinterpret_cast requires static_assert static_cast thread_local typeof unix wchar_t xor_eq".split()
-)
+_RESERVED = frozenset((
+    "alignas", "alignof", "and_eq", "bitand", "bitor", "char8_t", "char16_t", "char32_t", "co_await", "co_return",
+    "co_yield", "compl", "concept", "consteval", "constexpr", "constinit", "const_cast", "decltype", "dynamic_cast",
+    "i386", "linux", "mutable", "noexcept", "not_eq", "nullptr", "operator", "or_eq", "reinterpret_cast", "requires",
+    "static_assert", "static_cast", "thread_local", "typeof", "unix", "wchar_t", "xor_eq",
+))  # fmt: skip
 
 
 def field_names(names: Sequence[str]) -> list[str]:

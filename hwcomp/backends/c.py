@@ -17,7 +17,7 @@ from sw_ref.program import Edge, Program
 
 # Bytes of stack under NAME_run on a 32-bit core: an upper estimate of the frames of NAME_run_arena, one kernel, its
 # block function and a dot product, each of which keeps at most nine registers and a few addresses.
-_STACK_FRAMES = 320
+_STACK_FRAMES = 512
 _BAREMETAL = (
     "Makefile", "README.md", "board.c", "board.h", "link.ld", "main.c", "semihost.c", "semihost.h", "startup.c",
 )  # fmt: skip

@@ -92,12 +92,7 @@ def compiler_version(cc: str) -> str:
 def _library(built: Built, taps: bool) -> Path:
     files = sources(built)
     text = harness(built.program, built.name, "c/harness_host.c.j2", taps)
-    parts = [
-        text,
-        compiler_version(CC),
-        " ".join(FLAGS),
-        *(part for name in sorted(files) for part in (name, files[name])),
-    ]
+    key = [text, compiler_version(CC), " ".join(FLAGS), *(part for item in sorted(files.items()) for part in item)]
 
     def build(folder: Path) -> None:
         for name, content in files.items():
@@ -105,7 +100,7 @@ def _library(built: Built, taps: bool) -> Path:
         (folder / "harness.c").write_text(text)
         compile_all([CC, *FLAGS, "harness.c", f"{built.name}_weights.c", "-o", "net.so"], folder)
 
-    return build_cache.built("c", build_cache.digest(parts), build) / "net.so"
+    return build_cache.built("c", build_cache.digest(key), build) / "net.so"
 
 
 def _pointers(arrays: list[np.ndarray]):

@@ -74,7 +74,7 @@ class CM4(Engine):
 def measure(folder: Path | str | Built) -> dict[str, int]:
     """Exact figures of a compiled folder on a Cortex-M4, for one sample at the zero points of the inputs.
 
-    `flash_bytes` and `ram_bytes` are those of NAME.c, NAME_weights.c and NAME_static.c; the caller's structs are not in it.
+    `flash_bytes` and `ram_bytes` are those of NAME.c, NAME_weights.c and NAME_static.c, without the caller's structs.
     """
     built = _load(folder)
     return CM4().run(built, _at_zero(built.program), taps=False).stats

@@ -73,7 +73,7 @@ def _load(built: Built) -> _Design:
     nets = [{"net": f"e{index[n]}", "beats": s.beats, "bytes": _bytes(s.width)} for n, s in taps]
     harness = _harness(top, interface, nets)
     public = [f"{t['net']}_{part}" for t in nets for part in ("valid", "ready", "data")]
-    path = verilator_build.library([rtl / n for n in names], sorted((rtl / "mem").iterdir()), top, harness, public)
+    path = verilator_build.library([rtl / n for n in names], sorted((rtl / "mem").glob("*.mem")), top, harness, public)
     handle = ctypes.CDLL(str(path))
     handle.design_new.restype = ctypes.c_void_p
     handle.design_run.restype = ctypes.c_int64

@@ -74,10 +74,10 @@ def test_wrong_options_are_refused(options, text):
         pipeline.configured(options)
 
 
-@pytest.mark.parametrize("samples", [0, -3])
-def test_calibration_needs_samples(samples):
-    with pytest.raises(UsageError, match="samples"):
-        pipeline.run_passes(relu(), PassContext(), pipeline.configured({"calibrate": {"samples": samples}}))
+@pytest.mark.parametrize(("field", "value"), [("samples", 0), ("samples", -3), ("seed", -1)])
+def test_calibration_needs_samples(field, value):
+    with pytest.raises(UsageError, match=field):
+        pipeline.run_passes(relu(), PassContext(), pipeline.configured({"calibrate": {field: value}}))
 
 
 @pytest.mark.parametrize("name", sorted(n for n in pipeline.ORDER if PASSES[n].required))
@@ -127,7 +127,7 @@ class Broken(Pass):
         if self.how == "output":
             return graph.with_(outputs=("nothing",))
         node = graph.nodes[0]  # "numbers"
-        return graph.with_(nodes=(node.with_(attrs=type(node.attrs)(0.25, None)), *graph.nodes[1:]))
+        return graph.with_(nodes=(node.with_(attrs=type(node.attrs)(0.9, None)), *graph.nodes[1:]))
 
 
 @pytest.mark.parametrize("how", ["order", "missing", "twice", "output"])

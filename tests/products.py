@@ -1,0 +1,59 @@
+"""Products for tests: from a model through the public API, or from a Program directly, and what the engines make of them."""
+
+from pathlib import Path
+
+import numpy as np
+
+import hwcomp
+from hwcomp import npz, product, samples
+from hwcomp.backends.base import Product
+from hwcomp.registry import BACKENDS
+from hwcomp.verify import compare, engines
+from hwcomp.verify.reference import run_program
+from tests.models import saved
+
+
+def compiled(proto, folder: Path, target="mcu,fpga", **options):
+    """ModelProto -> Built."""
+    path = saved(proto, folder / "model.onnx")
+    return hwcomp.compile(path, folder / "product", target=target, **options)
+
+
+def from_program(program, folder: Path, target="mcu,fpga", budget=None, name="net", stored=None):
+    """Program -> Built, without a model; `stored`: golden inputs."""
+    stored = samples.random_stored(program, 2) if stored is None else stored
+    facts = Product(name, ("a test",), stored, run_program(program, stored))
+    files, targets = {}, {}
+    for backend in (BACKENDS[t] for t in target.split(",")):
+        backend.supports(program)
+        plan = backend.plan(program, {"pe_simd_budget": budget})
+        files |= backend.emit(program, plan, facts)
+        targets[backend.target] = backend.report(program, plan).get("interface", {})
+    files["program/program.json"] = product.dump_json(program.to_json())
+    files["program/constants.npz"] = npz.dumps(program.constants())
+    files["vectors/inputs.npz"], files["vectors/outputs.npz"] = npz.dumps(facts.golden_in), npz.dumps(facts.golden_out)
+    manifest = {
+        "schema": product.SCHEMA, "name": name, "hwcomp": hwcomp.__version__, "program_sha256": program.sha256(),
+        "options": {"targets": target.split(",")}, "targets": targets,
+    }  # fmt: skip
+    product.write(folder / "product", files, manifest)
+    return product.load(folder / "product")
+
+
+def stress(program, count=12, seed=0):
+    """Stored inputs: random ones, and samples at both ends of the type and at the zero point."""
+    stored = samples.random_stored(program, count, seed)
+    for name, q in stored.items():
+        edge = program.edges[name]
+        ends = (edge.lo, edge.hi, min(max(edge.zero, edge.lo), edge.hi))
+        q[: len(ends)] = np.array(ends).reshape(-1, *[1] * len(edge.shape))[: len(q)]
+    return stored
+
+
+def check(built, names=("c",), count=12, seed=0):
+    """Every tensor on these engines equals the interpreter's; returns the outcomes."""
+    outcomes = compare.verify(built, stress(built.program, count, seed), [engines.engine(n) for n in names])
+    for o in outcomes:
+        assert (o.engine, o.status, o.detail) == (o.engine, "equal", "")
+        assert o.engine == "reference" or o.tensors == len(built.program.edges)
+    return outcomes
