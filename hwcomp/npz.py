@@ -40,5 +40,8 @@ def load(path: Path | str) -> dict[str, np.ndarray]:
             return {name: archive[name] for name in archive.files}
     except FileNotFoundError:
         raise UsageError(f"there is no file '{path}'") from None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zipfile.LargeZipFile) as error:
-        raise UsageError(f"'{Path(path).name}' is not a readable .npz file", why=str(error).splitlines()[0]) from None
+    except UsageError:
+        raise
+    except Exception as error:  # zlib, zipfile, tokenize and NumPy raise a dozen unrelated types for damaged archives
+        why = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UsageError(f"'{Path(path).name}' is not a readable .npz file", why=why) from None

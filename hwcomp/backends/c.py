@@ -152,8 +152,8 @@ def _calls(program: Program, plan: MemoryPlan, printed, ins: list[Port], outs: l
     permutes, calls = [], []
     for i in plan.loads:
         name = program.inputs[i]
-        permutes.append(_permute(f"load{i}", program.edges[name], unpack=False))
-        calls.append({"tap": None, "text": f"{p}_load{i}(in->{ins[i].field}, {address(name)})"})
+        permutes.append(_permute(f"pack{i}", program.edges[name], unpack=False))
+        calls.append({"tap": None, "text": f"{p}_pack{i}(in->{ins[i].field}, {address(name)})"})
     calls += [tap(name) for name in program.inputs]
     for i, (kernel, step) in enumerate(zip(program.kernels, plan.steps, strict=True)):
         if printed[i].template:
@@ -165,8 +165,8 @@ def _calls(program: Program, plan: MemoryPlan, printed, ins: list[Port], outs: l
         calls.append(tap(kernel.outputs[0]))
     for i in plan.stores:
         name = program.outputs[i]
-        permutes.append(_permute(f"store{i}", program.edges[name], unpack=True))
-        calls.append({"tap": None, "text": f"{p}_store{i}({address(name)}, out->{outs[i].field})"})
+        permutes.append(_permute(f"unpack{i}", program.edges[name], unpack=True))
+        calls.append({"tap": None, "text": f"{p}_unpack{i}({address(name)}, out->{outs[i].field})"})
     return permutes, calls
 
 

@@ -67,6 +67,7 @@ class LowerContext:
 
     def channels_last(self, tensor: str, node: Node) -> Edge:
         """The edge of an input that must be a channels-last feature map, or an error that says so."""
+        self.need_batch(node)
         edge = self.edges[tensor]
         if edge.layout != Layout.channels_last(edge.shape):
             raise UnsupportedError(
@@ -74,6 +75,14 @@ class LowerContext:
                 node=origin_of(node), why="that would need a copy of the whole map, which is not available yet",
             )  # fmt: skip
         return edge
+
+    def need_batch(self, node: Node) -> None:
+        """Refuse an operator over channels in a model whose tensors have no batch axis in front of them."""
+        if not self.graph.batched:
+            raise UnsupportedError(
+                f"{node.op} in a model without a batch axis can't be compiled", node=origin_of(node),
+                fix="give the model's input a leading axis of 1",
+            )  # fmt: skip
 
     def dot(self, kind: str, node: Node, params: dict, *, padded: bool = False) -> None:
         """A dot product node (x, int weights, int bias; attrs.clamp) -> kernel, with bounds, constants and proof."""

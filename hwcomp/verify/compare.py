@@ -14,7 +14,6 @@ from hwcomp.verify.engine import Built, Engine, Progress
 from hwcomp.verify.reference import run_program
 from sw_ref.program import Program
 
-
 _CHUNK_ELEMENTS = 1 << 26  # elements of all tensors that are compared at once
 _LEAST_CHUNK = 32
 
