@@ -16,6 +16,10 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> None:
         raise UsageError(message, fix=f"see {self.prog} --help")
 
+    def _print_message(self, message: str, file=None) -> None:
+        """As argparse does, but a full disk is not passed over."""
+        (file or sys.stderr).write(message)
+
 
 def parser() -> argparse.ArgumentParser:
     top = _Parser(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 _LONGEST_NAME = 80
-_LONGEST_PART = 500
+_LONGEST_PART = 300
 
 
 def one_line(text: str) -> str:

@@ -112,8 +112,10 @@ def load(folder: Path | str) -> Built:
         raise UsageError(
             f"'{folder}' is not a product of hwcomp compile", fix="compile a model into it first"
         ) from None
-    except (OSError, ValueError) as error:
-        raise UsageError(f"'{folder}' can't be read", why=str(error).splitlines()[0]) from None
+    except OSError as error:
+        raise UsageError(f"'{shown(folder)}' can't be read", why=error.strerror or "") from None
+    except ValueError as error:
+        raise UsageError(f"'{shown(folder)}' can't be read", why=str(error).splitlines()[0]) from None
     if not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA:
         raise UsageError(f"'{folder}' was made by another version of hwcomp", fix="compile it again")
     missing = [f["path"] for f in manifest.get("files", []) if not (folder / f["path"]).is_file()]

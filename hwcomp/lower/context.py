@@ -129,7 +129,8 @@ class LowerContext:
             )
         )
         params = {
-            **params, "acc_bits": limits.bits, "acc_lo": limits.part_lo, "acc_hi": limits.part_hi, "requantize": rq.params(),
+            **params, "acc_bits": max(limits.bits, 2),  # hardware adders have two bits at least
+            "acc_lo": limits.part_lo, "acc_hi": limits.part_hi, "requantize": rq.params(),
         }  # fmt: skip
         shape = self.sample_shape(y)
         layout = Layout.channels_last(shape) if len(shape) >= 3 else self.layout_for(y)
@@ -155,6 +156,12 @@ class LowerContext:
     def alias(self, node: Node) -> None:
         """The same integers in the same order under another name and shape -> a reshape kernel."""
         x, y = self.edges[node.inputs[0]], node.outputs[0]
+        if self.graph.tensors[node.inputs[0]].dtype != "float":
+            raise UnsupportedError(
+                f"{node.op} of an index can't be compiled",
+                node=origin_of(node),
+                why="an ArgMax is only taken at an output",
+            )
         self.add_edge(y, x.lo, x.hi, x.layout)
         self.add_kernel("reshape", node, {"shape": list(self.sample_shape(y))})
 

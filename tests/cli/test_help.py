@@ -57,7 +57,8 @@ def test_every_command_has_help(cli, command):
 
 
 def test_version(cli):
-    assert cli("--version") == type(cli("--version"))(0, f"hwcomp {__version__}\n", "")
+    found = cli("--version")
+    assert (found.code, found.out, found.err) == (0, f"hwcomp {__version__}\n", "")
 
 
 def test_no_command_shows_the_help(cli):
@@ -145,7 +146,7 @@ def test_a_reader_that_goes_away_is_no_error():
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
-@pytest.mark.parametrize("args", [["ops"], ["--help"], ["--version"]])
+@pytest.mark.parametrize("args", [["ops"], ["--version"]])
 def test_a_full_disk_behind_stdout(args):
     with Path("/dev/full").open("w") as full:
         done = hwcomp(*args, stdout=full, stderr=subprocess.PIPE)

@@ -12,7 +12,7 @@
 #define net_TAP(id, ptr, n) ((void)0)
 #endif
 
-/* Words of memory. A build for a little-endian Arm core with the DSP extension takes two products per instruction
+/* A build for a little-endian Arm core with the DSP extension takes two products per instruction
    (net_DSP is 1); every result is the same integer on either path. Define net_DSP as 0 to force plain C. */
 #ifndef net_DSP
 #if defined(__ARM_FEATURE_DSP) && defined(__thumb2__) && defined(__GNUC__) && !defined(__ARM_BIG_ENDIAN)
@@ -53,7 +53,7 @@ static inline void net_store4(void *to, uint32_t word)
     memcpy(to, &word, 4);
 }
 
-/* Copy `bytes` (a multiple of the element size), a word at a time. */
+/* Copy `bytes`, a word at a time. */
 static inline void net_copy(void *to, const void *from, size_t bytes)
 {
     unsigned char *d = to;
@@ -70,16 +70,10 @@ static inline void net_copy(void *to, const void *from, size_t bytes)
         *d++ = *s++;
 }
 
-/* Requantize and clamp, as docs/numerics.md of hwcomp. Products and sums stay inside int64_t: proved when compiled. */
+/* Requantize and clamp. Products and sums stay inside int64_t: proved when this was compiled. */
 static inline int32_t net_clamp32(int32_t v, int32_t lo, int32_t hi)
 {
     const int32_t floor = v < lo ? lo : v;
-    return floor > hi ? hi : floor;
-}
-
-static inline int64_t net_clamp64(int64_t v, int64_t lo, int64_t hi)
-{
-    const int64_t floor = v < lo ? lo : v;
     return floor > hi ? hi : floor;
 }
 
@@ -96,12 +90,6 @@ static inline int64_t net_clamp64(int64_t v, int64_t lo, int64_t hi)
 static inline int64_t net_affine(int64_t a, int64_t m, int64_t c, unsigned s)
 {
     return (a * m + c) >> s;
-}
-
-/* The same for s >= 32 where the low word of c is zero: `high` is c / 2^32, `s` counts from bit 32. */
-static inline int32_t net_affine_high(int32_t a, int32_t m, int32_t high, unsigned s)
-{
-    return ((int32_t)(((int64_t)a * m) >> 32) + high) >> s;
 }
 
 /* a*m / 2^s to the nearest integer, ties to even, plus z */
@@ -238,7 +226,6 @@ static net_NOINLINE void net_dot_rawx1_s8_s8(const int8_t *x, const int8_t *w, s
 }
 #endif
 
-/* Comparisons. */
 static inline int8_t net_max_int8_t(int8_t a, int8_t b)
 {
     return a > b ? a : b;
@@ -249,16 +236,6 @@ static inline int net_greater_int8_t(int8_t a, int8_t b)
     return a > b;
 }
 
-#if net_DSP
-/* The larger of each of four bytes: the subtraction sets one flag per byte, SEL picks by it. */
-static inline uint32_t net_max4_int8_t(uint32_t a, uint32_t b)
-{
-    uint32_t d;
-    __asm__("ssub8 %0, %1, %2\n\tsel %0, %1, %2" : "=&r"(d) : "r"(a), "r"(b) : "cc");
-    return d;
-}
-
-#endif
 
 /* clamp((a * m[channel] + c[channel]) >> 32, -128, 127) */
 static inline int8_t net_k0_requantize(int32_t a, int32_t m, int64_t c)
@@ -267,8 +244,8 @@ static inline int8_t net_k0_requantize(int32_t a, int32_t m, int64_t c)
     return (int8_t)net_SIGNED(v, 8);
 }
 
-/* 1 window of values against 3 rows of weights; row[i] takes the outputs of window i. */
-static net_NOINLINE void net_k0_block(const int8_t *values, int8_t *const *row)
+/* One window of values against 3 rows of weights. */
+static net_NOINLINE void net_k0_block(const int8_t *values, int8_t *y)
 {
     const int8_t *w = net_w0;
     int32_t acc[2];
@@ -277,27 +254,16 @@ static net_NOINLINE void net_k0_block(const int8_t *values, int8_t *const *row)
         acc[0] = net_b0[m];
         acc[1] = net_b0[m + 1];
         net_dot_rawx2_s8_s8(values, w, 5, acc);
-        row[0][m] = net_k0_requantize(acc[0], net_m0[m], net_c0[m]);
-        row[0][m + 1] = net_k0_requantize(acc[1], net_m0[m + 1], net_c0[m + 1]);
+        y[m] = net_k0_requantize(acc[0], net_m0[m], net_c0[m]);
+        y[m + 1] = net_k0_requantize(acc[1], net_m0[m + 1], net_c0[m + 1]);
 
     }
     { /* the odd row */
         acc[0] = net_b0[2];
         net_dot_rawx1_s8_s8(values, w, 5, acc);
-        row[0][2] = net_k0_requantize(acc[0], net_m0[2], net_c0[2]);
+        y[2] = net_k0_requantize(acc[0], net_m0[2], net_c0[2]);
 
     }
-}
-
-/* Window `slot` is complete: note where its outputs go; compute when all 1 are there. The last block of a map may
-   compute outputs again that an earlier one did: they are the same. */
-static inline size_t net_k0_next(const int8_t *values, int8_t **row, size_t slot, int8_t *y)
-{
-    row[slot] = y;
-    if (++slot < 1)
-        return slot;
-    net_k0_block(values, row);
-    return 0;
 }
 
 /* A window that lies inside the map; x is its first element. */
@@ -329,27 +295,23 @@ static net_NOINLINE void net_k0_border(int8_t *window, const int8_t *x, int32_t 
 static void net_k0_conv2d(const int8_t *x, int8_t *y, void *scratch)
 {
     int8_t *const window = scratch;
-    int8_t *row[1];
-    size_t slot = 0;
     int32_t oy, ox;
-    for (; slot < 2; slot++)
-        window[18 + slot] = 0;
-    slot = 0;
+    window[18] = window[19] = 0;
     for (oy = 0; oy < 6; oy++) {
-        const int32_t iy = oy * 1 - 1;
+        const int32_t iy = oy - 1;
         const int inner = oy >= 1 && oy < 5; /* rows that touch no padding */
         const int32_t from = inner ? 1 : 5, to = inner ? 4 : 5;
         for (ox = 0; ox < from; ox++, y += 3) {
-            net_k0_border(window, x, iy, ox * 1 - 1);
-            slot = net_k0_next(window, row, slot, y);
+            net_k0_border(window, x, iy, ox - 1);
+            net_k0_block(window, y);
         }
         for (; ox < to; ox++, y += 3) {
-            net_k0_inside(window, x + (iy * 5 + ox * 1 - 1) * 2);
-            slot = net_k0_next(window, row, slot, y);
+            net_k0_inside(window, x + (iy * 5 + ox - 1) * 2);
+            net_k0_block(window, y);
         }
         for (; ox < 5; ox++, y += 3) {
-            net_k0_border(window, x, iy, ox * 1 - 1);
-            slot = net_k0_next(window, row, slot, y);
+            net_k0_border(window, x, iy, ox - 1);
+            net_k0_block(window, y);
         }
     }
 }
@@ -362,7 +324,7 @@ static inline void net_k1_window(const int8_t *x, int32_t ny, int32_t nx, int8_t
         int8_t best = x[c];
         for (ky = 0; ky < ny; ky++)
             for (kx = 0; kx < nx; kx++)
-                best = net_max_int8_t(best, x[(ky * 5 + kx * 1) * 3 + c]);
+                best = net_max_int8_t(best, x[ky * 15 + kx * 3 + c]);
         y[c] = best;
     }
 }
@@ -375,7 +337,7 @@ static void net_k1_maxpool2d(const int8_t *x, int8_t *y)
     int32_t oy, ox;
     for (oy = 0; oy < 3; oy++) {
         for (ox = 0; ox < 2; ox++, y += 3)
-            net_k1_window(x + (oy * 10 + ox * 2) * 3, 2, 2, y);
+            net_k1_window(x + oy * 30 + ox * 6, 2, 2, y);
     }
 }
 
@@ -390,11 +352,10 @@ static inline int8_t net_k2_requantize(int32_t a, int32_t m)
    int8_t [3, 3, 2], channels last, -128..127 -> int8_t [3, 3, 2], channels last, -128..127 */
 static void net_k2_requantize_all(const int8_t *x, int8_t *y)
 {
-    size_t outer, channel, i;
+    size_t outer, channel;
     for (outer = 0; outer < 6; outer++)
         for (channel = 0; channel < 3; channel++)
-            for (i = 0; i < 1; i++)
-                *y++ = net_k2_requantize(*x++, net_m2[channel]);
+            *y++ = net_k2_requantize(*x++, net_m2[channel]);
 }
 
 /* Layer 3: reshape_3 (reshape), from ONNX /reshape_3/Node.
@@ -408,8 +369,8 @@ static inline int8_t net_k4_requantize(int32_t a, int32_t m)
     return (int8_t)net_SIGNED(v, 8);
 }
 
-/* 1 window of values against 4 rows of weights; row[i] takes the outputs of window i. */
-static void net_k4_block(const int8_t *values, int8_t *const *row)
+/* One window of values against 4 rows of weights. */
+static void net_k4_block(const int8_t *values, int8_t *y)
 {
     const int8_t *w = net_w4;
     int32_t acc[2];
@@ -418,21 +379,10 @@ static void net_k4_block(const int8_t *values, int8_t *const *row)
         acc[0] = net_b4[m];
         acc[1] = net_b4[m + 1];
         net_dot_rawx2_s8_s8(values, w, 5, acc);
-        row[0][m] = net_k4_requantize(acc[0], net_m4[m]);
-        row[0][m + 1] = net_k4_requantize(acc[1], net_m4[m + 1]);
+        y[m] = net_k4_requantize(acc[0], net_m4[m]);
+        y[m + 1] = net_k4_requantize(acc[1], net_m4[m + 1]);
 
     }
-}
-
-/* Window `slot` is complete: note where its outputs go; compute when all 1 are there. The last block of a map may
-   compute outputs again that an earlier one did: they are the same. */
-static inline size_t net_k4_next(const int8_t *values, int8_t **row, size_t slot, int8_t *y)
-{
-    row[slot] = y;
-    if (++slot < 1)
-        return slot;
-    net_k4_block(values, row);
-    return 0;
 }
 
 /* Layer 4: dense_4 (dense), from ONNX /dense_4/Node.
@@ -441,15 +391,9 @@ static inline size_t net_k4_next(const int8_t *values, int8_t **row, size_t slot
 static void net_k4_dense(const int8_t *x, int8_t *y, void *scratch)
 {
     int8_t *const window = scratch;
-    int8_t *row[1];
-    size_t slot = 0, vector;
-    for (; slot < 2; slot++)
-        window[18 + slot] = 0;
-    slot = 0;
-    for (vector = 0; vector < 1; vector++, x += 18, y += 4) {
-        net_copy(window, x, 18);
-        slot = net_k4_next(window, row, slot, y);
-    }
+    window[18] = window[19] = 0;
+    net_copy(window, x, 18);
+    net_k4_block(window, y);
 }
 
 /* Layer 5: argmax_5 (argmax), from ONNX /argmax_5/Node.
@@ -459,10 +403,10 @@ static void net_k5_argmax(const int8_t *x, uint8_t *y)
 {
     size_t i, j;
     for (i = 0; i < 1; i++) {
-        const int8_t *const first = x + i / 1 * 0 + i % 1 * 0;
+        const int8_t *const line = x;
         size_t best = 0;
         for (j = 1; j < 4; j++) /* strictly greater: the lowest index wins a tie */
-            if (net_greater_int8_t(first[j * 1], first[best * 1]))
+            if (net_greater_int8_t(line[j], line[best]))
                 best = j;
         y[i] = (uint8_t)best;
     }
@@ -477,19 +421,25 @@ static void net_pack0(const int8_t *from, int8_t *to)
             *to++ = from[i + j * 30];
 }
 
+
 void net_run_arena(const net_in_t *in, net_out_t *out, void *arena)
 {
-    uint8_t *const arena_bytes = arena;
-    net_pack0(in->image, (int8_t *)(void *)(arena_bytes + 92));
-    net_TAP(0, (int8_t *)(void *)(arena_bytes + 92), 60); /* image */
-    net_k0_conv2d((int8_t *)(void *)(arena_bytes + 92), (int8_t *)(void *)(arena_bytes + 0), arena_bytes + 152);
-    net_TAP(1, (int8_t *)(void *)(arena_bytes + 0), 90); /* t1 */
-    net_k1_maxpool2d((int8_t *)(void *)(arena_bytes + 0), (int8_t *)(void *)(arena_bytes + 92));
-    net_TAP(2, (int8_t *)(void *)(arena_bytes + 92), 18); /* t2 */
-    net_k2_requantize_all((int8_t *)(void *)(arena_bytes + 92), (int8_t *)(void *)(arena_bytes + 0));
-    net_TAP(3, (int8_t *)(void *)(arena_bytes + 0), 18); /* t3 */
-    net_TAP(4, (int8_t *)(void *)(arena_bytes + 0), 18); /* t4 */
-    net_k4_dense((int8_t *)(void *)(arena_bytes + 0), out->scores, arena_bytes + 20);
+    uint8_t *const bytes = arena;
+    int8_t *const t0 = (int8_t *)(void *)(bytes + 92); /* image */
+    int8_t *const t1 = (int8_t *)(void *)bytes; /* t1 */
+    int8_t *const t2 = (int8_t *)(void *)(bytes + 92); /* t2 */
+    int8_t *const t3 = (int8_t *)(void *)bytes; /* t3 */
+
+    net_pack0(in->image, t0);
+    net_TAP(0, t0, 60); /* image */
+    net_k0_conv2d(t0, t1, bytes + 152);
+    net_TAP(1, t1, 90); /* t1 */
+    net_k1_maxpool2d(t1, t2);
+    net_TAP(2, t2, 18); /* t2 */
+    net_k2_requantize_all(t2, t3);
+    net_TAP(3, t3, 18); /* t3 */
+    net_TAP(4, t3, 18); /* t4 */
+    net_k4_dense(t3, out->scores, bytes + 20);
     net_TAP(5, out->scores, 4); /* scores */
     net_k5_argmax(out->scores, out->class_t);
     net_TAP(6, out->class_t, 1); /* class */

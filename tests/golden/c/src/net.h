@@ -1,12 +1,11 @@
 /* net: an integer network in C99.
    a test
 
-   net.c, net_weights.c   the network
-   net_static.c            net_run and its arena, in an object file of its own: leave it out to own the arena
-   net_selftest.c, net_golden.h   the self-test, dropped by the linker where nothing calls it
+   net.c and net_weights.c are the network. net_static.c holds net_run and its arena: leave it out
+   to own the arena. net_selftest.c is the self-test, which the linker drops where nothing calls it.
 
-   Arrays hold one sample in the order of the ONNX tensor. real = (stored - ZERO) * SCALE; SCALE_BITS is the same scale as
-   the bits of a float32. NAME_run needs about 172 bytes of arena besides the structs. */
+   Arrays hold one sample in the order of the ONNX tensor; real = (stored - ZERO) * SCALE, and SCALE_BITS is SCALE as the
+   bits of a float32. */
 #ifndef net_H
 #define net_H
 

@@ -3,7 +3,7 @@
 */
 #include "net_weights.h"
 
-/* Layer 0: weights, pairs of rows as [k][2]; k runs over kernel row, kernel column, channel, 18 padded to 20; k 0,2,1,3 within four */
+/* Layer 0: weights, pairs of rows as [k][2]; k: kernel row, kernel column, channel; 18 padded to 20, 0,2,1,3 within four */
 net_CONST const int8_t net_w0[60] net_ALIGN = {
     -67,-28,-81,99,31,65,-5,116,77,4,94,-20,-60,73,-87,-55,21,-18,-117,42,49,-46,
     60,38,-103,22,-43,-83,-119,38,-99,50,-17,61,0,0,-12,94,0,0,-53,-117,112,100,
@@ -30,7 +30,7 @@ net_CONST const int32_t net_m2[3] = {
     966092,869087,526763,
 };
 
-/* Layer 4: weights, pairs of rows as [k][2]; k runs over the input as it lies in memory, 18 padded to 20; k 0,2,1,3 within four */
+/* Layer 4: weights, pairs of rows as [k][2]; k: input as in memory; 18 padded to 20, 0,2,1,3 within four */
 net_CONST const int8_t net_w4[80] net_ALIGN = {
     -101,16,-53,64,-5,-77,24,-26,-29,76,89,-26,33,-43,-90,-82,95,17,-73,-116,40,-95,
     -90,112,-27,29,-57,107,51,63,103,110,76,-81,0,0,6,-6,0,0,-75,-114,120,-95,
