@@ -23,12 +23,12 @@ def build(netlist: Netlist, program: Program, index: int, stage: Stage, source: 
         f"{kernel.name}: ONNX {nodes}", f"{list(x.shape)} -> {list(y.shape)}, {stage.beats} beats per frame"
     )
     name = f"k{index}"
-    head = fifo(netlist, source, f"{name}_fifo")
+    head = fifo(netlist, source, f"{name}_fifo", stage.fifo)
     return BUILDERS[kernel.kind](netlist, program, kernel, stage, head, name, out)
 
 
-def fifo(netlist: Netlist, source: Nets, name: str) -> Nets:
-    return netlist.stage("hwc_fifo", source, name, source.width, {"W": source.width, "DEPTH": 2})
+def fifo(netlist: Netlist, source: Nets, name: str, depth: int = 2) -> Nets:
+    return netlist.stage("hwc_fifo", source, name, source.width, {"W": source.width, "DEPTH": depth})
 
 
 def convert(netlist: Netlist, source: Nets, name: str, c: Convert | None, bits: int) -> Nets:
@@ -171,8 +171,9 @@ def rom_bits(kernel: Kernel, stage: Stage) -> int:
 
 
 def buffer_bits(stage: Stage) -> int:
-    """Bits of window memory, all copies, and of lane conversion registers."""
-    bits = stage.convert.register_lanes() * stage.source.bits if stage.convert else 0
+    """Bits of the FIFO in front, of window memory, all copies, and of lane conversion registers."""
+    bits = stage.fifo * stage.source.width
+    bits += stage.convert.register_lanes() * stage.source.bits if stage.convert else 0
     if stage.window:
         bits += stage.window.taps * stage.window.depth * stage.fold.simd * stage.source.bits
     return bits
