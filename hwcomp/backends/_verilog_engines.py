@@ -23,7 +23,7 @@ def build(netlist: Netlist, program: Program, index: int, stage: Stage, source: 
         f"{kernel.name}: ONNX {nodes}", f"{list(x.shape)} -> {list(y.shape)}, {stage.beats} beats per frame"
     )
     name = f"k{index}"
-    head = fifo(netlist, source, f"{name}_fifo", stage.fifo)
+    head = fifo(netlist, source, f"{name}_fifo")
     return BUILDERS[kernel.kind](netlist, program, kernel, stage, head, name, out)
 
 
@@ -46,6 +46,7 @@ def _pad(
 ) -> Nets:
     if stage.pads is None:
         return source
+    source = fifo(netlist, source, f"{name}_fifo", stage.buffer)
     top, left, bottom, right = stage.pads
     beat = sum((value & ((1 << bits) - 1)) << (i * bits) for i in range(lanes))
     params = {
@@ -172,7 +173,8 @@ def rom_bits(kernel: Kernel, stage: Stage) -> int:
 
 def buffer_bits(stage: Stage) -> int:
     """Bits of the FIFO in front, of window memory, all copies, and of lane conversion registers."""
-    bits = stage.fifo * stage.source.width
+    words = stage.fold.simd * stage.source.bits if stage.fold else stage.source.width
+    bits = 2 * stage.source.width + stage.buffer * words
     bits += stage.convert.register_lanes() * stage.source.bits if stage.convert else 0
     if stage.window:
         bits += stage.window.taps * stage.window.depth * stage.fold.simd * stage.source.bits

@@ -34,7 +34,7 @@ class Window:
 class Stage:
     """One engine. `beats`: cycles it needs per frame when nothing stalls it; the largest of all is the interval.
 
-    `fifo`: beats of the buffer in front; `convert`: lanes on the way in; `pads`: (top, left, bottom, right) inserted; `window` and `fold` of dot products;
+    `convert`: lanes on the way in; `buffer`: words of a FIFO in front of the padding, `pads`: (top, left, bottom, right) inserted; `window` and `fold` of dot products;
     `serialize`: accumulators to `out.lanes` at a time. None where not needed.
     """
 
@@ -47,7 +47,7 @@ class Stage:
     window: Window | None = None
     fold: Fold | None = None
     serialize: Convert | None = None
-    fifo: int = 2
+    buffer: int = 0
 
 
 @dataclass(frozen=True)
@@ -126,18 +126,18 @@ class _Sweep:
         outputs = tuple(self._output(program.edges[n]) for n in program.outputs)
         beats = [s.beats for s in self.stages] + [p.outer.beats for p in (*inputs, *outputs)]
         lanes = sum(s.fold.lanes for s in self.stages if s.fold)
-        stages = tuple(replace(s, fifo=self._fifo(s, max(beats))) for s in self.stages)
+        stages = tuple(replace(s, buffer=self._buffer(s, max(beats))) for s in self.stages)
         return DataflowPlan(budget, lanes, max(beats), inputs, outputs, self.streams, stages)
 
-    def _fifo(self, stage: Stage, interval: int) -> int:
-        """Beats that arrive while padding is inserted between two frames: without room for them the source would wait."""
+    def _buffer(self, stage: Stage, interval: int) -> int:
+        """Words that arrive while padding is inserted between two frames: without room for them the source would wait."""
         if stage.pads is None:
-            return 2
+            return 0
         top, left, bottom, right = stage.pads
         cols = self.program.edges[self.program.kernels[stage.kernel].inputs[0]].shape[2] + left + right
         words = ceil(stage.source.channels / stage.fold.simd) if stage.fold else stage.source.beats_per_pixel
         run = ((top + bottom) * cols + left + right) * words
-        return 2 + ceil(run * stage.source.beats / interval)
+        return 2 + ceil(run * stage.source.pixels * words / interval)
 
     def _fits(self, beats: int) -> bool:
         return self.target is None or beats <= self.target

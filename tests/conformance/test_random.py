@@ -88,7 +88,8 @@ def test_one_network_under_many_budgets(budget, tmp_path):
     from tests.models import model, values
 
     nodes = [
-        ("Conv", ["x", "w"], ["a"], {"pads": [1, 1, 1, 1]}), ("MaxPool", ["a"], ["b"], {"kernel_shape": [2, 2], "strides": [2, 2]}),
+        ("Conv", ["x", "w"], ["a"], {"pads": [1, 1, 1, 1]}),
+        ("MaxPool", ["a"], ["b"], {"kernel_shape": [2, 2], "strides": [2, 2]}),
         ("Flatten", ["b"], ["c"], {}), ("Gemm", ["c", "v"], ["y"], {}),
     ]  # fmt: skip
     proto = model(nodes, {"x": (1, 3, 7, 7)}, {"w": values("w", 5, 3, 3, 3), "v": values("v", 45, 11)})

@@ -49,7 +49,11 @@ def small_net():
 
 def test_every_budget_is_met_or_refused_with_the_least():
     program = small_net()
-    total = sum(k.constants["weight"][0].size * program.edges[k.outputs[0]].size for k in program.kernels if "weight" in k.constants)
+    total = sum(
+        k.constants["weight"][0].size * program.edges[k.outputs[0]].size
+        for k in program.kernels
+        if "weight" in k.constants
+    )
     intervals = []
     for budget in range(1, 200):
         if budget < 3:

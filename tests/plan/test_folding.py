@@ -21,9 +21,9 @@ def test_group_sizes_are_all_that_matter():
             assert any(s <= lanes and ceil(n / s) == ceil(n / lanes) for s in sizes)
 
 
-@given(small, small, small, st.integers(1, 30))
-def test_frontier_is_what_no_fold_beats(outputs, taps, channels, pixels):
-    folds = folding.conv_folds(outputs, taps, channels, pixels, 10)
+@given(small, small, small, st.integers(1, 30), st.integers(1, 90))
+def test_frontier_is_what_no_fold_beats(outputs, taps, channels, pixels, arriving):
+    folds = folding.conv_folds(outputs, taps, channels, pixels, arriving, 10)
     lanes = [f.lanes for f in folds.frontier]
     beats = [f.beats for f in folds.frontier]
     assert lanes == sorted(set(lanes))
@@ -32,7 +32,7 @@ def test_frontier_is_what_no_fold_beats(outputs, taps, channels, pixels):
         assert any(g.lanes <= f.lanes and g.beats <= f.beats for g in folds.frontier)
         assert f.groups == ceil(outputs / f.pe)
         assert f.chunks == ceil(taps / f.taps) * ceil(channels / f.simd)
-        assert f.beats >= pixels * f.groups * f.chunks
+        assert f.beats == max(pixels * f.groups * f.chunks, arriving * ceil(channels / f.simd))
 
 
 @given(small, st.integers(1, 60), st.integers(1, 2000), st.integers(1, 700))

@@ -17,7 +17,9 @@ CONSTANTS = {"w": values("w", 6, 12), "v": values("v", 12, 5)}
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
-    return compiled(model(NODES, {"x": ("N", 6)}, CONSTANTS), tmp_path_factory.mktemp("e"), "mcu", input_ranges={"x": (-1.0, 1.0)})
+    return compiled(
+        model(NODES, {"x": ("N", 6)}, CONSTANTS), tmp_path_factory.mktemp("e"), "mcu", input_ranges={"x": (-1.0, 1.0)}
+    )
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +66,9 @@ def test_noise_is_that_of_the_fused_tensors(built, x):
         have = built.program.edges[layer.tensor].to_real(taps[layer.tensor])
         error = have.astype(np.float64) - real[layer.tensor]
         assert layer.worst == pytest.approx(np.abs(error).max(), rel=1e-5)
-        assert layer.sqnr_db == pytest.approx(10 * np.log10((real[layer.tensor].astype(np.float64) ** 2).sum() / (error**2).sum()), rel=1e-5)
+        assert layer.sqnr_db == pytest.approx(
+            10 * np.log10((real[layer.tensor].astype(np.float64) ** 2).sum() / (error**2).sum()), rel=1e-5
+        )
         assert layer.sqnr_db > 25
 
 
@@ -80,7 +84,13 @@ def test_labels_must_fit_the_samples(built, x, count):
 
 
 def test_argmax_at_the_end_decides_itself(tmp_path, x):
-    proto = model([*NODES, ("ArgMax", ["y"], ["class"], {"axis": 1})], {"x": ("N", 6)}, CONSTANTS, ("class",), types={"class": "int64"})
+    proto = model(
+        [*NODES, ("ArgMax", ["y"], ["class"], {"axis": 1})],
+        {"x": ("N", 6)},
+        CONSTANTS,
+        ("class",),
+        types={"class": "int64"},
+    )
     built = compiled(proto, tmp_path, "mcu", input_ranges={"x": (-1.0, 1.0)})
     theirs = run_model(built.dir / "model.onnx", {"x": x})["class"].reshape(-1)
     result = evaluate(built, {"x": x}, theirs)

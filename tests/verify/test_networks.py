@@ -6,7 +6,6 @@ from hwcomp.verify import compare, engines
 from hwcomp.verify.evaluate import evaluate
 from tests.verify.conftest import NETWORKS
 
-
 DISTINCT = [n for n in NETWORKS if not n.endswith("_dynamo")]  # that one has the weights of another
 
 
@@ -115,4 +114,7 @@ def test_proof_lines_say_how_close_the_integers_are(network, name):
     report = json.loads((built.dir / "report.json").read_text())
     proved = [layer for layer in report["layers"] if layer["proof"]]
     assert len(proved) == sum("requantize" in k.params for k in built.program.kernels)
-    assert sum(layer["differing_accumulators"] for layer in proved) <= 4e-6 * sum(layer["accumulators"] for layer in proved) + 50
+    assert (
+        sum(layer["differing_accumulators"] for layer in proved)
+        <= 4e-6 * sum(layer["accumulators"] for layer in proved) + 50
+    )
