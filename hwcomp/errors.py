@@ -55,7 +55,7 @@ class MissingToolError(HwcompError):
     """An engine was asked for whose compiler or simulator is not installed."""
 
 
-class WorkFailed(HwcompError):
+class WorkFailed(HwcompError):  # noqa: N818 (it reads as a sentence)
     """The work ran and failed: a bit differs, a budget can't be met, the disk is full. Exit code 1."""
 
     exit_code = 1

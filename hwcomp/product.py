@@ -38,7 +38,7 @@ def write(folder: Path, files: dict[str, Content], manifest: dict[str, Any]) -> 
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         aside = Path(tempfile.mkdtemp(prefix=f".{folder.name[:40]}-", dir=folder.parent))
-        os.chmod(aside, 0o777 & ~_umask())
+        aside.chmod(0o777 & ~_umask())
         entries = [_write_file(aside, name, files[name]) for name in sorted(files)]
         _write_file(aside, MANIFEST, dump_json({**manifest, "files": entries}))
         _swap(aside, folder)

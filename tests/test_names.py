@@ -98,10 +98,10 @@ def test_messages_show_any_name_on_one_line(name):
 
 
 def test_an_error_has_all_its_parts():
-    error = HwcompError("the kernel is too large.", node="conv1", why="it has 9 taps", fix="use fewer")
+    error = HwcompError("the kernel is too large", node="conv1", why="it has 9 taps", fix="use fewer")
     assert str(error) == "the kernel is too large at node 'conv1'. it has 9 taps. use fewer."
     assert (error.what, error.node, error.why, error.fix) == (
-        "the kernel is too large.",
+        "the kernel is too large",
         "conv1",
         "it has 9 taps",
         "use fewer",

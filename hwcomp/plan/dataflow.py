@@ -34,8 +34,8 @@ class Window:
 class Stage:
     """One engine. `beats`: cycles it needs per frame when nothing stalls it; the largest of all is the interval.
 
-    `convert`: lanes on the way in; `buffer`: words of a FIFO in front of the padding, `pads`: (top, left, bottom, right) inserted; `window` and `fold` of dot products;
-    `serialize`: accumulators to `out.lanes` at a time. None where not needed.
+    `convert`: lanes on the way in; `buffer`: words of a FIFO in front of the padding; `pads`: (top, left, bottom, right)
+    inserted; `window` and `fold` of dot products; `serialize`: accumulators to `out.lanes` at a time. None: not needed.
     """
 
     kernel: int
@@ -177,7 +177,9 @@ class _Sweep:
         source = self.streams[kernel.inputs[0]]
         shape = self.program.edges[kernel.inputs[0]].shape
         if shape and source.channels != shape[0]:
-            raise _unsupported(kernel, f"{kernel.kind} on a tensor of shape {list(shape)} whose channels do not come together")
+            raise _unsupported(
+                kernel, f"{kernel.kind} on a tensor of shape {list(shape)} whose channels do not come together"
+            )
         return source
 
     def _fold(self, folds: Folds) -> Fold:
@@ -225,7 +227,9 @@ class _Sweep:
         pads = (top, left, bottom, right) if any(p["pads"]) else None
         return Stage(index, max(fold.beats, out.beats), source, out, convert, pads, window, fold, serialize)
 
-    def _window(self, fold: Fold, rows: int, cols: int, words: int, kernel, strides, dilations, burst: int = 0) -> Window | None:
+    def _window(
+        self, fold: Fold, rows: int, cols: int, words: int, kernel, strides, dilations, burst: int = 0
+    ) -> Window | None:
         """None where every word is used once, in order: nothing to keep."""
         if fold.groups == 1 and kernel == (1, 1) and strides == (1, 1):
             return None
