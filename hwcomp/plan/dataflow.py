@@ -9,7 +9,7 @@ from hwcomp.errors import UnsupportedError, WorkFailed
 from hwcomp.plan import folding
 from hwcomp.plan.folding import Fold, Folds
 from hwcomp.plan.streams import Convert, Stream, convert_pixel, convert_slots
-from sw_ref.program import Edge, Kernel, Program
+from sw_ref.program import Edge, Kernel, Layout, Program
 
 DEFAULT_LANES = 64
 _MARGIN = 4  # words by which hwc_window's buffer must exceed what is live (its pipeline)
@@ -174,12 +174,10 @@ class _Sweep:
 
     def _source(self, kernel: Kernel) -> Stream:
         """The stream of a feature map that `kernel` reads channel by channel."""
-        source = self.streams[kernel.inputs[0]]
-        shape = self.program.edges[kernel.inputs[0]].shape
-        if shape and source.channels != shape[0]:
-            raise _unsupported(
-                kernel, f"{kernel.kind} on a tensor of shape {list(shape)} whose channels do not come together"
-            )
+        source, edge = self.streams[kernel.inputs[0]], self.program.edges[kernel.inputs[0]]
+        shape = edge.shape
+        if shape and (source.channels != shape[0] or edge.layout != Layout.channels_last(shape)):
+            raise _unsupported(kernel, f"{kernel.kind} on a tensor of shape {list(shape)} whose channels do not come together")
         return source
 
     def _fold(self, folds: Folds) -> Fold:

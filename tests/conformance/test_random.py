@@ -5,6 +5,7 @@ from hypothesis import given, settings
 
 from hwcomp.errors import UnsupportedError, WorkFailed
 from hwcomp.lower.build import lower
+from tests.conformance.streaming import streaming_program
 from tests.models import quantized
 from tests.oracle import worst_steps
 from tests.products import check, compiled, from_program, stress
@@ -56,27 +57,34 @@ def test_random_networks_on_the_cortex_m4(seed, tmp_path):
     check(product, ("c:m4",), count=4, seed=seed)
 
 
-def program_on_both(seed, folder, budget):
+@pytest.mark.parametrize("seed", [*range(12), 5067, 5082])
+def test_random_programs(seed, tmp_path):
+    """Whatever a Program may hold: C does it, Verilog does it or names the node that it can't do."""
     program = random_program(seed)
     targets, engines = "mcu,fpga", ("reference", "c", "verilator")
     try:
-        product = from_program(program, folder, targets, budget)
+        product = from_program(program, tmp_path, targets)
     except UnsupportedError as error:
         assert error.node in {k.origin[0] for k in program.kernels}, str(error)
-        product, engines = from_program(program, folder, "mcu"), ("reference", "c")
+        product, engines = from_program(program, tmp_path, "mcu"), ("reference", "c")
     check(product, engines, seed=seed)
 
 
+def stream(seed, folder):
+    program, budget = streaming_program(seed)
+    check(from_program(program, folder, "mcu,fpga", budget), ("reference", "c", "verilator"), seed=seed)
+
+
 @pytest.mark.parametrize("seed", range(16))
-def test_random_programs(seed, tmp_path):
-    """Beyond what `lower` writes today: other widths, signs, forms, limits, layouts."""
-    program_on_both(seed, tmp_path, None if seed % 2 else 3 + seed * 7)
+def test_random_streaming_programs(seed, tmp_path):
+    """Beyond what `lower` writes today: other widths, signs, forms, limits, padding values."""
+    stream(seed, tmp_path)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(2000, 2200))
-def test_many_random_programs(seed, tmp_path):
-    program_on_both(seed, tmp_path, None if seed % 2 else 3 + seed % 97)
+@pytest.mark.parametrize("seed", range(1000, 1250))
+def test_many_random_streaming_programs(seed, tmp_path):
+    stream(seed, tmp_path)
 
 
 BUDGETS = [1, 2, 3, 5, 7, 16, 31, 64, 100, 1000]
