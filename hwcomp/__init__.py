@@ -16,10 +16,11 @@ if TYPE_CHECKING:
 
     from hwcomp.verify.compare import Outcome
     from hwcomp.verify.engine import Built
+    from hwcomp.verify.teacher import TeacherReport
 
 __version__ = "0.1.0"
 
-__all__ = ["compile", "evaluate", "load", "run", "verify"]
+__all__ = ["compile", "evaluate", "load", "run", "verify", "verify_l4"]
 
 
 def compile(  # noqa: A001 (the API's name for it)
@@ -69,6 +70,19 @@ def verify(
     stored = samples.to_stored(built.program, inputs or npz.load(built.dir / "vectors" / "inputs.npz"))
     chosen = [all_engines.engine(n) for n in engines] or all_engines.for_product(built)
     return compare.verify(built, stored, chosen)
+
+
+def verify_l4(folder: str | Path, inputs: dict[str, np.ndarray] | None = None) -> TeacherReport:
+    """Compare every layer with onnxruntime on the exported QDQ model, each given the interpreter's integers.
+
+    Without `inputs`: the golden vectors of the product.
+    """
+    from hwcomp import npz, samples
+    from hwcomp.verify.teacher import teacher_forced
+
+    built = load(folder)
+    stored = samples.to_stored(built.program, inputs or npz.load(built.dir / "vectors" / "inputs.npz"))
+    return teacher_forced(built, stored)
 
 
 def evaluate(

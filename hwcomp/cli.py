@@ -62,6 +62,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--samples", type=int, metavar="N", help="N random samples instead")
     p.add_argument("--engines", metavar="NAME[,...]", help="default: all that the product was compiled for")
     p.add_argument("--limit", action="append", default=[], metavar="ENGINE=N", help="most samples on an engine")
+    p.add_argument("--l4", action="store_true", help="instead: model.qdq.onnx in onnxruntime, layer by layer")
     p.add_argument("--json", action="store_true")
 
     p = _command(commands, "eval", "accuracy, loss against float, noise per layer")

@@ -185,6 +185,8 @@ def run_verify(args: Namespace) -> int:
             else npz.load(built.dir / "vectors" / "inputs.npz")
         )
         stored = samples.to_stored(built.program, arrays)
+    if args.l4:
+        return _verify_l4(args, built, stored)
     if args.engines:
         chosen = [engines.engine(n) for n in args.engines.split(",")]
         for engine in chosen:
@@ -196,6 +198,19 @@ def run_verify(args: Namespace) -> int:
         outcomes = compare.verify(built, stored, chosen, _limits(args.limit), screen.counter)
     print(json.dumps(outcomes_json(outcomes), indent=1) if args.json else outcomes_text(outcomes))
     return 0 if all(o.status == "equal" for o in outcomes) else 1
+
+
+def _verify_l4(args: Namespace, built, stored) -> int:
+    from hwcomp.report.text import teacher_json, teacher_text
+    from hwcomp.verify.teacher import teacher_forced
+
+    if args.engines or args.limit:
+        raise UsageError("--l4 asks onnxruntime only", fix="leave out --engines and --limit, or --l4")
+    screen = Screen(args.quiet)
+    with screen.open():
+        report = teacher_forced(built, stored, screen.counter)
+    print(json.dumps(teacher_json(report), indent=1) if args.json else teacher_text(report))
+    return 0 if report.passed else 1
 
 
 def _limits(texts: list[str]) -> dict[str, int]:

@@ -15,6 +15,7 @@ import numpy as np
 from hwcomp import __version__, npz, product, samples
 from hwcomp.backends.base import Product
 from hwcomp.errors import UnsupportedError, UsageError, shown
+from hwcomp.export import qdq
 from hwcomp.frontend.load import Model, load_model
 from hwcomp.graph import Graph
 from hwcomp.lower.build import Lowered, lower
@@ -103,6 +104,7 @@ def compile_model(path: Path | str, folder: Path | str, options: CompileOptions,
         targets[backend.target] = backend.report(program, plan)
     files["program/program.json"] = product.dump_json(program.to_json())
     files["program/constants.npz"] = npz.dumps(program.constants())
+    files["model.qdq.onnx"] = qdq.export(graph, program, name, options.requantize_bits)
     files["vectors/inputs.npz"] = npz.dumps(golden_in)
     files["vectors/outputs.npz"] = npz.dumps(golden_out)
     notes = {p: list(lines) for p, lines in ctx.notes.items()}

@@ -8,7 +8,7 @@ import numpy as np
 
 from sw_ref import numerics as nm
 
-_PRODUCT_BITS = 63  # accumulator width + multiplier width: the product and its rounding fit int64
+PRODUCT_BITS = 63  # accumulator width + multiplier width: the product and its rounding fit int64
 _LARGEST_SHIFT = 62
 _STEEP = 2.0**26  # above the span of any output type
 
@@ -53,7 +53,7 @@ def choose(
     """
     exact = scale.astype(np.float64)
     exponent = int(np.frexp(exact.max())[1]) if exact.max() > 0 else 0
-    bits = min(31, _PRODUCT_BITS - acc_bits, profile)
+    bits = min(31, PRODUCT_BITS - acc_bits, profile)
     bits = min(bits, _LARGEST_SHIFT + exponent)  # a larger shift would leave int64
     shift = max(bits - exponent, 0)
     if np.rint(np.ldexp(exact.max(initial=0.0), shift)) >= 2.0**bits and shift:

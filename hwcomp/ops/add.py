@@ -57,6 +57,10 @@ class Add(Op):
             raise UnsupportedError(f"Add of {what} can't be compiled yet", node=origin_of(node))
         ctx.pointwise(node, np.ones(len(channels)), channels.astype(np.float64))
 
+    def export(self, node, writer):
+        y = writer.graph.tensors[node.inputs[1]]
+        return writer.emit("Add", writer.data(), y.data if y.is_constant else writer.data(1))
+
     def cost(self, node, graph):
         constant = graph.tensors[node.inputs[1]]
         params = math.prod(constant.shape) if constant.is_constant else 0

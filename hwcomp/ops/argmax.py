@@ -58,6 +58,9 @@ class ArgMax(Op):
         axis = node.attrs.axis - ctx.graph.batched
         ctx.add_kernel("argmax", node, {"axis": axis, "keepdims": node.attrs.keepdims})
 
+    def export(self, node, writer):
+        return writer.emit("ArgMax", writer.data(), axis=node.attrs.axis, keepdims=int(node.attrs.keepdims))
+
     def cost(self, node, graph):
         return Cost(ops=math.prod(graph.tensors[node.inputs[0]].shape))
 

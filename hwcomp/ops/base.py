@@ -16,6 +16,7 @@ from hwcomp.graph import Graph, origin_of
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from hwcomp.export.qdq import Writer
     from hwcomp.frontend.context import ImportContext, OnnxNode
     from hwcomp.lower.context import LowerContext
     from hwcomp.types import Node, Tensor
@@ -82,6 +83,12 @@ class Op:
             f"operator {self.name} can't be compiled here",
             node=origin_of(node),
             why="it has no integer form in this place",
+        )
+
+    def export(self, node: Node, writer: Writer) -> str:
+        """Write this node, in float, into the QDQ model; the name of the value that holds its result."""
+        raise UnsupportedError(
+            f"operator {self.name} can't be written to model.qdq.onnx", node=origin_of(node), why="it has no ONNX form"
         )
 
     def cost(self, node: Node, graph: Graph) -> Cost:

@@ -76,6 +76,10 @@ class BatchNormalization(Op):
         ctx.need_batch(node)
         ctx.pointwise(node, *affine_of(node, ctx.graph))
 
+    def export(self, node, writer):
+        constants = (writer.graph.tensors[n].data for n in node.inputs[1:])
+        return writer.emit("BatchNormalization", writer.data(), *constants, epsilon=node.attrs.epsilon)
+
     def cost(self, node, graph):
         shape = graph.tensors[node.outputs[0]].shape
         return Cost(macs=math.prod(shape), params=4 * shape[1])

@@ -59,6 +59,9 @@ class Clip(Op):
     def lower(self, node, ctx):
         ctx.pointwise(node, np.ones(1), np.zeros(1), (node.attrs.lo, node.attrs.hi))
 
+    def export(self, node, writer):
+        return writer.clamp(writer.data(), (node.attrs.lo, node.attrs.hi))
+
     def cost(self, node, graph):
         return Cost(ops=math.prod(graph.tensors[node.outputs[0]].shape))
 

@@ -96,6 +96,14 @@ class Conv(Op):
         }  # fmt: skip
         ctx.dot("conv2d", node, params, padded=any(a.pads))
 
+    def export(self, node, writer):
+        a, weight = node.attrs, writer.graph.tensors[node.inputs[1]]
+        y = writer.emit(
+            "Conv", writer.data(), *writer.weights(), kernel_shape=weight.shape[2:], strides=a.strides,
+            dilations=a.dilations, pads=a.pads, group=a.groups,
+        )  # fmt: skip
+        return writer.clamp(y, a.clamp)
+
     def cost(self, node, graph):
         weight, out = graph.tensors[node.inputs[1]].shape, graph.tensors[node.outputs[0]].shape
         bias = weight[0] if node.inputs[2] else 0

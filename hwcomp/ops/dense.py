@@ -55,6 +55,14 @@ class Dense(Op):
     def lower(self, node, ctx):
         ctx.dot("dense", node, {})
 
+    def export(self, node, writer):
+        if len(writer.graph.tensors[node.inputs[0]].shape) == 2:
+            y = writer.emit("Gemm", writer.data(), *writer.weights(), transB=1)
+        else:
+            weight, bias = writer.weights(transposed=True)
+            y = writer.emit("Add", writer.emit("MatMul", writer.data(), weight), bias)
+        return writer.clamp(y, node.attrs.clamp)
+
     def cost(self, node, graph):
         (m, k), out = graph.tensors[node.inputs[1]].shape, graph.tensors[node.outputs[0]].shape
         return Cost(macs=math.prod(out) * k, ops=0, params=m * k + (m if node.inputs[2] else 0))

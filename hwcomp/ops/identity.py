@@ -32,6 +32,9 @@ class Identity(Op):
     def lower(self, node, ctx):
         ctx.alias(node)
 
+    def export(self, node, writer):
+        return writer.emit("Identity", writer.data())
+
     def cases(self):
         relu = [("Relu", ["x"], ["h"], {}), ("Identity", ["h"], ["y"], {})]
         yield case("identity", relu, {"x": (1, 3, 4, 2)})

@@ -82,6 +82,14 @@ class MaxPool(Op):
         ctx.add_edge(node.outputs[0], x.lo, x.hi, Layout.channels_last(ctx.sample_shape(node.outputs[0])))
         ctx.add_kernel("maxpool2d", node, params)
 
+    def export(self, node, writer):
+        a, x = node.attrs, writer.data()
+        top, left, bottom, right = pads = a.pads
+        if any(pad >= size for pad, size in zip(pads, a.kernel * 2, strict=True)):  # onnxruntime refuses such a MaxPool
+            widths = np.array([0, 0, top, left, 0, 0, bottom, right], np.int64)
+            x, pads = writer.emit("Pad", x, widths, np.float32(-np.inf)), (0, 0, 0, 0)
+        return writer.emit("MaxPool", x, kernel_shape=a.kernel, strides=a.strides, dilations=a.dilations, pads=pads)
+
     def cost(self, node, graph):
         return Cost(ops=math.prod(graph.tensors[node.outputs[0]].shape) * math.prod(node.attrs.kernel))
 

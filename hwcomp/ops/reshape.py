@@ -55,6 +55,10 @@ class Reshape(Op):
     def lower(self, node, ctx):
         ctx.alias(node)
 
+    def export(self, node, writer):
+        shape = writer.program.edges[node.outputs[0]].shape
+        return writer.emit("Reshape", writer.data(), writer.batch_shape(shape))
+
     def cases(self):
         yield _case("reshape flat", (1, 2, 3, 4), [1, 24])
         yield _case("reshape minus one", ("N", 2, 3, 4), [-1, 24], opset=7)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import asdict
 from typing import Any
 
 from rich.console import Console
@@ -11,6 +12,7 @@ from rich.table import Table
 from hwcomp.errors import shown
 from hwcomp.verify.compare import Outcome
 from hwcomp.verify.evaluate import Evaluation
+from hwcomp.verify.teacher import LayerCheck, TeacherReport
 
 _WIDTH = 130
 
@@ -152,3 +154,47 @@ def inspection_text(data: dict[str, Any]) -> str:
     )
     targets = [f"{t}: {'yes' if reason is None else reason}" for t, reason in data["targets"].items()]
     return _render(table, total, "", "Targets (with --quant int8)", *(f"  {line}" for line in targets))
+
+
+def teacher_text(report: TeacherReport) -> str:
+    """One line per layer and mode; differences that are not explained below."""
+    columns = ("outputs", "differing", "largest", "farthest from a tie", "of the noise", "unexplained")
+    layers = _table("Layers, each on the reference's integers", "tensor", "kernel", "optimizations", *columns)
+    for c in report.layers:
+        away = (f"{c.distance:.1e} steps", f"{100 * c.share:.1f} %") if c.differing > c.unexplained else ("", "")
+        counts = (f"{c.outputs:,}", f"{c.differing:,}", str(c.largest), *away, str(c.unexplained))
+        layers.add_row(shown(c.tensor), c.kind, c.mode, *counts)
+    names = ("output", "optimizations", "values", "differing", "largest", "same decision")
+    ends = _table("End to end (reported only)", *names)
+    for e in report.ends:
+        share = f"{e.agreeing:,} of {report.samples:,}"
+        ends.add_row(shown(e.tensor), e.mode, f"{e.outputs:,}", f"{e.differing:,}", str(e.largest), share)
+    notes = [_note(c) for c in report.layers if not c.passed]
+    outputs, differing = (sum(getattr(c, f) for c in report.layers) for f in ("outputs", "differing"))
+    failed = sum(not c.passed for c in report.layers)
+    verdict = f"{report.samples:,} samples: {differing:,} of {outputs:,} layer outputs differ from onnxruntime's"
+    verdict += ", each where the exact value is within float noise of a tie" if differing else ""
+    if failed:
+        verdict = f"{failed} of {len(report.layers)} layer checks failed"
+    return _render(layers, "", ends, "", *notes, verdict)
+
+
+def _note(c: LayerCheck) -> str:
+    where = f"tensor '{shown(c.tensor)}', optimizations {c.mode}"
+    if c.first is None:
+        return f"{where}: a difference of {c.largest} steps"
+    f = c.first
+    exact = "a selection of input elements" if f.exact is None else f"exactly {f.exact:.9g} before rounding"
+    return (
+        f"{where}: sample {f.sample}, index {list(f.index)}: the program computes {f.program}, "
+        f"onnxruntime {f.onnxruntime}; it is {exact}"
+    )
+
+
+def teacher_json(report: TeacherReport) -> dict[str, Any]:
+    return {
+        "status": "passed" if report.passed else "failed",
+        "samples": report.samples,
+        "layers": [{**asdict(c), "passed": c.passed} for c in report.layers],
+        "end_to_end": [asdict(e) for e in report.ends],
+    }

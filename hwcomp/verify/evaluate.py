@@ -67,7 +67,7 @@ def evaluate(
     is_index = (k := program.producer(out)) is not None and k.kind == "argmax"
     got = engines.engine(engine).run(built, stored, False, progress_for(engine, total)).values[out]
     want = run_model(built.dir / "model.onnx", real, progress_for("float", total))[out]
-    mine, theirs = _decisions(got, is_index), _decisions(want, is_index)
+    mine, theirs = decisions(got, is_index), decisions(want, is_index)
     few = {n: a[:_NOISE_SAMPLES] for n, a in real.items()}
     return Evaluation(
         engine, total,
@@ -78,7 +78,8 @@ def evaluate(
     )  # fmt: skip
 
 
-def _decisions(values: np.ndarray, is_index: bool) -> np.ndarray:
+def decisions(values: np.ndarray, is_index: bool) -> np.ndarray:
+    """Per sample the position of the largest element, or the index that the tensor holds."""
     flat = values.reshape(len(values), -1)
     return flat[:, 0].astype(np.int64) if is_index else flat.argmax(axis=1)
 

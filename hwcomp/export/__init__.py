@@ -1,0 +1,1 @@
+"""Write a compiled network for other tools."""

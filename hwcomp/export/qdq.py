@@ -1,0 +1,193 @@
+"""`model.qdq.onnx`: what was compiled, as QuantizeLinear/DequantizeLinear around float operators; onnxruntime runs it.
+
+Every tensor of the Program is an integer value under its own name; inputs and outputs are real and keep the model's
+names, so their integers are called `<name>__quantized`. Every operator reads DequantizeLinear nodes of its own.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hwcomp import __version__
+from hwcomp.errors import UnsupportedError, shown
+from hwcomp.export.operands import dot_operands
+from hwcomp.graph import Graph, origin_of
+from hwcomp.registry import OPS
+from hwcomp.types import Node
+from sw_ref.program import Program
+
+if TYPE_CHECKING:
+    import onnx
+
+OPSET = 13  # the first with a scale per channel
+IR_VERSION = 7  # the one that belongs to it
+_TYPES = {(8, True): np.int8, (8, False): np.uint8}
+_INT32 = np.iinfo(np.int32)
+
+
+def export(graph: Graph, program: Program, name: str, profile: int = 31) -> bytes:
+    """The model as bytes, always the same for the same Program: `graph` and `profile` are what became `program`.
+
+    UnsupportedError where a tensor has a type that a model of this opset can't hold.
+    """
+    writer = Writer(graph, program, profile)
+    for tensor in graph.inputs:
+        writer.quantize(tensor, tensor)
+    for node in graph.nodes:
+        writer.operator(node)
+    for tensor in graph.outputs:
+        writer.output(tensor)
+    return writer.model(name).SerializeToString(deterministic=True)
+
+
+class Writer:
+    """The ONNX graph under construction. Operators call `data`, `emit`, `weights` and `clamp` in their `export`."""
+
+    def __init__(self, graph: Graph, program: Program, profile: int):
+        self.graph, self.program, self._profile = graph, program, profile
+        self._kernels = {k.outputs[0]: k for k in program.kernels}
+        self._taken = {t.name for t in graph.tensors.values() if not t.is_constant}
+        self._nodes: list[onnx.NodeProto] = []
+        self._constants: list[onnx.TensorProto] = []
+        self._integers: dict[str, str] = {}  # tensor -> value that holds its integers
+        self._types: dict[str, tuple[str, str]] = {}  # tensor -> names of its scale and its zero point
+        self._node: Node | None = None
+
+    # --- for the operators -------------------------------------------------------------------------------------------
+
+    def data(self, index: int = 0) -> str:
+        """The real value of input `index` of the operator (an index, as ArgMax makes it, as it is)."""
+        tensor = self._node.inputs[index]
+        if self._is_index(tensor):
+            return self._integers[tensor]
+        return self._emit("DequantizeLinear", [self._integers[tensor], *self._type(tensor)])
+
+    def emit(self, op: str, *inputs: str | np.ndarray | None, **attributes: Any) -> str:
+        """A node of one output, whose name is returned. An array becomes a constant, None is an absent input."""
+        stem = self._node.outputs[0]
+        names = [
+            i if isinstance(i, str) else "" if i is None else self.constant(f"{stem}__{op}_{n}", i)
+            for n, i in enumerate(inputs)
+        ]
+        while names and not names[-1]:
+            names.pop()
+        return self._emit(op, names, **attributes)
+
+    def weights(self, *, transposed: bool = False) -> tuple[str, str]:
+        """Real weight ([M, ...], or [K, M] where transposed) and bias of a dot product, as names of values."""
+        node = self._node
+        o = dot_operands(self.graph, self.program, node, self._kernels[node.outputs[0]], self._profile)
+        q, axis = (o.weight.T, o.weight.ndim - 1) if transposed else (o.weight, 0)
+        weight = self._dequantized(node.inputs[1], np.ascontiguousarray(q.astype(np.int8)), o.scale, axis)
+        if _INT32.min <= o.bias.min() and o.bias.max() <= _INT32.max:
+            return weight, self._dequantized(node.inputs[2], o.bias.astype(np.int32), o.bias_scale, 0)
+        real = (o.bias * o.bias_scale.astype(np.float64)).astype(np.float32)
+        return weight, self.constant(f"{node.outputs[0]}__bias", real)
+
+    def clamp(self, value: str, limits: tuple[float | None, float | None] | None) -> str:
+        """`value` limited to real (lo, hi); None is an open end."""
+        lo, hi = limits or (None, None)
+        if lo is None and hi is None:
+            return value
+        if (lo, hi) == (0, None):
+            return self.emit("Relu", value)
+        return self.emit("Clip", value, *(None if end is None else np.float32(end) for end in (lo, hi)))
+
+    def batch_shape(self, shape: tuple[int, ...]) -> np.ndarray:
+        """The shape of a sample as a Reshape takes it: 0 keeps the batch axis, where the model has one."""
+        return np.asarray((0, *shape) if self.graph.batched else shape, np.int64)
+
+    def constant(self, wish: str, data: np.ndarray) -> str:
+        from onnx import numpy_helper
+
+        name = self._unique(wish)
+        self._constants.append(numpy_helper.from_array(np.asarray(data), name))
+        return name
+
+    # --- for export() ------------------------------------------------------------------------------------------------
+
+    def operator(self, node: Node) -> None:
+        self._node = node
+        tensor = node.outputs[0]
+        value = OPS[node.op].export(node, self)
+        if self._is_index(tensor):
+            self._nodes[-1].output[0] = self._integers[tensor] = tensor
+        else:
+            self.quantize(tensor, value)
+        self._node = None
+
+    def quantize(self, tensor: str, value: str) -> None:
+        """The integers of `tensor` from the real `value`."""
+        boundary = tensor in self.graph.inputs or tensor in self.graph.outputs
+        name = self._unique(f"{tensor}__quantized") if boundary else tensor
+        self._integers[tensor] = self._emit("QuantizeLinear", [value, *self._type(tensor)], output=name)
+
+    def output(self, tensor: str) -> None:
+        """The real output of the model (an index has its name already)."""
+        if not self._is_index(tensor):
+            self._emit("DequantizeLinear", [self._integers[tensor], *self._type(tensor)], output=tensor)
+
+    def model(self, name: str) -> onnx.ModelProto:
+        from onnx import TensorProto, helper
+
+        def info(tensor: str):
+            kind = TensorProto.INT64 if self._is_index(tensor) else TensorProto.FLOAT
+            shape = list(self.program.edges[tensor].shape)
+            return helper.make_tensor_value_info(tensor, kind, ["batch", *shape] if self.graph.batched else shape)
+
+        inputs, outputs = map(info, self.graph.inputs), map(info, self.graph.outputs)
+        graph = helper.make_graph(self._nodes, name, list(inputs), list(outputs), self._constants)
+        model = helper.make_model(
+            graph, ir_version=IR_VERSION, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="hwcomp",
+            producer_version=__version__,
+        )  # fmt: skip
+        helper.set_model_props(model, {"program_sha256": self.program.sha256()})
+        return model
+
+    # --- inside ------------------------------------------------------------------------------------------------------
+
+    def _is_index(self, tensor: str) -> bool:
+        return self.graph.tensors[tensor].dtype == "int64"
+
+    def _type(self, tensor: str) -> tuple[str, str]:
+        """Names of the scale and the zero point of a tensor: constants that all its (de)quantizers share."""
+        if tensor not in self._types:
+            edge = self.program.edges[tensor]
+            if (edge.bits, edge.signed) not in _TYPES:
+                kind = f"{'signed' if edge.signed else 'unsigned'} {edge.bits}-bit tensor"
+                raise UnsupportedError(
+                    f"{kind} '{shown(tensor)}' can't be written to model.qdq.onnx",
+                    node=origin_of(self._node) if self._node else None,
+                    why=f"QuantizeLinear of opset {OPSET} makes 8-bit integers",
+                )
+            zero = np.asarray(edge.zero, _TYPES[edge.bits, edge.signed])
+            self._types[tensor] = (
+                self.constant(f"{tensor}__scale", edge.scale),
+                self.constant(f"{tensor}__zero_point", zero),
+            )
+        return self._types[tensor]
+
+    def _dequantized(self, wish: str, q: np.ndarray, scale: np.ndarray, axis: int) -> str:
+        names = [self.constant(wish, q), self.constant(f"{wish}_scale", scale)]
+        names.append(self.constant(f"{wish}_zero_point", np.zeros(scale.shape, q.dtype)))
+        return self._emit("DequantizeLinear", names, axis=axis)
+
+    def _emit(self, op: str, inputs: list[str], output: str | None = None, **attributes: Any) -> str:
+        from onnx import helper
+
+        stem = self._node.outputs[0] if self._node else inputs[0]
+        output = output if output is not None else self._unique(f"{stem}__{op}")
+        kernel = f"{self._kernels[stem].name}_" if self._node else ""
+        label = f"{len(self._nodes)}_{kernel}{op}"
+        self._nodes.append(helper.make_node(op, inputs, [output], name=label, **attributes))
+        return output
+
+    def _unique(self, wish: str) -> str:
+        name, n = wish, 0
+        while name in self._taken:
+            n += 1
+            name = f"{wish}_{n}"
+        self._taken.add(name)
+        return name

@@ -1,0 +1,190 @@
+"""The exact value of a layer of the QDQ model, as a rational number, and how far float32 may stray from it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+
+import numpy as np
+
+from hwcomp.verify._qdq_layers import Layer
+from sw_ref import numerics as nm
+
+UNIT = 2.0**-24  # largest relative error of one float32 operation
+# Roundings that reach every term: x and w dequantized, their product, the division by the scale of y, the scale's own
+# two products, or the five of a BatchNormalization.
+_ROUNDINGS = 8
+_EXACT_BITS = 54  # integers that a float64 product holds exactly
+
+Index = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Form:
+    """A real tensor: `value(index)` exactly, `size` >= the sum of the magnitudes of its terms, `terms` added in a row.
+
+    `integer` and `scale` are there while the value is still integer * scale.
+    """
+
+    value: Callable[[Index], Fraction]
+    size: np.ndarray
+    terms: int = 1
+    integer: np.ndarray | None = None
+    scale: Fraction = Fraction(1)
+
+
+@dataclass
+class Layered:
+    """The exact result of a layer, in steps of its output's type, before rounding."""
+
+    form: Form
+    scale: Fraction
+    zero: int
+    least: int
+    most: int
+
+    def at(self, index: Index) -> Fraction:
+        """Steps from the type's zero, limited to the type."""
+        return min(max(self.form.value(index) / self.scale + self.zero, Fraction(self.least)), Fraction(self.most))
+
+    def noise(self, index: Index) -> float:
+        """By how many steps a float32 computation of this element may be wrong.
+
+        One rounding is at most UNIT of what it rounds. Those of single terms add up to _ROUNDINGS units of the sum of
+        the terms' magnitudes. The sums of n terms are rounded n times, with errors of either sign that partly cancel:
+        sqrt(n) units (Higham and Mary, 2019), where the worst case would be n.
+        """
+        units = _ROUNDINGS + math.sqrt(self.form.terms)
+        return UNIT * units * float(self.form.size[index]) / float(self.scale)
+
+
+@dataclass
+class _Reader:
+    """The cut model with its constants as arrays, and dequantized ones as (integers, scales, axis)."""
+
+    layer: Layer
+    arrays: dict[str, np.ndarray] = field(default_factory=dict)
+    quantized: dict[str, tuple[np.ndarray, np.ndarray, int]] = field(default_factory=dict)
+
+    def __post_init__(self):
+        from onnx import numpy_helper
+
+        self.arrays = {c.name: numpy_helper.to_array(c) for c in self.layer.model.graph.initializer}
+
+    def fractions(self, name: str) -> np.ndarray:
+        """A constant of the model as an object array of Fractions, dequantized or float."""
+        if name not in self.quantized:
+            a = self.arrays[name]
+            return np.asarray([Fraction(float(v)) for v in a.ravel()], object).reshape(a.shape)
+        q, scale, axis = self.quantized[name]
+        shape = [1] * q.ndim
+        shape[axis] = -1
+        steps = np.broadcast_to(scale.reshape(shape), q.shape)
+        pairs = zip(q.ravel(), steps.ravel(), strict=True)
+        return np.asarray([int(v) * Fraction(float(s)) for v, s in pairs], object).reshape(q.shape)
+
+
+def exact(layer: Layer, inputs: list[np.ndarray]) -> Layered | None:
+    """The layer on integers [samples, *shape]; None where it only selects elements, so that nothing is rounded."""
+    reader, form = _Reader(layer), None
+    for node in layer.model.graph.node:
+        attrs = {a.name: a for a in node.attribute}
+        if node.op_type == "DequantizeLinear":
+            scale = reader.arrays[node.input[1]]
+            if node.input[0] in reader.arrays:
+                reader.quantized[node.output[0]] = (reader.arrays[node.input[0]], scale, attrs["axis"].i)
+            elif form is None:
+                form = _dequantized(inputs[0], scale, int(reader.arrays[node.input[2]]))
+            else:
+                return None
+        elif node.op_type == "QuantizeLinear":
+            zero = reader.arrays[node.input[2]]
+            info = np.iinfo(zero.dtype)
+            scale = Fraction(float(reader.arrays[node.input[1]]))
+            return None if form is None else Layered(form, scale, int(zero), info.min, info.max)
+        elif node.op_type not in _RULES:
+            return None
+        else:
+            form = _RULES[node.op_type](form, node, attrs, reader)
+    return None
+
+
+def _dequantized(q: np.ndarray, scale: np.ndarray, zero: int) -> Form:
+    integer, s = q.astype(np.int64) - zero, Fraction(float(scale))
+    return Form(lambda i: int(integer[i]) * s, np.abs(integer) * float(s), 1, integer, s)
+
+
+def _conv(x: Form, node, attrs, reader: _Reader) -> Form:
+    def accumulate(data, weight):
+        window = {name: tuple(attrs[name].ints) for name in ("strides", "dilations", "pads")}
+        none, groups = np.zeros(len(weight), np.int64), attrs["group"].i
+        return nm.conv2d_accumulate(data, weight, none, **window, groups=groups, pad_value=0, acc_bits=_EXACT_BITS)
+
+    return _dot(x, node, reader, accumulate, axis=1)
+
+
+def _dense(x: Form, node, attrs, reader: _Reader) -> Form:
+    def accumulate(data, weight):
+        rows = weight if node.op_type == "Gemm" else weight.T  # [M, K]
+        return nm.exact_matmul(data, rows, _EXACT_BITS)
+
+    return _dot(x, node, reader, accumulate, axis=x.integer.ndim - 1)
+
+
+def _dot(x: Form, node, reader: _Reader, accumulate, axis: int) -> Form:
+    q, scale, _ = reader.quantized[node.input[1]]
+    integer = accumulate(x.integer, q)
+    reach = accumulate(np.abs(x.integer), np.abs(q.astype(np.int64)))
+    steps = [x.scale * Fraction(float(s)) for s in scale]
+    shape = [1] * integer.ndim
+    shape[axis] = -1
+    size = reach * np.asarray([float(s) for s in steps]).reshape(shape)
+    form = Form(lambda i: int(integer[i]) * steps[i[axis]], size, q.size // len(scale))
+    return _shifted(form, reader.fractions(node.input[2]).reshape(shape)) if len(node.input) > 2 else form
+
+
+def _shifted(x: Form, by: np.ndarray) -> Form:
+    added = np.broadcast_to(by, x.size.shape)
+    return Form(lambda i: x.value(i) + added[i], x.size + np.abs(by).astype(np.float64), x.terms + 1)
+
+
+def _add(x: Form, node, attrs, reader: _Reader) -> Form:
+    return _shifted(x, reader.fractions(node.input[1]))
+
+
+def _batchnorm(x: Form, node, attrs, reader: _Reader) -> Form:
+    """The square root is taken in float64: 2^29 times finer than what it is compared with."""
+    scale, bias, mean, var = (reader.arrays[n].astype(np.float64) for n in node.input[1:])
+    gain = scale / np.sqrt(var + attrs["epsilon"].f)
+    shape = (-1, *[1] * (x.size.ndim - 2))
+    size = x.size * np.abs(gain).reshape(shape) + (np.abs(mean * gain) + np.abs(bias)).reshape(shape)
+    gains = [Fraction(float(g)) for g in gain]
+    shifts = [Fraction(float(b)) - Fraction(float(m)) * g for b, m, g in zip(bias, mean, gains, strict=True)]
+    return Form(lambda i: x.value(i) * gains[i[1]] + shifts[i[1]], size, x.terms + 1)
+
+
+def _clip(x: Form, node, attrs, reader: _Reader) -> Form:
+    ends = [None, None]
+    for n, name in enumerate(node.input[1:]):
+        ends[n] = Fraction(float(reader.arrays[name])) if name else None
+    return _limited(x, *ends)
+
+
+def _relu(x: Form, node, attrs, reader: _Reader) -> Form:
+    return _limited(x, Fraction(0), None)
+
+
+def _limited(x: Form, lo: Fraction | None, hi: Fraction | None) -> Form:
+    def value(i: Index) -> Fraction:
+        v = x.value(i) if lo is None else max(x.value(i), lo)
+        return v if hi is None else min(v, hi)
+
+    return replace(x, value=value, integer=None)
+
+
+_RULES = {
+    "Add": _add, "BatchNormalization": _batchnorm, "Clip": _clip, "Conv": _conv, "Gemm": _dense, "MatMul": _dense,
+    "Relu": _relu,
+}  # fmt: skip

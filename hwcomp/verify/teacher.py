@@ -1,0 +1,213 @@
+"""L4: the exported QDQ model in onnxruntime, layer by layer, each on the integers that the interpreter gave to it.
+
+A layer may differ by one step, and only where the exact value lies within float noise of a tie. End to end, only
+decisions and rates are reported: one step early in the network grows later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from hwcomp.errors import UsageError, WorkFailed, shown
+from hwcomp.verify._exact import exact
+from hwcomp.verify._qdq_layers import Layer, layers
+from hwcomp.verify.engine import Built, Progress
+from hwcomp.verify.evaluate import decisions
+from hwcomp.verify.reference import run_program
+from sw_ref.program import Program
+
+MODEL = "model.qdq.onnx"
+MODES = ("off", "on")  # graph optimizations
+_BATCH_ELEMENTS = 1 << 22  # elements of all tensors that are checked at once
+_ENOUGH = 100  # unexplained differences of one layer: no more are looked at
+
+
+@dataclass(frozen=True)
+class Unexplained:
+    """A difference that float noise does not explain. `exact`: before rounding, None where nothing is rounded."""
+
+    sample: int
+    index: tuple[int, ...]
+    program: int
+    onnxruntime: int
+    exact: float | None
+
+
+@dataclass
+class LayerCheck:
+    """`distance`: how far from a tie, in steps, the explained differences are at most; `share`: of the allowed noise.
+
+    `unexplained` counts to 100 at most; `first` is the first one.
+    """
+
+    tensor: str
+    kind: str
+    mode: str
+    outputs: int = 0
+    differing: int = 0
+    largest: int = 0
+    unexplained: int = 0
+    distance: float = 0.0
+    share: float = 0.0
+    first: Unexplained | None = None
+
+    @property
+    def passed(self) -> bool:
+        return self.unexplained == 0 and self.largest <= 1
+
+
+@dataclass
+class EndToEnd:
+    """One output of the whole model: elements, how many differ, and samples with the same decision."""
+
+    tensor: str
+    mode: str
+    outputs: int = 0
+    differing: int = 0
+    largest: int = 0
+    agreeing: int = 0
+
+
+@dataclass(frozen=True)
+class TeacherReport:
+    samples: int
+    layers: tuple[LayerCheck, ...]
+    ends: tuple[EndToEnd, ...]
+
+    @property
+    def passed(self) -> bool:
+        return all(check.passed for check in self.layers)
+
+
+def teacher_forced(
+    built: Built, inputs: dict[str, np.ndarray],
+    progress_for: Callable[[str, int], Progress] = lambda name, total: lambda n: None,
+) -> TeacherReport:  # fmt: skip
+    """Check stored integers [samples, *shape] by input name, with graph optimizations off and on."""
+    program, model = built.program, _model(built.dir / MODEL)
+    cuts = layers(model, program)
+    whole = {mode: _session(model, mode, "model.qdq.onnx") for mode in MODES}
+    runs = [
+        (cut, _session(cut.model, mode, f"the layer of tensor '{shown(cut.tensor)}'"),
+         LayerCheck(cut.tensor, program.producer(cut.tensor).kind, mode))
+        for cut in cuts for mode in MODES
+    ]  # fmt: skip
+    ends = [EndToEnd(name, mode) for name in program.outputs for mode in MODES]
+    total = len(next(iter(inputs.values())))
+    progress = progress_for("onnxruntime", total)
+    step = max(1, min(256, _BATCH_ELEMENTS // sum(e.size for e in program.edges.values())))
+    for start in range(0, total, step):
+        taps = run_program(program, {n: a[start : start + step] for n, a in inputs.items()}, taps=True)
+        for cut, session, check in runs:
+            _check_layer(program, cut, session, check, taps, start)
+        for mode, session in whole.items():
+            outputs = _run_whole(program, session, taps, cuts[0].batched)
+            for end in (e for e in ends if e.mode == mode):
+                _check_end(program, end, taps[end.tensor], outputs[end.tensor])
+        progress(min(step, total - start))
+    return TeacherReport(total, tuple(check for *_, check in runs), tuple(ends))
+
+
+def _model(path: Path):
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    try:
+        return onnx.load_model_from_string(path.read_bytes())
+    except FileNotFoundError:
+        raise UsageError(f"the product has no {MODEL}", fix="compile the model again") from None
+    except (OSError, DecodeError) as error:
+        raise UsageError(f"'{path}' can't be read", why=str(error).splitlines()[0]) from None
+
+
+def _session(model, mode: str, what: str):
+    """What may change a bit is pinned: one thread, and no optimizations or integer kernels wherever there are some."""
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+    levels = ort.GraphOptimizationLevel
+    options.graph_optimization_level = levels.ORT_ENABLE_ALL if mode == "on" else levels.ORT_DISABLE_ALL
+    # Without it, x86 turns int8 activations into uint8, whose kernels saturate 16-bit sums on processors without VNNI;
+    # those for int8 activations sum in 32 bits everywhere.
+    options.add_session_config_entry("session.qdqisint8allowed", "1")
+    try:
+        return ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime raises its own unrelated types
+        raise WorkFailed(
+            f"onnxruntime does not take {what}", why=str(error).splitlines()[0][:200], fix="please report this"
+        ) from None
+
+
+def _run(session, arrays: list[np.ndarray], batched: bool) -> list[np.ndarray]:
+    """Arrays [samples, *shape] in the order of the model's inputs -> outputs [samples, *shape]."""
+    names = [i.name for i in session.get_inputs()]
+    if batched:
+        return session.run(None, dict(zip(names, arrays, strict=True)))
+    rows = [session.run(None, dict(zip(names, row, strict=True))) for row in zip(*arrays, strict=True)]
+    return [np.stack(column) for column in zip(*rows, strict=True)]
+
+
+def _given(program: Program, name: str, taps: dict[str, np.ndarray]) -> np.ndarray:
+    producer = program.producer(name)
+    return taps[name].astype(np.int64) if producer is not None and producer.kind == "argmax" else taps[name]
+
+
+def _check_layer(program: Program, cut: Layer, session, check: LayerCheck, taps, start: int) -> None:
+    given = [_given(program, n, taps) for n in cut.inputs]
+    got = _run(session, given, cut.batched)[0].astype(np.int64)
+    want = taps[cut.tensor].astype(np.int64)
+    if got.shape != want.shape:
+        raise WorkFailed(
+            f"onnxruntime computes '{shown(cut.tensor)}' with shape {got.shape}", why=f"the program says {want.shape}"
+        )
+    check.outputs += want.size
+    differing = np.argwhere(got != want)
+    if not len(differing):
+        return
+    check.differing += len(differing)
+    check.largest = max(check.largest, int(np.abs(got - want).max()))
+    samples = np.unique(differing[:, 0])
+    form = exact(cut, [g[samples] for g in given])
+    for where in differing:
+        if check.unexplained >= _ENOUGH:
+            return
+        full = tuple(int(i) for i in where)
+        mine, theirs = int(want[full]), int(got[full])
+        local = (int(np.searchsorted(samples, full[0])), *full[1:])
+        value = None if form is None else form.at(local)
+        if value is not None:
+            # Both are a rounding of the exact value if none is farther than half a step; what is beyond is the distance
+            # from the tie that one of them rounded the wrong way.
+            beyond = float(max(abs(mine - value), abs(theirs - value))) - 0.5
+            allowed = form.noise(local)
+            if beyond <= allowed:
+                check.distance = max(check.distance, beyond)
+                check.share = max(check.share, beyond / allowed if allowed else 0.0)
+                continue
+        check.unexplained += 1
+        if check.first is None:
+            exactly = None if value is None else float(value)
+            check.first = Unexplained(start + full[0], full[1:], mine, theirs, exactly)
+
+
+def _run_whole(program: Program, session, taps: dict[str, np.ndarray], batched: bool) -> dict[str, np.ndarray]:
+    names = [i.name for i in session.get_inputs()]
+    values = _run(session, [program.edges[n].to_real(taps[n]) for n in names], batched)
+    return dict(zip((o.name for o in session.get_outputs()), values, strict=True))
+
+
+def _check_end(program: Program, end: EndToEnd, want: np.ndarray, real: np.ndarray) -> None:
+    index = program.producer(end.tensor).kind == "argmax"
+    got = real if index else program.edges[end.tensor].from_real(real)
+    away = np.abs(got.astype(np.int64) - want.astype(np.int64))
+    end.outputs += want.size
+    end.differing += int((away > 0).sum())
+    end.largest = max(end.largest, int(away.max(initial=0)))
+    end.agreeing += int((decisions(got, index) == decisions(want, index)).sum())
