@@ -47,7 +47,7 @@ demo: setup ## compile the digits example for FPGA and MCU, simulate both, verif
 	@$(BIN)/hwcomp verify $(DEMO) -i $(SAMPLE)/test.npz
 	@$(BIN)/hwcomp eval $(DEMO) --data $(SAMPLE)/test.npz
 	@$(BIN)/hwcomp report $(DEMO)
-	@echo "The product is in $(DEMO): src/ (C), rtl/ (Verilog), report.json; the commands above say what it does"
+	@echo "The product is in $(DEMO): src/ (C), rtl/ (Verilog), report.html; the commands above say what it does"
 
 test: setup ## run all ordinary tests
 	@$(BIN)/python -m pytest -n $(JOBS) -m "not slow" tests rtl_tests

@@ -78,6 +78,7 @@ def parser() -> argparse.ArgumentParser:
     p = _command(commands, "report", "what was built: cycles, latency, flash, RAM, ROM, lanes, proof")
     p.add_argument("dir", metavar="DIR")
     p.add_argument("--json", action="store_true")
+    p.add_argument("--html", action="store_true", help="print where the report with plots is")
 
     p = _command(commands, "ops", "operator x target matrix")
     p.add_argument("--json", action="store_true")

@@ -238,6 +238,9 @@ def run_report(args: Namespace) -> int:
     from hwcomp.report.text import report_text
 
     built = product.load(args.dir)
+    if args.html:
+        print(built.dir / "report.html")
+        return 0
     text = (built.dir / "report.json").read_text(encoding="utf-8")
     try:
         tables = report_text(json.loads(text))

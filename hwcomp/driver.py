@@ -24,6 +24,7 @@ from hwcomp.options import CompileOptions
 from hwcomp.passes.base import PassContext
 from hwcomp.passes.pipeline import configured, run_passes
 from hwcomp.registry import BACKENDS
+from hwcomp.report import html
 from hwcomp.report.facts import program_facts
 from hwcomp.verify.engine import Built
 from hwcomp.verify.reference import run_program
@@ -107,6 +108,7 @@ def compile_model(path: Path | str, folder: Path | str, options: CompileOptions,
     notes = {p: list(lines) for p, lines in ctx.notes.items()}
     report = program_facts(name, graph, lowered, notes, watch.warnings, targets)
     files["report.json"] = product.dump_json(report)
+    files["report.html"] = html.render(report)
     manifest = {
         "schema": product.SCHEMA,
         "name": name,

@@ -12,10 +12,10 @@ def one_line(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-def shown(name: object) -> str:
+def shown(name: object, longest: int = _LONGEST_NAME) -> str:
     """A name from a model, made safe and short for a message: control characters escaped, long names cut."""
     text = one_line(str(name))
-    return text if len(text) <= _LONGEST_NAME else f"{text[: _LONGEST_NAME - 20]}... ({len(text)} characters)"
+    return text if len(text) <= longest else f"{text[: longest - 20]}... ({len(text)} characters)"
 
 
 def shown_path(path: object) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -116,6 +116,7 @@ class CBackend(Backend):
                 }
                 for k, step, size, out in zip(program.kernels, plan.steps, sizes, printed, strict=True)
             ],
+            "buffers": [asdict(b) for b in memory.buffers(program, plan, kernels.ALIASES)],
         }  # fmt: skip
 
 

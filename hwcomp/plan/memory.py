@@ -86,6 +86,21 @@ class Block:
         return self.first <= other.last and other.first <= self.last
 
 
+@dataclass(frozen=True)
+class Buffer:
+    """What holds `bytes` of the arena at `offset` while steps `first` to `last` run: a tensor, or a kernel's scratch.
+
+    `kernel` computes the tensor (None: it is an input) or owns the scratch; `name` is the tensor's, empty for scratch.
+    """
+
+    name: str
+    kernel: str | None
+    bytes: int
+    offset: int
+    first: int
+    last: int
+
+
 def peak(blocks: Sequence[Block]) -> int:
     """The most bytes alive at one time: no arena can be smaller."""
     times = {b.first for b in blocks}
@@ -183,6 +198,19 @@ def plan(program: Program, work: Sequence[Work], aliases: Collection[str], *, sl
         for i, k in enumerate(program.kernels)
     )
     return MemoryPlan(steps, places, loads, stores, total, align, peak(blocks), peak_tensors)
+
+
+def buffers(program: Program, plan: MemoryPlan, aliases: Collection[str]) -> list[Buffer]:
+    """Everything in the arena, in the order in which it comes to life."""
+    found = []
+    for name, (size, first, last) in _spans(program, _groups(program, aliases))[3].items():
+        kernel = program.kernels[first].name if first >= 0 else None
+        found.append(Buffer(name, kernel, size, plan.places[name].offset, first, last))
+    for step in plan.steps:
+        if step.scratch:
+            kernel = program.kernels[step.kernel].name
+            found.append(Buffer("", kernel, step.scratch, step.scratch_offset, step.kernel, step.kernel))
+    return sorted(found, key=lambda b: (b.first, b.offset))
 
 
 def is_row_major(program: Program, name: str) -> bool:

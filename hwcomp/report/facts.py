@@ -7,7 +7,7 @@ from typing import Any
 from hwcomp.graph import Graph
 from hwcomp.lower.build import Lowered
 from hwcomp.lower.staircase import summary
-from sw_ref.program import Kernel, Program
+from sw_ref.program import Edge, Kernel, Program
 
 SCHEMA = 1
 
@@ -24,9 +24,8 @@ def program_facts(
         layers.append(
             {
                 "kernel": kernel.name, "kind": kernel.kind, "nodes": list(kernel.origin), "output": out.name,
-                "shape": list(out.shape), "bits": out.bits, "range": [out.lo, out.hi],
-                "scale": float(out.scale), "zero_point": out.zero, "macs": macs(program, kernel),
-                "weights": weights(kernel), "proof": proof.line() if proof else None,
+                **_type(out), "macs": macs(program, kernel), "weights": weights(kernel),
+                "proof": proof.line() if proof else None,
                 "differing_accumulators": proof.differing if proof else 0,
                 "accumulators": proof.accumulators if proof else 0,
             }
@@ -34,8 +33,16 @@ def program_facts(
     return {
         "schema": SCHEMA, "name": name, "program_sha256": program.sha256(),
         "inputs": list(program.inputs), "outputs": list(program.outputs),
+        "boundary": {n: _type(program.edges[n]) for n in dict.fromkeys((*program.inputs, *program.outputs))},
         "macs": sum(layer["macs"] for layer in layers), "weights": sum(layer["weights"] for layer in layers),
         "proof": summary(lowered.proofs), "layers": layers, "passes": notes, "warnings": warnings, "targets": targets,
+    }  # fmt: skip
+
+
+def _type(edge: Edge) -> dict[str, Any]:
+    return {
+        "shape": list(edge.shape), "bits": edge.bits, "signed": edge.signed, "range": [edge.lo, edge.hi],
+        "scale": float(edge.scale), "zero_point": edge.zero,
     }  # fmt: skip
 
 
