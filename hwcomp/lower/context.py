@@ -92,42 +92,25 @@ class LowerContext:
         rows = weight.reshape(weight.shape[0], -1)
         bias = b_tensor.data.astype(np.int64) - x.zero * rows.sum(axis=1)
         x_lo, x_hi = (min(x.lo, x.zero), max(x.hi, x.zero)) if padded else (x.lo, x.hi)
-        limits = bounds.of_dot(rows, bias, x_lo, x_hi)
+        qy = self.qtype(y, node)
+        scale = (sx * w_tensor.qtype.scales()).astype(np.float32) / np.float32(qy.scale[0])
+        silent = np.abs(rows).sum(axis=1) + np.abs(bias) == 0
+        scale = np.where(silent, np.float32(0), np.broadcast_to(scale, bias.shape))
+        lo, hi = self.clamp_limits(qy, node.attrs.clamp)
+        reach = bounds.of_dot(rows, bias, x_lo, x_hi)
+        formula = staircase.float_formula(scale, qy.zero, lo, hi)
+        value, most = (formula(v[:, None])[:, 0] for v in (reach.final_lo, reach.final_hi))
+        live = value != most  # the other channels give the same result for every input
+        rq, bias = requant.with_constants(scale, rows, bias, live, value, (x_lo, x_hi), qy.zero, lo, hi, self.profile)
+        weight = np.where(live.reshape(-1, *[1] * (weight.ndim - 1)), weight, 0)
+        limits = bounds.of_dot(weight, bias, x_lo, x_hi)
         if limits.bits > 53:
             raise WorkFailed(
                 f"the accumulator of {node.op} needs {limits.bits} bits", node=origin_of(node),
                 why=f"sums reach [{limits.part_lo}, {limits.part_hi}]", fix="use fewer bits or a smaller layer",
             )  # fmt: skip
-        qy = self.qtype(y, node)
-        sy = np.float32(qy.scale[0])
-        scale = (sx * w_tensor.qtype.scales()).astype(np.float32) / sy
-        scale = np.where(
-            np.abs(rows).sum(axis=1) + np.abs(bias) == 0, np.float32(0), np.broadcast_to(scale, bias.shape)
-        )
-        lo, hi = self.clamp_limits(qy, node.attrs.clamp)
-        rq = requant.choose(scale, limits.part_lo, limits.part_hi, limits.bits, qy.zero, lo, hi, self.profile)
+        self.proofs.append(staircase.prove(y, rq, scale, live, reach, limits.bits))
         at_lo, at_hi = rq.apply(limits.final_lo[:, None])[:, 0], rq.apply(limits.final_hi[:, None])[:, 0]
-        constant = at_lo == at_hi
-        if constant.any():  # the result does not depend on x: keep the bias that gives it, drop the weights
-            weight = np.where(constant.reshape(-1, *[1] * (weight.ndim - 1)), 0, weight)
-            bias = np.where(constant, limits.final_lo, bias)
-            limits = bounds.of_dot(weight, bias, x_lo, x_hi)
-        differing = staircase.differing(
-            rq, staircase.float_formula(scale, qy.zero, lo, hi), limits.final_lo, limits.final_hi
-        )
-        total = int((limits.final_hi - limits.final_lo + 1).sum())
-        self.proofs.append(
-            staircase.Proof(
-                y,
-                rq.form,
-                limits.bits,
-                int(rq.multiplier.max()).bit_length(),
-                total,
-                differing,
-                len(bias),
-                int(constant.sum()),
-            )
-        )
         params = {
             **params, "acc_bits": max(limits.bits, 2),  # hardware adders have two bits at least
             "acc_lo": limits.part_lo, "acc_hi": limits.part_hi, "requantize": rq.params(),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from hwcomp.lower import bounds
 from sw_ref import numerics as nm
 
 PRODUCT_BITS = 63  # accumulator width + multiplier width: the product and its rounding fit int64
@@ -45,8 +46,9 @@ class Requant:
 
 
 def choose(
-    scale: np.ndarray, acc_lo: int, acc_hi: int, acc_bits: int, zero: int, lo: int, hi: int, profile: int = 31
-) -> Requant:
+    scale: np.ndarray, acc_lo: int, acc_hi: int, acc_bits: int, zero: int, lo: int, hi: int, profile: int = 31,
+    largest_shift: int = _LARGEST_SHIFT,
+) -> Requant:  # fmt: skip
     """Requantize accumulators in [acc_lo, acc_hi] by `scale` (float32 [channels], 0 for a channel without weights).
 
     `profile`: most bits of a multiplier (an option of the compile). Source: docs/numerics.md, "M and s".
@@ -54,7 +56,7 @@ def choose(
     exact = scale.astype(np.float64)
     exponent = int(np.frexp(exact.max())[1]) if exact.max() > 0 else 0
     bits = min(31, PRODUCT_BITS - acc_bits, profile)
-    bits = min(bits, _LARGEST_SHIFT + exponent)  # a larger shift would leave int64
+    bits = min(bits, largest_shift + exponent)  # a larger shift would leave int64
     shift = max(bits - exponent, 0)
     if np.rint(np.ldexp(exact.max(initial=0.0), shift)) >= 2.0**bits and shift:
         shift -= 1  # the largest mantissa rounds up to a power of two: one bit too many
@@ -69,6 +71,28 @@ def choose(
         if largest < 1 << 63:
             return Requant("affine", shift, zero, lo, hi, multiplier, np.asarray([offset], np.int64), bits)
     return Requant("rne", shift, zero, lo, hi, multiplier, None, bits)
+
+
+def with_constants(
+    scale: np.ndarray, rows: np.ndarray, bias: np.ndarray, live: np.ndarray, value: np.ndarray,
+    x: tuple[int, int], zero: int, lo: int, hi: int, profile: int,
+) -> tuple[Requant, np.ndarray]:  # fmt: skip
+    """Requantize record and biases of a dot product in which the channels that are not `live` always give `value`.
+
+    Such a channel has no weights any more; whatever its scale is, it takes no bits from the others' multipliers. Its
+    result comes from a bias and a multiplier whose product is (value - zero) * 2^shift exactly.
+    """
+    step = np.where(live, 0, value - zero)
+    deepest = min(_LARGEST_SHIFT, 61 - int(np.abs(step).max(initial=0)).bit_length())
+    if live.any():
+        reach = bounds.of_dot(rows[live], bias[live], *x)
+        rq = choose(scale[live], reach.part_lo, reach.part_hi, reach.bits, zero, lo, hi, profile, deepest)
+    else:
+        rq = choose(np.ones(1, np.float32), 0, 0, 2, zero, lo, hi, profile, deepest)
+    split = max(0, rq.shift - (min(profile, 31) - 1))  # 2^shift = 2^(shift - split) as the multiplier, 2^split in the bias
+    multiplier = np.where(step != 0, np.int64(1) << (rq.shift - split), 0)
+    multiplier[live] = rq.multiplier if live.any() else 0
+    return replace(rq, multiplier=multiplier), np.where(live, bias, step << split)
 
 
 def choose_affine(

@@ -7,16 +7,17 @@ set of accumulators on which they differ, however large the accumulator's range.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from hwcomp.lower import bounds
 from hwcomp.lower.requant import Requant
 
 
 @dataclass(frozen=True)
 class Proof:
-    """`differing` of `accumulators` (summed over channels) give another integer than the float formula."""
+    """`differing` of `accumulators` (summed over channels) give another integer than the float formula, by at most `worst`."""
 
     kernel: str
     form: str
@@ -26,10 +27,11 @@ class Proof:
     differing: int
     channels: int
     folded: int
+    worst: int = 0
 
     def line(self) -> str:
         equal = "equal to the float formula on every accumulator"
-        some = f"differs from the float formula on {self.differing} of {self.accumulators} accumulators"
+        some = f"differs from the float formula on {self.differing} of {self.accumulators} accumulators, by {self.worst} at most"
         short = "" if self.multiplier_bits >= 24 else " (fewer than 24: less exact)"
         folded = f", {self.folded} constant channels" if self.folded else ""
         return (
@@ -56,20 +58,45 @@ def float_formula(scale: np.ndarray, zero: int, lo: int, hi: int) -> Callable[[n
     return apply
 
 
-def differing(rq: Requant, formula: Callable[[np.ndarray], np.ndarray], lo: np.ndarray, hi: np.ndarray) -> int:
-    """How many accumulators in [lo_c, hi_c] (int64 [channels]), over all channels, the two functions map differently.
+def prove(
+    kernel: str, rq: Requant, scale: np.ndarray, live: np.ndarray, reach: bounds.Bounds, acc_bits: int
+) -> Proof:
+    """Compare a dot product's requantize with the float formula on every accumulator that its inputs can give.
+
+    `reach`: bounds before channels that are not `live` were folded into constants, which is exact.
+    """
+    count, worst = 0, 0
+    if live.any():
+        part = replace(rq, multiplier=rq.multiplier[live])
+        formula = float_formula(scale[live], rq.zero, rq.lo, rq.hi)
+        count, worst = compare(part, formula, reach.final_lo[live], reach.final_hi[live])
+    total = int((reach.final_hi - reach.final_lo + 1).sum())
+    bits = int(rq.multiplier.max()).bit_length()
+    return Proof(kernel, rq.form, acc_bits, bits, total, count, len(live), int((~live).sum()), worst)
+
+
+def compare(
+    rq: Requant, formula: Callable[[np.ndarray], np.ndarray], lo: np.ndarray, hi: np.ndarray
+) -> tuple[int, int]:
+    """How many accumulators in [lo_c, hi_c] (int64 [channels]), over all channels, the two functions map differently, and
+    the largest difference.
 
     They differ exactly on the union, over the levels k, of the accumulators between the two places where a function
-    first reaches k. Both places grow with k, so each interval adds what lies beyond the end of the one before.
+    first reaches k. Both places grow with k, so each interval adds what lies beyond the end of the one before. The
+    largest difference is at one of these places.
     """
     levels = np.arange(rq.lo + 1, rq.hi + 1)[None, :]
     if not levels.size:
-        return 0
+        return 0, 0
     mine = _first(rq.apply, levels, lo, hi)
     theirs = _first(formula, levels, lo, hi)
     start, end = np.minimum(mine, theirs), np.maximum(mine, theirs)
     before = np.concatenate([start[:, :1], end[:, :-1]], axis=1)
-    return int(np.maximum(end - np.maximum(start, before), 0).sum())
+    count = int(np.maximum(end - np.maximum(start, before), 0).sum())
+    if not count:
+        return 0, 0
+    places = np.minimum(start, hi[:, None])
+    return count, int(np.abs(rq.apply(places) - formula(places)).max())
 
 
 def _first(f: Callable[[np.ndarray], np.ndarray], levels: np.ndarray, lo: np.ndarray, hi: np.ndarray) -> np.ndarray:

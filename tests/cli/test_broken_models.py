@@ -63,7 +63,9 @@ def unknown_attribute(net):
 @broken("'w'")
 def huge_tensor(net):
     del net.graph.initializer[0]
-    net.graph.initializer.append(TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[1 << 40, 3], raw_data=b"\0" * 12))
+    net.graph.initializer.append(
+        TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[1 << 40, 3], raw_data=b"\0" * 12)
+    )
 
 
 @broken("'w'", "'../secret.bin'", "inside the model's folder")
@@ -156,7 +158,17 @@ def test_as_a_process_of_its_own(folder, name):
     """Exit code and streams as a script sees them; nothing but the one line on stderr."""
     (text, *_) = write(name, folder)
     before = tree(folder)
-    command = [sys.executable, "-m", "hwcomp.cli", "compile", folder / "net.onnx", "--target", "mcu", "-o", folder / "out"]
+    command = [
+        sys.executable,
+        "-m",
+        "hwcomp.cli",
+        "compile",
+        folder / "net.onnx",
+        "--target",
+        "mcu",
+        "-o",
+        folder / "out",
+    ]
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("hwcomp: ")
@@ -188,7 +200,8 @@ def test_no_file_or_a_folder(refused, folder):
 UNSUPPORTED = {
     "grouped": ([("Conv", ["x", "w"], ["y"], {"group": 2}, "depth")], {"w": values("w", 2, 1, 3, 3)}),
     "two readers": (
-        [("Relu", ["x"], ["h"], {}, "act"), ("Conv", ["h", "w"], ["a"], {}, "left"), ("Conv", ["h", "w"], ["b"], {}, "right")],
+        [("Relu", ["x"], ["h"], {}, "act"), ("Conv", ["h", "w"], ["a"], {}, "left"),
+        ("Conv", ["h", "w"], ["b"], {}, "right")],
         {"w": values("w", 2, 2, 3, 3)},
     ),
 }  # fmt: skip

@@ -12,7 +12,8 @@ from hwcomp.passes.fuse_activation import FuseActivation
 from tests.models import model, saved, values
 
 MANIFEST = [
-    "schema", "name", "hwcomp", "libraries", "model_sha256", "program_sha256", "options", "inputs", "outputs", "notes", "targets",
+    "schema", "name", "hwcomp", "libraries", "model_sha256", "program_sha256", "options", "inputs", "outputs", "notes",
+    "targets",
     "files",
 ]  # fmt: skip
 BOUNDARY = ["name", "shape", "type", "bits", "signed", "scale", "scale_bits", "zero_point"]
@@ -29,7 +30,9 @@ def compiled(cli, net, tmp_path):
     def run(*options, target="mcu", quiet=True):
         folder = tmp_path / "out"
         quietly = ["--quiet"] if quiet else []
-        found = cli("compile", net.model, "--target", target, "--calibration", net.data, "-o", folder, *quietly, *options)
+        found = cli(
+            "compile", net.model, "--target", target, "--calibration", net.data, "-o", folder, *quietly, *options
+        )
         assert found.code == 0, found.err
         return found, folder
 
@@ -44,7 +47,8 @@ def rejected(refused, net, tmp_path):
         where = tmp_path / "work"
         where.mkdir()
         line = refused(
-            "compile", net.model, "--target", target, "--calibration", net.data, "-o", where / "out", *options, code=code,
+            "compile", net.model, "--target", target, "--calibration", net.data, "-o", where / "out", *options,
+            code=code,
             texts=texts,
         )  # fmt: skip
         assert list(where.iterdir()) == []
@@ -104,11 +108,15 @@ def test_the_manifest_describes_every_file_and_boundary(net):
 
 
 def test_program_sha256_is_that_of_the_program(net):
-    """docs/program.md: SHA-256 of the JSON with sorted keys and no spaces; the JSON holds the hash of every constant."""
+    """docs/program.md: SHA-256 of the JSON with sorted keys and no spaces."""
     text = (net.product / "program" / "program.json").read_text()
     canonical = json.dumps(json.loads(text), sort_keys=True, separators=(",", ":"))
     digest = hashlib.sha256(canonical.encode()).hexdigest()
-    assert digest == manifest(net.product)["program_sha256"] == json.loads((net.product / "report.json").read_text())["program_sha256"]
+    assert (
+        digest
+        == manifest(net.product)["program_sha256"]
+        == json.loads((net.product / "report.json").read_text())["program_sha256"]
+    )
 
 
 # --- options ----------------------------------------------------------------------------------------------------------
@@ -123,13 +131,15 @@ def test_name_goes_into_the_generated_code(compiled):
 
 def test_options_are_in_the_manifest(compiled, net):
     _, folder = compiled(
-        "--requantize-bits", 16, "--golden", 2, "--pe-simd-budget", 9, "--input-range", "x=-1,1.5", "--pass", "calibrate.samples=3",
+        "--requantize-bits", 16, "--golden", 2, "--pe-simd-budget", 9, "--input-range", "x=-1,1.5", "--pass",
+        "calibrate.samples=3",
         "--logits", "--quant", "int8", target="fpga",
     )  # fmt: skip
     digest = hashlib.sha256(net.real.tobytes()).hexdigest()
     assert manifest(folder)["options"] == {
         "targets": ["fpga"], "name": None, "quant": "int8", "input_ranges": {"x": [-1.0, 1.5]},
-        "passes": {"calibrate": {"samples": "3"}}, "pe_simd_budget": 9, "logits": True, "requantize_bits": 16, "golden": 2,
+        "passes": {"calibrate": {"samples": "3"}}, "pe_simd_budget": 9, "logits": True, "requantize_bits": 16,
+        "golden": 2,
         "calibration": {"x": {"samples": 6, "sha256": digest}},
     }  # fmt: skip
 
@@ -157,28 +167,40 @@ def test_budget_bounds_the_lanes(compiled):
 
 
 def test_an_impossible_budget_says_what_is_reachable(rejected):
-    rejected("--pe-simd-budget", 1, code=1, texts=["a budget of 1 lanes is too small", "2 dot products", "--pe-simd-budget 2"])
+    rejected(
+        "--pe-simd-budget",
+        1,
+        code=1,
+        texts=["a budget of 1 lanes is too small", "2 dot products", "--pe-simd-budget 2"],
+    )
 
 
 @pytest.mark.parametrize(("options", "texts"), [
     (["--target", "asic"], ["unknown target 'asic'", "mcu, fpga, hls"]), (["--target", ""], ["unknown target ''"]),
     (["--target", "mcu,mcu"], ["each target once"]), (["--target", "mcu,"], ["unknown target ''"]),
-    (["--target", "hls"], ["target 'hls' is not available", "fpga, mcu"]), (["--quant", "int3"], ["unknown quantization 'int3'"]),
-    (["--quant", "int4"], ["--quant int4 is not available", "--quant int8"]), (["--quant", "fixed:Q1.7"], ["not available"]),
+    (["--target", "hls"], ["target 'hls' is not available", "fpga, mcu"]),
+    (["--quant", "int3"], ["unknown quantization 'int3'"]),
+    (["--quant", "int4"], ["--quant int4 is not available", "--quant int8"]),
+    (["--quant", "fixed:Q1.7"], ["not available"]),
     (["--quant", "int8\n"], ["unknown quantization"]), (["--quant", "auto"], ["not available"]),
     (["--prune", "weight=0.5"], ["--prune is not available"]), (["--low-rank", "0.9"], ["--low-rank is not available"]),
     (["--share", "4"], ["--share is not available"]), (["--pe-simd-budget", "0"], ["--pe-simd-budget 0"]),
     (["--pe-simd-budget", "-5"], ["--pe-simd-budget -5"]), (["--pe-simd-budget", "all"], ["invalid int value"]),
-    (["--requantize-bits", "7"], ["8 to 31"]), (["--requantize-bits", "32"], ["8 to 31"]), (["--golden", "0"], ["at least one"]),
+    (["--requantize-bits", "7"], ["8 to 31"]), (["--requantize-bits", "32"], ["8 to 31"]),
+    (["--golden", "0"], ["at least one"]),
     (["--input-range", "x"], ["is not NAME=lo,hi"]), (["--input-range", "x=1"], ["is not NAME=lo,hi"]),
     (["--input-range", "=0,1"], ["is not NAME=lo,hi"]), (["--input-range", "x=a,b"], ["is not NAME=lo,hi"]),
     (["--input-range", "x=0,1,2"], ["is not NAME=lo,hi"]), (["--input-range", "x=1,1"], ["low < high"]),
     (["--input-range", "x=0,inf"], ["two finite numbers"]), (["--input-range", "x=nan,1"], ["two finite numbers"]),
-    (["--input-range", "z=0,1"], ["names 'z'", "inputs are 'x'"]), (["--pass", "calibrate"], ["is not PASS.field=value"]),
-    (["--pass", "calibrate.samples"], ["is not PASS.field=value"]), (["--pass", "nothing.samples=1"], ["no pass 'nothing'"]),
-    (["--pass", "calibrate.nothing=1"], ["no option 'nothing'", "enabled, "]), (["--pass", "calibrate.samples=x"], ["'x' is not a int"]),
+    (["--input-range", "z=0,1"], ["names 'z'", "inputs are 'x'"]),
+    (["--pass", "calibrate"], ["is not PASS.field=value"]),
+    (["--pass", "calibrate.samples"], ["is not PASS.field=value"]),
+    (["--pass", "nothing.samples=1"], ["no pass 'nothing'"]),
+    (["--pass", "calibrate.nothing=1"], ["no option 'nothing'", "enabled, "]),
+    (["--pass", "calibrate.samples=x"], ["'x' is not a int"]),
     (["--pass", "calibrate.samples=0"], ["samples"]), (["--pass", "calibrate.enabled=maybe"], ["is not a bool"]),
-    (["--pass", "quantize_int8.enabled=false"], ["can't be switched off"]), (["--config", "/nowhere.toml"], ["can't read"]),
+    (["--pass", "quantize_int8.enabled=false"], ["can't be switched off"]),
+    (["--config", "/nowhere.toml"], ["can't read"]),
     (["--calibration", "/nowhere.npz"], ["no file"]), (["--golden", "1.5"], ["invalid int value"]),
 ], ids=lambda v: v[0] if v[0].startswith("-") and len(v) < 2 else " ".join(v)[:40])  # fmt: skip
 def test_bad_options_are_refused(rejected, options, texts):
@@ -258,14 +280,17 @@ def test_without_calibration_a_warning_in_capitals(cli, net, tmp_path):
 
 def test_labels_in_the_calibration_data_are_no_input(cli, net, tmp_path, stored):
     data = stored(x=net.real, labels=np.arange(6))
-    assert cli("compile", net.model, "--target", "mcu", "--calibration", data, "-o", tmp_path / "out", "--quiet").code == 0
+    assert (
+        cli("compile", net.model, "--target", "mcu", "--calibration", data, "-o", tmp_path / "out", "--quiet").code == 0
+    )
     assert manifest(tmp_path / "out")["program_sha256"] == manifest(net.product)["program_sha256"]
 
 
 @pytest.mark.parametrize(("arrays", "texts"), [
     ({"z": np.zeros((2, 2, 8, 7), np.float32)}, ["no array 'x'", "'z'"]), ({}, ["no array 'x'", "nothing"]),
     ({"x": np.zeros((2, 8, 7), np.float32)}, ["'x' has shape (2, 8, 7)", "(2, 8, 7)", "leading sample axis"]),
-    ({"x": np.zeros((2, 2, 7, 8), np.float32)}, ["'x' has shape"]), ({"x": np.zeros((0, 2, 8, 7), np.float32)}, ["number of samples"]),
+    ({"x": np.zeros((2, 2, 7, 8), np.float32)}, ["'x' has shape"]),
+    ({"x": np.zeros((0, 2, 8, 7), np.float32)}, ["number of samples"]),
     ({"x": np.full((2, 2, 8, 7), np.nan, np.float32)}, ["NaN"]), ({"x": np.full((2, 2, 8, 7), np.inf)}, ["infinity"]),
     ({"x": np.zeros((2, 2, 8, 7), np.int8)}, ["int8", "float32"]), ({"x": np.zeros((2, 2, 8, 7), bool)}, ["bool"]),
     ({"x": np.zeros((2, 2, 8, 7), np.complex64)}, ["complex64"]), ({"x": np.float32(1)}, ["'x' has shape ()"]),
@@ -325,10 +350,13 @@ def test_toml_holds_options(compiled, toml):
 
 @pytest.mark.parametrize(("text", "arguments", "key", "want"), [
     ("golden = 8", ["--golden", 2], "golden", 2), ("golden = 8", ["--golden", 4], "golden", 4),
-    ("requantize_bits = 9", ["--requantize-bits", 31], "requantize_bits", 31), ('quant = "int4"', ["--quant", "int8"], "quant", "int8"),
-    ("pe_simd_budget = 9", ["--pe-simd-budget", 12], "pe_simd_budget", 12), ('name = "a"', ["--name", "b"], "name", "b"),
+    ("requantize_bits = 9", ["--requantize-bits", 31], "requantize_bits", 31),
+    ('quant = "int4"', ["--quant", "int8"], "quant", "int8"),
+    ("pe_simd_budget = 9", ["--pe-simd-budget", 12], "pe_simd_budget", 12),
+    ('name = "a"', ["--name", "b"], "name", "b"),
     ("[pass.calibrate]\nsamples = 5", ["--pass", "calibrate.samples=2"], "passes", {"calibrate": {"samples": "2"}}),
-    ("[pass.calibrate]\nsamples = 5", ["--pass", "calibrate.seed=2"], "passes", {"calibrate": {"samples": 5, "seed": "2"}}),
+    ("[pass.calibrate]\nsamples = 5", ["--pass", "calibrate.seed=2"], "passes",
+    {"calibrate": {"samples": 5, "seed": "2"}}),
     ("[input_range]\nx = [0, 1]", ["--input-range", "x=0,2"], "input_ranges", {"x": [0.0, 2.0]}),
 ])  # fmt: skip
 def test_the_command_line_wins_over_toml(compiled, toml, text, arguments, key, want):
@@ -338,12 +366,16 @@ def test_the_command_line_wins_over_toml(compiled, toml, text, arguments, key, w
 
 @pytest.mark.parametrize(("text", "texts"), [
     ("golden = ", ["'options.toml' is not valid TOML"]), ("nothing = 1", ["'nothing' in 'options.toml'"]),
-    ('golden = "4"', ["'golden' in 'options.toml'", "wrong type"]), ("golden = true", ["'golden'"]), ("golden = 0", ["at least one"]),
-    ("logits = 1", ["'logits'"]), ("pe_simd_budget = 1.5", ["'pe_simd_budget'"]), ("pass = 3", ["'pass'"]), ("[pass]\na = 1", ["'pass'"]),
+    ('golden = "4"', ["'golden' in 'options.toml'", "wrong type"]), ("golden = true", ["'golden'"]),
+    ("golden = 0", ["at least one"]),
+    ("logits = 1", ["'logits'"]), ("pe_simd_budget = 1.5", ["'pe_simd_budget'"]), ("pass = 3", ["'pass'"]),
+    ("[pass]\na = 1", ["'pass'"]),
     ("[pass.nothing]\na = 1", ["no pass 'nothing'"]), ("[pass.calibrate]\nsamples = 1.5", ["'1.5' is not a int"]),
-    ("[pass.calibrate]\nsamples = true", ["'True' is not a int"]), ("[pass.fuse_bias]\nenabled = 0", ["'0' is not a bool"]),
+    ("[pass.calibrate]\nsamples = true", ["'True' is not a int"]),
+    ("[pass.fuse_bias]\nenabled = 0", ["'0' is not a bool"]),
     ("[input_range]\nx = 3", ["'input_range'", "NAME = [lo, hi]"]), ("[input_range]\nx = [1]", ["'input_range'"]),
-    ("[input_range]\nx = [2, 1]", ["low < high"]), ("[input_range]\nz = [0, 1]", ["names 'z'"]), ('quant = "int5"', ["'int5'"]),
+    ("[input_range]\nx = [2, 1]", ["low < high"]), ("[input_range]\nz = [0, 1]", ["names 'z'"]),
+    ('quant = "int5"', ["'int5'"]),
     ("targets = 1", ["'targets'"]), ("'a\nb' = 1", ["not valid TOML"]), ('"a\\nb" = 1', ["'a\\nb' in"]),
 ], ids=lambda v: "")  # fmt: skip
 def test_bad_toml_is_refused(rejected, toml, text, texts):

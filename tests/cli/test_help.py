@@ -19,7 +19,8 @@ for arguments in (["--help"], *([c, "--help"] for c in sys.argv[1:]), []):
     with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.suppress(SystemExit):
         main(arguments)
     assert "usage: hwcomp" in out.getvalue(), arguments
-heavy = {m.split(".")[0] for m in sys.modules} & {"numpy", "onnx", "onnxruntime", "networkx", "jinja2", "rich", "sw_ref"}
+heavy = {m.split(".")[0] for m in sys.modules} & {"numpy", "onnx", "onnxruntime", "networkx", "jinja2", "rich",
+"sw_ref"}
 print(sorted(heavy))
 """
 
@@ -36,7 +37,11 @@ def test_help_imports_nothing_heavy():
 
 def test_the_test_above_would_notice():
     """`ops` does import some of it."""
-    text = _HELP.replace('"--help"]', '"--version"]').replace("usage: hwcomp", "").replace("main(arguments)", "main(['ops'])")
+    text = (
+        _HELP.replace('"--help"]', '"--version"]')
+        .replace("usage: hwcomp", "")
+        .replace("main(arguments)", "main(['ops'])")
+    )
     done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=False)
     assert "numpy" in done.stdout
 
@@ -68,7 +73,8 @@ def test_no_command_shows_the_help(cli):
 
 
 @pytest.mark.parametrize(("args", "text"), [
-    (["frobnicate"], "invalid choice: 'frobnicate'"), (["--frobnicate"], "--frobnicate"), (["ops", "--frobnicate"], "--frobnicate"),
+    (["frobnicate"], "invalid choice: 'frobnicate'"), (["--frobnicate"], "--frobnicate"),
+    (["ops", "--frobnicate"], "--frobnicate"),
     (["compile", "m.onnx"], "--target"), (["compile", "m.onnx", "--target", "mcu"], "-o"), (["run", "d"], "--engine"),
     (["compile", "m.onnx", "--target", "mcu", "-o", "d", "--golden", "many"], "invalid int value: 'many'"),
     (["run", "d", "--engine", "c", "-i", "i", "-o", "o", "--tap", "some"], "invalid choice: 'some'"),
@@ -79,7 +85,8 @@ def test_bad_usage_points_to_the_help(refused, args, text):
 
 
 @pytest.mark.parametrize("args", [
-    ["ops", "a\nb"], ["report", "a\nb"], ["run", "a\nb", "--engine", "c", "-i", "a\rb", "-o", "o"], ["inspect", "a\x1b[31m\nb.onnx"],
+    ["ops", "a\nb"], ["report", "a\nb"], ["run", "a\nb", "--engine", "c", "-i", "a\rb", "-o", "o"],
+    ["inspect", "a\x1b[31m\nb.onnx"],
     ["o\nps"], ["eval", "a\vb", "--data", "x\ny"], ["compile", "a\nb.onnx", "--target", "m\ncu", "-o", "a\nb"],
     ["compile", "a.onnx", "--target", "mcu", "-o", "d", "--calibration", "a\nb.npz"],
     ["compile", "a.onnx", "--target", "mcu", "-o", "d", "--config", "a\nb.toml"],

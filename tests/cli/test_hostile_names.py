@@ -1,7 +1,6 @@
-"""Any name is legal, for tensors, nodes, the model file and the network: products build, verify, and nothing escapes."""
+"""Any name is legal, for tensors, nodes, the file and the network: products build, verify, and nothing escapes."""
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -16,12 +15,19 @@ from tests.cli.test_product_folder import tree
 from tests.models import model, saved, values
 
 NAMES = {
-    "shell": 'a;system("x")', "parents": "../../x", "keyword": "endmodule", "long": "n" * 10_000, "emoji": "\U0001f600\u00e9\u4e2d",
-    "quotes": "'\"`$(touch hacked)`\"'", "newline": "a\nb\r\nc", "comment end": "*/ int evil; /*", "line comment": "// \\\n evil",
-    "backtick": "`include \"/etc/passwd\"", "backslash": "ends in \\", "member": "file", "trigraph": "??/\nevil", "format": "%s%n%d{{7*7}}{% raw %}",
-    "space": " ", "digits": "0123", "c keyword": "int", "private": "__init__", "absolute": "/etc/passwd", "dot": "..", "npy": "x.npy",
-    "carriage": "a\rb", "separator": "a\u2028b", "right to left": "\u202eevil", "key": "labels", "null-like": "None", "json": '{"a": "\\u0000',
+    "shell": 'a;system("x")', "parents": "../../x", "keyword": "endmodule", "long": "n" * 10_000,
+    "emoji": "\U0001f600\u00e9\u4e2d",
+    "quotes": "'\"`$(touch hacked)`\"'", "newline": "a\nb\r\nc", "comment end": "*/ int evil; /*",
+    "line comment": "// \\\n evil",
+    "backtick": "`include \"/etc/passwd\"", "backslash": "ends in \\", "member": "file", "trigraph": "??/\nevil",
+    "format": "%s%n%d{{7*7}}{% raw %}",
+    "space": " ", "digits": "0123", "c keyword": "int", "private": "__init__", "absolute": "/etc/passwd", "dot": "..",
+    "npy": "x.npy",
+    "carriage": "a\rb", "separator": "a\u2028b", "right to left": "\u202eevil", "key": "labels", "null-like": "None",
+    "json": '{"a": "\\u0000',
 }  # fmt: skip
+
+
 def chain(names):
     """One layer per name; its node and its input are called so. Every fourth a convolution, the others pools."""
     tensors = [*names, f"{names[-1]} "]
@@ -37,9 +43,12 @@ def chain(names):
 
 
 def one(name):
-    """A convolution whose node, input and, with more after it, output are called `name`; the output is its last part."""
+    """A convolution and a pool; node and input are called `name`, other tensors `name` with more after it."""
     out = f"{name}\t"
-    nodes = [("Conv", [name, "w"], [f"{name} c"], {}, name), ("MaxPool", [f"{name} c"], [out], {"kernel_shape": [2, 2]}, "")]
+    nodes = [
+        ("Conv", [name, "w"], [f"{name} c"], {}, name),
+        ("MaxPool", [f"{name} c"], [out], {"kernel_shape": [2, 2]}, ""),
+    ]
     return model(nodes, {name: (1, 2, 4, 4)}, {"w": values("w", 3, 2, 3, 3)}, outputs=(out,))
 
 
@@ -115,7 +124,16 @@ def plain(tmp_path_factory):
     folder = tmp_path_factory.mktemp("plain")
     saved(one("plain"), folder / "plain.onnx")
     (folder / "in.npz").write_bytes(npz.dumps({"plain": REAL}))
-    command = ["compile", folder / "plain.onnx", "--target", "mcu,fpga", "--calibration", folder / "in.npz", "-o", folder / "product"]
+    command = [
+        "compile",
+        folder / "plain.onnx",
+        "--target",
+        "mcu,fpga",
+        "--calibration",
+        folder / "in.npz",
+        "-o",
+        folder / "product",
+    ]
     assert main([*map(str, command), "--quiet"]) == 0
     return folder / "product"
 
@@ -123,9 +141,12 @@ def plain(tmp_path_factory):
 def test_the_comparison_of_code_notices(plain, tmp_path):
     """What a raw name would do: end a comment, add a statement, break a line."""
     for number, (name, old, new) in enumerate([
-        ("src/plain.c", "/* plain */", "/* */ int evil; /* */"), ("rtl/plain_top.v", "  // Input plain", "  // Input\nevil"),
-        ("rtl/plain_top.v", "module plain_top", "module \\plain "), ("src/plain.h", "plain[32]", "plain; int evil[32]"), ("rtl/plain.core", '"::plain:0"', '"::a b:0"'),
-        ("src/plain.c", "/* plain */", "/* \u00e9 */"), ("vectors/in0.mem", "0", "1"), ("src/CMakeLists.txt", "add_library(plain", "add_library(a;b"),
+        ("src/plain.c", "/* plain */", "/* */ int evil; /* */"),
+        ("rtl/plain_top.v", "  // Input plain", "  // Input\nevil"),
+        ("rtl/plain_top.v", "module plain_top", "module \\plain "), ("src/plain.h", "plain[32]", "plain; int evil[32]"),
+        ("rtl/plain.core", '"::plain:0"', '"::a b:0"'),
+        ("src/plain.c", "/* plain */", "/* \u00e9 */"), ("vectors/in0.mem", "0", "1"),
+        ("src/CMakeLists.txt", "add_library(plain", "add_library(a;b"),
     ]):  # fmt: skip
         folder = shutil.copytree(plain, tmp_path / str(number))
         check_code(folder, plain)
@@ -143,7 +164,9 @@ def test_a_name_for_tensors_nodes_file_and_network(cli, plain, inside, name):
     saved(one(name), path)
     (inside / "in.npz").write_bytes(npz.dumps({name: REAL}))
     for folder, options in (("by_file", []), ("by_name", ["--name", name])):
-        found = cli("compile", path, "--target", "mcu,fpga", "--calibration", "in.npz", "-o", folder, "--quiet", *options)
+        found = cli(
+            "compile", path, "--target", "mcu,fpga", "--calibration", "in.npz", "-o", folder, "--quiet", *options
+        )
         assert (found.code, found.out, found.err) == (0, "", "")
         check_code(inside / folder, plain)
     verify(cli, folder, "--engines", "reference,c", "-i", "in.npz")
@@ -160,11 +183,18 @@ def test_a_name_for_tensors_nodes_file_and_network(cli, plain, inside, name):
 def test_data_goes_in_and_out_under_the_name(cli, inside, name):
     saved(one(name), inside / "net.onnx")
     (inside / "in.npz").write_bytes(npz.dumps({name: REAL}))
-    assert cli("compile", "net.onnx", "--target", "mcu", "--input-range", f"{name}=-1,1", "-o", "out", "--quiet").code == 0
+    assert (
+        cli("compile", "net.onnx", "--target", "mcu", "--input-range", f"{name}=-1,1", "-o", "out", "--quiet").code == 0
+    )
     assert cli("run", "out", "--engine", "c", "-i", "in.npz", "-o", "o.npz", "--tap", "all").code == 0
     found = npz.load(inside / "o.npz")
     assert set(found) == {n + q for n in (name, f"{name} c", f"{name}\t") for q in ("", ".q")}
-    for command in (["report", "out"], ["inspect", "net.onnx"], ["eval", "out", "--data", "in.npz"], ["report", "out", "--json"]):
+    for command in (
+        ["report", "out"],
+        ["inspect", "net.onnx"],
+        ["eval", "out", "--data", "in.npz"],
+        ["report", "out", "--json"],
+    ):
         found = cli(*command)
         assert (found.code, found.err) == (0, "")
         assert all(c.isprintable() or c == "\n" for c in found.out)
@@ -208,10 +238,12 @@ def test_names_that_become_the_same_identifier_stay_apart(cli, inside):
     for i, name in enumerate(names):
         constants[f"w{i}"] = values(f"w{i}", 4, 3)
         nodes.append(("Gemm", [name, f"w{i}"], [f"{name}!"], {}, name))
-    saved(model(nodes, {n: (1, 4) for n in names}, constants, outputs=[f"{n}!" for n in names]), inside / "net.onnx")
+    saved(model(nodes, dict.fromkeys(names, (1, 4)), constants, outputs=[f"{n}!" for n in names]), inside / "net.onnx")
     data = {n: values(n, 5, 4) for n in names}
     (inside / "in.npz").write_bytes(npz.dumps(data))
-    assert cli("compile", "net.onnx", "--target", "mcu,fpga", "--calibration", "in.npz", "-o", "out", "--quiet").code == 0
+    assert (
+        cli("compile", "net.onnx", "--target", "mcu,fpga", "--calibration", "in.npz", "-o", "out", "--quiet").code == 0
+    )
     header = (inside / "out" / "src" / "net.h").read_text()
     fields = re.findall(r"^\s+int8_t (\w+)\[\d\];", header, re.MULTILINE)
     assert len(fields) == 6
@@ -264,9 +296,23 @@ def test_a_name_with_a_null_is_refused_or_works(cli, inside):
 
 # --- the network's name -----------------------------------------------------------------------------------------------
 
-BUILT_IN = ("test", "stdint", "string", "arm_acle", "harness", "board", "startup", "semihost", "main", "test_main", "linux", "tb")
+BUILT_IN = (
+    "test",
+    "stdint",
+    "string",
+    "arm_acle",
+    "harness",
+    "board",
+    "startup",
+    "semihost",
+    "main",
+    "test_main",
+    "linux",
+    "tb",
+)
 MORE = (
-    "all", "clean", "stddef", "stdio", "image", "link", "unix", "assert", "Vtop", "verilated", "NULL", "printf", "memcpy", "uint8_t", "x",
+    "all", "clean", "stddef", "stdio", "image", "link", "unix", "assert", "Vtop", "verilated", "NULL", "printf",
+    "memcpy", "uint8_t", "x",
     "design", "Test", "STDINT", "i386", "signal", "errno", "top", "hwc", "cortex", "crt0",
 )  # fmt: skip
 
@@ -274,7 +320,19 @@ MORE = (
 @pytest.mark.parametrize("name", [*BUILT_IN, *(pytest.param(n, marks=pytest.mark.slow) for n in MORE)])
 def test_a_network_may_be_called_anything(cli, indices, inside, name):
     """Words of C, make, Verilog and of our own files: C on the host and under QEMU, the make file, the testbench."""
-    command = ["compile", indices.model, "--target", "mcu,fpga", "--calibration", indices.data, "-o", "out", "--name", name, "--quiet"]
+    command = [
+        "compile",
+        indices.model,
+        "--target",
+        "mcu,fpga",
+        "--calibration",
+        indices.data,
+        "-o",
+        "out",
+        "--name",
+        name,
+        "--quiet",
+    ]
     found = cli(*command)
     assert (found.code, found.err) == (0, "")
     verify(cli, "out", "--engines", "c,c:m4")
@@ -282,9 +340,11 @@ def test_a_network_may_be_called_anything(cli, indices, inside, name):
     made = header.name[: -len("_golden.h")]
     files = [f"{made}{s}.c" for s in ("", "_weights", "_static", "_selftest")]
     for command, where in (
-        (["gcc", "-std=c99", "-I.", *files, "test_main.c", "-o", "../../self_test"], "src"), (["../../self_test"], "src"),
+        (["gcc", "-std=c99", "-I.", *files, "test_main.c", "-o", "../../self_test"], "src"),
+        (["../../self_test"], "src"),
         (["make", "-s", "run"], "src/baremetal"),
-        (["iverilog", "-g2005", "-s", "tb", "-c", f"{made}.f", "-o", "../../tb.vvp", "tb.v"], "rtl"), (["vvp", "-n", "../../tb.vvp"], "rtl"),
+        (["iverilog", "-g2005", "-s", "tb", "-c", f"{made}.f", "-o", "../../tb.vvp", "tb.v"], "rtl"),
+        (["vvp", "-n", "../../tb.vvp"], "rtl"),
     ):  # fmt: skip
         done = subprocess.run(command, cwd=inside / "out" / where, capture_output=True, text=True, check=False)
         assert done.returncode == 0, (command, done.stdout + done.stderr)
@@ -295,8 +355,17 @@ def test_a_network_may_be_called_anything(cli, indices, inside, name):
 def test_cmake_takes_the_name(cli, net, inside, name):
     if shutil.which("cmake") is None:
         pytest.skip("cmake is not installed")
-    assert cli("compile", net.model, "--target", "mcu", "--calibration", net.data, "-o", "out", "--name", name, "--quiet").code == 0
-    for command in (["cmake", "-S", "out/src", "-B", "build"], ["cmake", "--build", "build"], ["ctest", "--test-dir", "build"]):
+    assert (
+        cli(
+            "compile", net.model, "--target", "mcu", "--calibration", net.data, "-o", "out", "--name", name, "--quiet"
+        ).code
+        == 0
+    )
+    for command in (
+        ["cmake", "-S", "out/src", "-B", "build"],
+        ["cmake", "--build", "build"],
+        ["ctest", "--test-dir", "build"],
+    ):
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
 
@@ -308,6 +377,6 @@ def test_relative_and_odd_output_folders_hold_everything(cli, net, inside):
         found = cli("compile", net.model, "--target", "mcu,fpga", "--calibration", net.data, "-o", folder, "--quiet")
         assert (found.code, found.err) == (0, "")
         verify(cli, folder, "--engines", "reference,c,verilator", "--limit", "verilator=1")
-        assert os.listdir(inside) == ["products"]
-        assert os.listdir(folder.parent) == [name]
+        assert [p.name for p in inside.iterdir()] == ["products"]
+        assert [p.name for p in folder.parent.iterdir()] == [name]
         shutil.rmtree(folder)

@@ -28,7 +28,18 @@ def command(net):
     """The arguments that compile the small net into a folder."""
 
     def build(folder, *options):
-        return ["compile", net.model, "--target", "mcu,fpga", "--calibration", net.data, "-o", folder, "--quiet", *options]
+        return [
+            "compile",
+            net.model,
+            "--target",
+            "mcu,fpga",
+            "--calibration",
+            net.data,
+            "-o",
+            folder,
+            "--quiet",
+            *options,
+        ]
 
     return build
 
@@ -46,9 +57,19 @@ def test_parents_are_made_and_an_empty_folder_is_taken(cli, command, tmp_path):
 
 def test_an_earlier_product_is_replaced_as_a_whole(cli, net, copied, tmp_path):
     """Files of the earlier one do not stay; nothing is left beside it."""
-    found = cli("compile", net.model, "--target", "mcu", "--calibration", net.data, "-o", copied, "--name", "fresh", "--quiet")
+    found = cli(
+        "compile", net.model, "--target", "mcu", "--calibration", net.data, "-o", copied, "--name", "fresh", "--quiet"
+    )
     assert found.code == 0
-    assert sorted(p.name for p in copied.iterdir()) == ["manifest.json", "model.onnx", "program", "report.json", "src", "vectors"]
+    assert sorted(p.name for p in copied.iterdir()) == [
+        "manifest.json",
+        "model.onnx",
+        "program",
+        "report.html",
+        "report.json",
+        "src",
+        "vectors",
+    ]
     assert (copied / "src" / "fresh.c").exists()
     assert not (copied / "src" / "net.c").exists()
     assert [p.name for p in tmp_path.iterdir()] == [copied.name]
@@ -57,7 +78,17 @@ def test_an_earlier_product_is_replaced_as_a_whole(cli, net, copied, tmp_path):
 def test_a_product_is_compiled_again_from_its_own_model(cli, net, copied):
     before = tree(copied)
     found = cli(
-        "compile", copied / "model.onnx", "--target", "mcu,fpga", "--calibration", net.data, "-o", copied, "--name", "net", "--quiet"
+        "compile",
+        copied / "model.onnx",
+        "--target",
+        "mcu,fpga",
+        "--calibration",
+        net.data,
+        "-o",
+        copied,
+        "--name",
+        "net",
+        "--quiet",
     )
     assert found.code == 0
     after = tree(copied)
@@ -66,10 +97,12 @@ def test_a_product_is_compiled_again_from_its_own_model(cli, net, copied):
 
 
 @pytest.mark.parametrize("files", [
-    {"mine.txt": "mine"}, {"manifest.json": '{"manifest_version": 3}', "mine.txt": "mine"}, {"manifest.json": "", "mine.txt": "mine"},
-    {"manifest.json": "[1]", "a/b.c": "mine"}, {".hidden": "mine"}, {"manifest.json": '{"schema": 1}', "src/net.c": "mine"},
+    {"mine.txt": "mine"}, {"manifest.json": '{"manifest_version": 3}', "mine.txt": "mine"},
+    {"manifest.json": "", "mine.txt": "mine"},
+    {"manifest.json": "[1]", "a/b.c": "mine"}, {".hidden": "mine"},
+    {"manifest.json": '{"schema": 1}', "src/net.c": "mine"},
     {"manifest.json": '{"name": "net", "files": []}'}, {"sub/manifest.json": "{}"},
-], ids=lambda files: "+".join(files))  # fmt: skip
+], ids="+".join)  # fmt: skip
 def test_a_foreign_folder_is_not_touched(refused, command, tmp_path, files):
     folder = tmp_path / "foreign"
     for name, text in files.items():
@@ -117,7 +150,8 @@ def test_impossible_folder_names(refused, command, tmp_path, monkeypatch, name):
 # --- failures ---------------------------------------------------------------------------------------------------------
 
 FAILURES = {
-    "bad option": (2, ["--golden", "0"]), "budget": (1, ["--pe-simd-budget", "1"]), "bad pass": (2, ["--pass", "x.y=1"]),
+    "bad option": (2, ["--golden", "0"]), "budget": (1, ["--pe-simd-budget", "1"]),
+    "bad pass": (2, ["--pass", "x.y=1"]),
     "bad data": (2, ["--calibration", "/nowhere.npz"]),
 }  # fmt: skip
 
@@ -146,7 +180,8 @@ WRITERS = {
 @pytest.mark.parametrize("earlier", [False, True], ids=["new", "replacing"])
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS], ids=errno.errorcode.get)
 @pytest.mark.parametrize(("writer", "after"), [
-    ("file", 0), ("file", 1), ("file", 2), ("copy", 0), ("folder", 0), ("folder", 1), ("rename", 0), ("rename", 1), ("temporary", 0),
+    ("file", 0), ("file", 1), ("file", 2), ("copy", 0), ("folder", 0), ("folder", 1), ("rename", 0), ("rename", 1),
+    ("temporary", 0),
     ("temporary", 1),
 ])  # fmt: skip
 def test_a_write_that_fails_leaves_what_was_there(net, tmp_path, monkeypatch, writer, after, number, earlier):
@@ -184,7 +219,10 @@ def test_every_write_counts(tmp_path, net):
     assert tree(tmp_path).keys() == {"out", "out/a", "out/a/b.c", "out/model.onnx", "out/z.bin", "out/manifest.json"}
 
 
-@pytest.mark.parametrize(("number", "text"), [(errno.ENOSPC, "the disk is full"), (errno.EDQUOT, "the disk is full"), (errno.EIO, "can't write")])
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [(errno.ENOSPC, "the disk is full"), (errno.EDQUOT, "the disk is full"), (errno.EIO, "can't write")],
+)
 def test_a_full_disk_is_exit_1(refused, command, copied, tmp_path, monkeypatch, number, text):
     real = Path.write_bytes
 
@@ -216,13 +254,19 @@ def test_a_disk_that_is_really_full(net, tmp_path):
     """A file system of 96 kB, mounted in a name space of its own."""
     folder = tmp_path / "small"
     folder.mkdir()
-    if shutil.which("unshare") is None or subprocess.run(
-        ["unshare", "-m", "mount", "-t", "tmpfs", "none", str(folder)], capture_output=True, check=False
-    ).returncode:
+    if (
+        shutil.which("unshare") is None
+        or subprocess.run(
+            ["unshare", "-m", "mount", "-t", "tmpfs", "none", str(folder)], capture_output=True, check=False
+        ).returncode
+    ):
         pytest.skip("mounting is not permitted here")
     command = ["compile", net.model, "--target", "mcu,fpga", "--calibration", net.data, "-o", folder / "out", "--quiet"]
     done = subprocess.run(
-        ["unshare", "-m", sys.executable, "-c", _FULL, str(folder), *map(str, command)], capture_output=True, text=True, check=False
+        ["unshare", "-m", sys.executable, "-c", _FULL, str(folder), *map(str, command)],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.stdout == "1 []\n", done
     assert done.stderr == "hwcomp: the disk is full. No space left on device. nothing was written.\n"
@@ -275,8 +319,10 @@ def test_what_is_no_product_is_refused(refused, net, tmp_path, use):
 
 
 @pytest.mark.parametrize(("use", "name"), [
-    ("report", "report.json"), ("report", "manifest.json"), ("verify", "src/net.c"), ("verify", "program/constants.npz"),
-    ("verify", "vectors/inputs.npz"), ("verify", "rtl/net.f"), ("run", "rtl/net_top.v"), ("run", "rtl/mem/k0_weight.mem"),
+    ("report", "report.json"), ("report", "manifest.json"), ("verify", "src/net.c"),
+    ("verify", "program/constants.npz"),
+    ("verify", "vectors/inputs.npz"), ("verify", "rtl/net.f"), ("run", "rtl/net_top.v"),
+    ("run", "rtl/mem/k0_weight.mem"),
     ("run", "program/program.json"), ("eval", "model.onnx"),
 ])  # fmt: skip
 def test_a_product_with_a_missing_file(cli, net, copied, use, name):
@@ -287,7 +333,10 @@ def test_a_product_with_a_missing_file(cli, net, copied, use, name):
     assert "Traceback" not in found.err + found.out
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "3", "null", '{"schema": 2}', '{"schema": 1}', "\x00", '{"schema": 1, "program_sha256": "0"}'])
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", "3", "null", '{"schema": 2}', '{"schema": 1}', "\x00", '{"schema": 1, "program_sha256": "0"}'],
+)
 @pytest.mark.parametrize("name", ["manifest.json", "program/program.json", "report.json"])
 def test_a_product_with_damaged_json(refused, net, copied, name, text):
     (copied / name).write_text(text)

@@ -27,7 +27,11 @@ def test_eval_without_labels(cli, net):
     assert (found.code, found.err) == (0, "")
     data = found.json
     assert list(data) == EVALUATION
-    assert (data["engine"], data["samples"], data["accuracy"], data["float_accuracy"], data["loss_points"]) == ("reference", 6, *[None] * 3)
+    assert (data["engine"], data["samples"], data["accuracy"], data["float_accuracy"], data["loss_points"]) == (
+        "reference",
+        6,
+        *[None] * 3,
+    )
     assert [list(layer) for layer in data["layers"]] == [["tensor", "sqnr_db", "largest_error"]] * 3
     assert [layer["tensor"] for layer in data["layers"]] == ["r", "m", "y"]
     assert all(25 < layer["sqnr_db"] < 60 for layer in data["layers"])
@@ -104,7 +108,9 @@ def test_inspect_counts(cli, net):
 
 def test_inspect_says_why_a_target_can_not(cli, tmp_path):
     """A model that one target refuses is no error of inspect."""
-    net = model([("Conv", ["x", "w"], ["y"], {"group": 2}, "depth")], {"x": (1, 2, 5, 5)}, {"w": values("w", 2, 1, 3, 3)})
+    net = model(
+        [("Conv", ["x", "w"], ["y"], {"group": 2}, "depth")], {"x": (1, 2, 5, 5)}, {"w": values("w", 2, 1, 3, 3)}
+    )
     found = cli("inspect", saved(net, tmp_path / "net.onnx"), "--json")
     assert found.code == 0
     assert found.json["targets"]["mcu"] is None
@@ -121,14 +127,16 @@ def test_inspect_takes_logits(cli, tmp_path):
 # --- report -----------------------------------------------------------------------------------------------------------
 
 REPORT = [
-    "schema", "name", "program_sha256", "inputs", "outputs", "macs", "weights", "proof", "layers", "passes", "warnings", "targets",
+    "schema", "name", "program_sha256", "inputs", "outputs", "macs", "weights", "proof", "layers", "passes", "warnings",
+    "targets",
 ]  # fmt: skip
 REPORT_LAYER = {
     "kernel", "kind", "nodes", "output", "shape", "bits", "range", "scale", "zero_point", "macs", "weights", "proof",
     "differing_accumulators", "accumulators",
 }  # fmt: skip
 MCU = {
-    "arena_bytes", "peak_live_bytes", "peak_tensor_bytes", "input_bytes", "output_bytes", "constant_bytes", "weight_bytes",
+    "arena_bytes", "peak_live_bytes", "peak_tensor_bytes", "input_bytes", "output_bytes", "constant_bytes",
+    "weight_bytes",
     "stack_bytes_estimate", "macs", "kernels",
 }  # fmt: skip
 FPGA = {"budget", "lanes", "interval", "latency_estimate", "rom_bits", "buffer_bits", "stages", "interface"}
@@ -165,7 +173,10 @@ def test_report_prints_cycles_memory_and_proof_lines(cli, net):
 
 @pytest.mark.parametrize("target", ["mcu", "fpga"])
 def test_a_report_of_one_target(cli, net, tmp_path, target):
-    assert cli("compile", net.model, "--target", target, "--calibration", net.data, "-o", tmp_path / "p", "--quiet").code == 0
+    assert (
+        cli("compile", net.model, "--target", target, "--calibration", net.data, "-o", tmp_path / "p", "--quiet").code
+        == 0
+    )
     text = cli("report", tmp_path / "p").out
     assert ("FPGA engines" in text, "MCU memory" in text) == (target == "fpga", target == "mcu")
     assert list(cli("report", tmp_path / "p", "--json").json["targets"]) == [target]
@@ -199,7 +210,8 @@ def test_ops_json_comes_from_the_registry(cli):
     assert [line.split()[0] for line in lines[1:]] == list(data["operators"])
 
 
-@pytest.mark.parametrize("name", ["Conv", "Gemm", "MatMul", "Add", "BatchNormalization", "Relu", "Clip", "MaxPool", "Flatten", "Reshape",
+@pytest.mark.parametrize("name",
+["Conv", "Gemm", "MatMul", "Add", "BatchNormalization", "Relu", "Clip", "MaxPool", "Flatten", "Reshape",
                                   "Identity", "Dropout", "Constant", "ArgMax", "Softmax", "LogSoftmax"])  # fmt: skip
 def test_operators_of_the_spine_are_there(cli, name):
     assert cli("ops", "--json").json["operators"][name]["targets"] == {"fpga": True, "mcu": True}

@@ -93,7 +93,8 @@ def test_the_same_run_gives_the_same_bytes(cli, net, tmp_path):
 
 
 @pytest.mark.parametrize(("engine", "keys"), [
-    ("reference", []), ("c", []), ("c:m4", ["code_bytes", "flash_bytes", "instructions", "ram_bytes", "stack_bytes", "weight_bytes"]),
+    ("reference", []), ("c", []),
+    ("c:m4", ["code_bytes", "flash_bytes", "instructions", "ram_bytes", "stack_bytes", "weight_bytes"]),
     ("verilator", ["cycles_per_frame", "frames_with_stalls", "largest_engine_beats", "latency_cycles"]), ("float", []),
 ])  # fmt: skip
 def test_json_holds_exact_counts(cli, net, tmp_path, engine, keys):
@@ -137,11 +138,16 @@ def test_float64_float16_a_batch_axis_and_labels_are_fine(out, net, stored):
 
 GOOD = np.zeros((2, 2, 8, 7), np.float32)
 WRONG = {
-    "other name": ({"z": GOOD}, ["no array 'x'", "it has 'z'"]), "nothing": ({}, ["no array 'x'"]), "extra": ({"x": GOOD, "z": GOOD}, ["'z'"]),
-    "one axis less": ({"x": GOOD[0]}, ["(2, 8, 7)", "leading sample axis"]), "transposed": ({"x": GOOD.transpose(0, 1, 3, 2)}, ["(2, 2, 7, 8)"]),
-    "flat": ({"x": GOOD.reshape(2, -1)}, ["(2, 112)"]), "0-d": ({"x": np.float32(1)}, ["shape ()"]), "no samples": ({"x": GOOD[:0]}, ["samples"]),
-    "nan": ({"x": np.where(np.arange(7) == 3, np.nan, GOOD).astype(np.float32)}, ["NaN"]), "inf": ({"x": GOOD + np.float32(np.inf)}, ["infinity"]),
-    "uint8": ({"x": GOOD.astype(np.uint8)}, ["uint8", "stored type int8"]), "int64": ({"x": GOOD.astype(np.int64)}, ["int64", "int8"]),
+    "other name": ({"z": GOOD}, ["no array 'x'", "it has 'z'"]), "nothing": ({}, ["no array 'x'"]),
+    "extra": ({"x": GOOD, "z": GOOD}, ["'z'"]),
+    "one axis less": ({"x": GOOD[0]}, ["(2, 8, 7)", "leading sample axis"]),
+    "transposed": ({"x": GOOD.transpose(0, 1, 3, 2)}, ["(2, 2, 7, 8)"]),
+    "flat": ({"x": GOOD.reshape(2, -1)}, ["(2, 112)"]), "0-d": ({"x": np.float32(1)}, ["shape ()"]),
+    "no samples": ({"x": GOOD[:0]}, ["samples"]),
+    "nan": ({"x": np.where(np.arange(7) == 3, np.nan, GOOD).astype(np.float32)}, ["NaN"]),
+    "inf": ({"x": GOOD + np.float32(np.inf)}, ["infinity"]),
+    "uint8": ({"x": GOOD.astype(np.uint8)}, ["uint8", "stored type int8"]),
+    "int64": ({"x": GOOD.astype(np.int64)}, ["int64", "int8"]),
     "bool": ({"x": GOOD.astype(bool)}, ["bool"]), "complex": ({"x": GOOD.astype(np.complex64)}, ["complex64"]),
     "text": ({"x": np.full(GOOD.shape, "a")}, ["<U1"]), "dates": ({"x": GOOD.astype("M8[s]")}, ["datetime64"]),
     "labels of floats": ({"x": GOOD, "labels": np.zeros(2)}, ["'labels'", "integers"]),
@@ -181,11 +187,15 @@ def header(net, text):
 
 
 DAMAGE = {
-    "empty": lambda net: b"", "cut": lambda net: archive(net)[:200], "no archive": lambda net: b"PK\x03\x04 not an archive",
-    "zeros inside": lambda net: archive(net)[:90] + bytes(50) + archive(net)[140:], "not text": lambda net: bytes(range(256)) * 4,
-    "no arrays inside": lambda net: npz.dumps({}) , "huge": lambda net: header(net, "{'descr': '<f4', 'fortran_order': False, 'shape': (1152921504606846976,)}"),
+    "empty": lambda net: b"", "cut": lambda net: archive(net)[:200],
+    "no archive": lambda net: b"PK\x03\x04 not an archive",
+    "zeros inside": lambda net: archive(net)[:90] + bytes(50) + archive(net)[140:],
+    "not text": lambda net: bytes(range(256)) * 4,
+    "no arrays inside": lambda net: npz.dumps({}) ,
+    "huge": lambda net: header(net, "{'descr': '<f4', 'fortran_order': False, 'shape': (1152921504606846976,)}"),
     "negative": lambda net: header(net, "{'descr': '<f4', 'fortran_order': False, 'shape': (-1,)}"),
-    "code in the header": lambda net: header(net, "__import__('os').abort()"), "unclosed": lambda net: header(net, "{'descr': '<f4', ("),
+    "code in the header": lambda net: header(net, "__import__('os').abort()"),
+    "unclosed": lambda net: header(net, "{'descr': '<f4', ("),
     "objects": lambda net: header(net, "{'descr': '|O', 'fortran_order': False, 'shape': (1,)}"),
 }  # fmt: skip
 
@@ -194,7 +204,10 @@ DAMAGE = {
 def test_damaged_archives_are_refused(refused, net, tmp_path, damage):
     path = tmp_path / "in.npz"
     path.write_bytes(DAMAGE[damage](net))
-    for command in (["run", net.product, "--engine", "c", "-i", path, "-o", tmp_path / "o.npz"], ["eval", net.product, "--data", path]):
+    for command in (
+        ["run", net.product, "--engine", "c", "-i", path, "-o", tmp_path / "o.npz"],
+        ["eval", net.product, "--data", path],
+    ):
         line = refused(*command)
         assert "'in.npz'" in line or damage == "no arrays inside"
     assert not (tmp_path / "o.npz").exists()
@@ -224,11 +237,23 @@ def test_unknown_engines_are_refused(refused, net, tmp_path):
 
 def test_float_has_no_taps(refused, net, tmp_path):
     refused(
-        "run", net.product, "--engine", "float", "-i", net.data, "-o", tmp_path / "o.npz", "--tap", "all", texts=["integer engine"]
+        "run",
+        net.product,
+        "--engine",
+        "float",
+        "-i",
+        net.data,
+        "-o",
+        tmp_path / "o.npz",
+        "--tap",
+        "all",
+        texts=["integer engine"],
     )
 
 
-@pytest.mark.parametrize(("target", "engine", "other"), [("mcu", "verilator", "fpga"), ("fpga", "c", "mcu"), ("fpga", "c:m4", "mcu")])
+@pytest.mark.parametrize(
+    ("target", "engine", "other"), [("mcu", "verilator", "fpga"), ("fpga", "c", "mcu"), ("fpga", "c:m4", "mcu")]
+)
 def test_an_engine_needs_its_product(cli, refused, net, tmp_path, target, engine, other):
     folder = tmp_path / "one"
     assert cli("compile", net.model, "--target", target, "--calibration", net.data, "-o", folder, "--quiet").code == 0
@@ -242,7 +267,17 @@ def test_an_engine_needs_its_product(cli, refused, net, tmp_path, target, engine
 @pytest.mark.parametrize(("engine", "tool"), [("c", "gcc"), ("c:m4", "arm-none-eabi-gcc"), ("verilator", "g++")])
 def test_a_missing_tool_is_named(refused, net, tmp_path, monkeypatch, engine, tool):
     monkeypatch.setenv("PATH", str(tmp_path))
-    refused("run", net.product, "--engine", engine, "-i", net.data, "-o", tmp_path / "o.npz", texts=[f"engine {engine} can't run", tool])
+    refused(
+        "run",
+        net.product,
+        "--engine",
+        engine,
+        "-i",
+        net.data,
+        "-o",
+        tmp_path / "o.npz",
+        texts=[f"engine {engine} can't run", tool],
+    )
     refused("eval", net.product, "--engine", engine, "--data", net.data, texts=[tool])
     assert not (tmp_path / "o.npz").exists()
 

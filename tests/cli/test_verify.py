@@ -48,7 +48,10 @@ def test_by_default_all_engines_and_the_golden_vectors(cli, verified, net):
 
 @pytest.mark.parametrize(("target", "engines"), [("mcu", ALL[:3]), ("fpga", [ALL[0], ALL[3]])])
 def test_only_engines_of_what_was_compiled(cli, verified, net, tmp_path, target, engines):
-    assert cli("compile", net.model, "--target", target, "--calibration", net.data, "-o", tmp_path / "p", "--quiet").code == 0
+    assert (
+        cli("compile", net.model, "--target", target, "--calibration", net.data, "-o", tmp_path / "p", "--quiet").code
+        == 0
+    )
     assert list(verified(tmp_path / "p")) == engines
 
 
@@ -75,7 +78,12 @@ def test_limits_per_engine(verified, net):
 def test_slow_engines_take_20_samples_by_default(verified, net):
     rows = verified(net.product, "--samples", "21")
     assert {n: r["samples"] for n, r in rows.items() if n != "reference"} == {"c": 21, "c:m4": 20, "verilator": 20}
-    assert verified(net.product, "--engines", "verilator", "--samples", "21", "--limit", "verilator=21")["verilator"]["samples"] == 21
+    assert (
+        verified(net.product, "--engines", "verilator", "--samples", "21", "--limit", "verilator=21")["verilator"][
+            "samples"
+        ]
+        == 21
+    )
 
 
 def test_argmax_is_compared_too(verified, indices):
@@ -122,8 +130,8 @@ def test_one_changed_weight_is_found(cli, verified, net, copied, engine):
     assert 1 <= d["count"] <= 20  # one output channel of 20 samples
     out = cli("verify", copied, "--samples", "20", "--engines", engine).out
     said = (
-        f"{engine}: tensor 'y' (from 'fc') is the first that differs: sample {d['sample']}, index {d['index']}: {d['got']}, "
-        f"expected {d['expected']}; {d['count']} elements differ in it"
+        f"{engine}: tensor 'y' (from 'fc') is the first that differs: sample {d['sample']}, index {d['index']}: "
+        f"{d['got']}, expected {d['expected']}; {d['count']} elements differ in it"
     )
     assert said in " ".join(out.split())
     assert out.splitlines()[-1] == "0 of 1 engines equal the reference on every bit"
@@ -165,8 +173,10 @@ def test_changed_golden_outputs_are_found(verified, copied):
 
 
 @pytest.mark.parametrize(("engine", "name", "old", "new"), [
-    ("c", "src/net.c", "return ", "retrun "), ("c:m4", "src/net_weights.c", "int8_t", "int8_x"), ("verilator", "rtl/net_top.v", "endmodule", "end"),
-    ("verilator", "rtl/net_top.v", ".s_valid_i(e1_valid)", ".s_valid_i(1'b0)"), ("c", "src/net.c", "void net_run_arena", "void net_other"),
+    ("c", "src/net.c", "return ", "retrun "), ("c:m4", "src/net_weights.c", "int8_t", "int8_x"),
+    ("verilator", "rtl/net_top.v", "endmodule", "end"),
+    ("verilator", "rtl/net_top.v", ".s_valid_i(e1_valid)", ".s_valid_i(1'b0)"),
+    ("c", "src/net.c", "void net_run_arena", "void net_other"),
 ])  # fmt: skip
 def test_a_product_that_does_not_build_or_move_is_a_failure(verified, copied, engine, name, old, new):
     path = copied / name
@@ -223,7 +233,10 @@ def test_without_verilator_itself(verified, refused, net, monkeypatch):
 
 
 def test_a_named_engine_needs_its_product(cli, refused, net, tmp_path):
-    assert cli("compile", net.model, "--target", "mcu", "--calibration", net.data, "-o", tmp_path / "p", "--quiet").code == 0
+    assert (
+        cli("compile", net.model, "--target", "mcu", "--calibration", net.data, "-o", tmp_path / "p", "--quiet").code
+        == 0
+    )
     refused("verify", tmp_path / "p", "--engines", "c,verilator", texts=["was not compiled for fpga", "--target fpga"])
 
 
@@ -231,9 +244,11 @@ def test_a_named_engine_needs_its_product(cli, refused, net, tmp_path):
 
 
 @pytest.mark.parametrize(("options", "texts"), [
-    (["--engines", "hls"], ["no engine 'hls'"]), (["--engines", "c,"], ["no engine ''"]), (["--engines", "float"], ["no engine 'float'"]),
+    (["--engines", "hls"], ["no engine 'hls'"]), (["--engines", "c,"], ["no engine ''"]),
+    (["--engines", "float"], ["no engine 'float'"]),
     (["--samples", "0"], ["--samples"]), (["--samples", "-1"], ["--samples"]), (["--samples", "x"], ["invalid int"]),
-    (["--limit", "c"], ["is not ENGINE=N"]), (["--limit", "c=0"], ["is not ENGINE=N"]), (["--limit", "c=x"], ["is not ENGINE=N"]),
+    (["--limit", "c"], ["is not ENGINE=N"]), (["--limit", "c=0"], ["is not ENGINE=N"]),
+    (["--limit", "c=x"], ["is not ENGINE=N"]),
     (["--limit", "gcc=3"], ["is not ENGINE=N", "reference, c, c:m4, verilator"]),
     (["-i", "/nowhere.npz"], ["no file '/nowhere.npz'"]), (["-i", "/nowhere.npz", "--samples", "3"], ["not both"]),
 ])  # fmt: skip

@@ -56,18 +56,14 @@ def paced(outcome):
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_verilator(network, name):
-    outcome = verified(network(name), "verilator", 5)
-    if name != "digits_cnn":
-        paced(outcome)
+    paced(verified(network(name), "verilator", 5))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize("budget", [64, 256, 1024])
 def test_verilator_on_20_images(network, name, budget):
-    outcome = verified(network(name), "verilator", 20, budget)
-    if name != "digits_cnn":
-        paced(outcome)
+    paced(verified(network(name), "verilator", 20, budget))
 
 
 def accurate(net, count):
