@@ -6,12 +6,13 @@ import hashlib
 import re
 
 _LONGEST = 40
-_KEYWORDS = frozenset(
-    # C99 and C++
+_C_WORDS = frozenset(  # C99 and C++
     "auto break case char const continue default do double else enum extern float for goto if inline int long register "
     "restrict return short signed sizeof static struct switch typedef union unsigned void volatile while asm bool catch "
     "class delete explicit export false friend mutable namespace new operator private protected public template this "
-    "throw true try typeid typename using virtual and or not xor main "
+    "throw true try typeid typename using virtual and or not xor main".split()
+)
+_WORDS = _C_WORDS | frozenset(
     # Verilog-2005 and SystemVerilog
     "always assign begin buf bufif0 bufif1 casex casez cell cmos config deassign defparam design disable edge end endcase "
     "endconfig endfunction endgenerate endmodule endprimitive endspecify endtable endtask event force forever fork function "
@@ -37,14 +38,17 @@ def network_name(name: str) -> str:
     return f"{text}_net" if text.lower() in _FILES else text
 
 
-def identifier(name: str, fallback: str = "net") -> str:
-    """A legal C and Verilog identifier that resembles `name`: other characters become `_`, long names end in a hash."""
+def identifier(name: str, fallback: str = "net", *, verilog: bool = True) -> str:
+    """A legal identifier that resembles `name`: other characters become `_`, long names end in a hash.
+
+    Legal in C and, unless told otherwise, in Verilog.
+    """
     text = re.sub(r"[^A-Za-z0-9]+", "_", name).strip("_")  # no double underscore: tools reserve and mangle it
     if not text or text[0].isdigit():
         text = f"{fallback}_{text}".rstrip("_")
     if len(text) > _LONGEST:
         text = f"{text[: _LONGEST - 9]}_{hashlib.sha256(name.encode()).hexdigest()[:8]}"
-    return f"{text}_{fallback}" if text.lower() in _KEYWORDS else text
+    return f"{text}_{fallback}" if text.lower() in (_WORDS if verilog else _C_WORDS) else text
 
 
 def identifiers(names: list[str], fallback: str = "t") -> dict[str, str]:

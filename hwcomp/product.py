@@ -27,13 +27,7 @@ def write(folder: Path, files: dict[str, Content], manifest: dict[str, Any]) -> 
 
     UsageError where `folder` holds something else; WorkFailed where the disk is full or can't be written.
     """
-    if not str(folder) or Path.cwd().is_relative_to(Path(folder).resolve()):
-        raise UsageError(f"'{folder}' is the current folder or above it", fix="name a folder of its own with -o")
-    folder = Path(os.path.abspath(folder))  # noqa: PTH100 (resolve would follow a link)
-    if folder.is_symlink() or (folder.exists() and not _replaceable(folder)):
-        raise UsageError(
-            f"'{folder}' exists and is not an earlier product of hwcomp", fix="name another folder with -o"
-        )
+    folder = check_target(folder)
     aside: Path | None = None
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -49,6 +43,19 @@ def write(folder: Path, files: dict[str, Content], manifest: dict[str, Any]) -> 
     finally:
         if aside is not None:
             shutil.rmtree(aside, ignore_errors=True)
+
+
+def check_target(folder: Path) -> Path:
+    """`folder` as an absolute path, if a product may be written there. UsageError otherwise."""
+    folder = Path(folder)
+    if not str(folder) or Path.cwd().is_relative_to(Path(folder).resolve()):
+        raise UsageError(f"'{folder}' is the current folder or above it", fix="name a folder of its own with -o")
+    folder = Path(os.path.abspath(folder))  # noqa: PTH100 (resolve would follow a link)
+    if folder.is_symlink() or (folder.exists() and not _replaceable(folder)):
+        raise UsageError(
+            f"'{folder}' exists and is not an earlier product of hwcomp", fix="name another folder with -o"
+        )
+    return folder
 
 
 def dump_json(data: Any) -> str:

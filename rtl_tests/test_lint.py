@@ -56,7 +56,7 @@ SETS = {
 # Each must stop the elaboration, with a module name that says why.
 BAD = [
     ("hwc_fifo", {"DEPTH": 1}, "fifo_needs_depth_ge_2"),
-    ("hwc_rom", {}, "rom_needs_mem_file"),
+    ("hwc_rom", {"DEPTH": 3}, "rom_needs_depth_ge_1_and_aw_ge_clog2_depth"),
     ("hwc_window", {"G": 4, "DEPTH": 3}, "credit_needs_depth_ge_span"),
     ("hwc_window", {"KH": 2}, "window_kernel_must_fit_the_frame"),
     ("hwc_width", {"LAST_O": 2, "BLOCKS": 2}, "width_needs_sizes_ge_1_and_last_le_beats"),

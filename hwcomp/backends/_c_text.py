@@ -27,7 +27,7 @@ def field_names(names: Sequence[str]) -> list[str]:
     taken: set[str] = set()
     fields = []
     for name in names:
-        base = identifier(name, "t")
+        base = identifier(name, "t", verilog=False)
         if base.lower() in _RESERVED or (base.isupper() and len(base) > 1):
             base = f"t_{base}"
         field, n = base, 2

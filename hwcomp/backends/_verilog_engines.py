@@ -11,7 +11,7 @@ from hwcomp.backends._verilog_netlist import Netlist, Nets, Sized
 from hwcomp.names import comment
 from hwcomp.plan.dataflow import Stage
 from hwcomp.plan.streams import Convert
-from sw_ref.program import Kernel, Program
+from sw_ref.program import Edge, Kernel, Program
 
 
 def build(netlist: Netlist, program: Program, index: int, stage: Stage, source: Nets, out: str) -> Nets:
@@ -165,20 +165,34 @@ def rom_bits(kernel: Kernel, stage: Stage) -> int:
     if stage.fold:
         f = stage.fold
         bits += f.groups * f.chunks * f.lanes * _weight_bits(kernel) + f.groups * f.pe * kernel.params["acc_bits"]
-    m = kernel.constants.get("multiplier")
+    slots = stage.out.beats_per_pixel * stage.out.lanes
+    m, offset = kernel.constants.get("multiplier"), kernel.constants.get("offset")
     if m is not None and not (m == 1).all():
-        bits += stage.out.beats_per_pixel * stage.out.lanes * _bits(m)
+        bits += slots * (_bits(m) + bool((m < 0).any()))
+    if offset is not None and not (offset == offset[0]).all():
+        bits += slots * max(_bits(offset) + 1, 2)
     return bits
 
 
-def buffer_bits(stage: Stage) -> int:
-    """Bits of the FIFO in front, of window memory, all copies, and of lane conversion registers."""
-    words = stage.fold.simd * stage.source.bits if stage.fold else stage.source.width
-    bits = 2 * stage.source.width + stage.buffer * words
-    bits += stage.convert.register_lanes() * stage.source.bits if stage.convert else 0
+def buffer_bits(kernel: Kernel, stage: Stage, out: Edge) -> int:
+    """Bits of FIFOs, window memory (all copies), max-pool lines, lane conversion and serializer registers."""
+    source = stage.source
+    words = stage.fold.simd * source.bits if stage.fold else source.width
+    bits = 2 * source.width + stage.buffer * words
+    bits += stage.convert.register_lanes() * source.bits if stage.convert else 0
+    bits += stage.serialize.register_lanes() * kernel.params["acc_bits"] if stage.serialize else 0
     if stage.window:
-        bits += stage.window.taps * stage.window.depth * stage.fold.simd * stage.source.bits
+        bits += stage.window.taps * stage.window.depth * words
+    if kernel.kind == "maxpool2d":
+        (kh, kw), (sh, sw) = kernel.params["kernel"], kernel.params["strides"]
+        bits += (-(-kw // sw) + -(-kh // sh) * out.shape[2]) * source.beats_per_pixel * source.width
     return bits
+
+
+def multipliers(kernel: Kernel, stage: Stage) -> int:
+    """Hardware multipliers: the lanes of the dot product, and one per requantized lane unless its factor is 1."""
+    m = kernel.constants.get("multiplier")
+    return (stage.fold.lanes if stage.fold else 0) + (0 if m is None or (m == 1).all() else stage.out.lanes)
 
 
 def _weight_bits(kernel: Kernel) -> int:

@@ -87,13 +87,16 @@ class Verilog(Backend):
                 {
                     "kernel": kernel.name, "kind": kernel.kind, "nodes": list(kernel.origin), "beats": s.beats,
                     "lanes": s.fold.lanes if s.fold else 0, "fold": fold, "out_lanes": s.out.lanes,
-                    "rom_bits": engines.rom_bits(kernel, s), "buffer_bits": engines.buffer_bits(s),
+                    "rom_bits": engines.rom_bits(kernel, s),
+                    "buffer_bits": engines.buffer_bits(kernel, s, program.edges[kernel.outputs[0]]),
+                    "multipliers": engines.multipliers(kernel, s),
                 }
             )  # fmt: skip
         return {
             "budget": plan.budget, "lanes": plan.lanes, "interval": plan.interval,
             "latency_estimate": frame_latency(program, plan),
             "rom_bits": sum(s["rom_bits"] for s in stages), "buffer_bits": sum(s["buffer_bits"] for s in stages),
+            "multipliers": sum(s["multipliers"] for s in stages),
             "stages": stages,
             "interface": {
                 "interval": plan.interval,

@@ -42,10 +42,11 @@ class Proof:
 
 def summary(proofs: Sequence[Proof]) -> str:
     """The outcome for a whole network, in one line."""
-    equal = sum(p.differing == 0 for p in proofs)
     differing, total = sum(p.differing for p in proofs), sum(p.accumulators for p in proofs)
-    text = f"{equal} of {len(proofs)} dot-product layers equal the float formula on every accumulator"
-    return text if not differing else f"{text}; {differing} of {total} accumulators in all differ, by rounding"
+    if not differing:
+        return f"all {total} accumulators give what the float formula gives"
+    worst = max(p.worst for p in proofs)
+    return f"{differing} of {total} accumulators differ from the float formula, by {worst} at most"
 
 
 def float_formula(scale: np.ndarray, zero: int, lo: int, hi: int) -> Callable[[np.ndarray], np.ndarray]:

@@ -62,21 +62,34 @@ def report_text(report: dict[str, Any]) -> str:
     parts += [layers, ""]
     if (fpga := report["targets"].get("fpga")) is not None:
         stages = _table(
-            "FPGA engines", "kernel", "beats", "lanes", "PE x taps x SIMD", "out lanes", "ROM bits", "buffer bits"
+            "FPGA engines",
+            "kernel",
+            "beats",
+            "lanes",
+            "PE x taps x SIMD",
+            "out lanes",
+            "multipliers",
+            "ROM bits",
+            "buffer bits",
         )
         for s in fpga["stages"]:
             fold = f"{s['fold']['pe']} x {s['fold']['taps']} x {s['fold']['simd']}" if s["fold"] else "-"
             busy = "*" if s["beats"] == fpga["interval"] else ""
             stages.add_row(
-                s["kernel"] + busy, f"{s['beats']:,}", str(s["lanes"]), fold, str(s["out_lanes"]), f"{s['rom_bits']:,}",
+                s["kernel"] + busy, f"{s['beats']:,}", str(s["lanes"]), fold, str(s["out_lanes"]), str(s["multipliers"]), f"{s['rom_bits']:,}",
                 f"{s['buffer_bits']:,}",
             )  # fmt: skip
         parts += [stages, "* sets the interval", ""]
     if (mcu := report["targets"].get("mcu")) is not None:
         memory = _table("MCU memory", "what", "bytes")
-        for key in ("weight_bytes", "constant_bytes", "arena_bytes", "peak_live_bytes", "stack_bytes_estimate"):
-            if key in mcu:
-                memory.add_row(key.replace("_", " "), f"{mcu[key]:,}")
+        flash = mcu["constant_bytes"] + mcu["code_bytes_estimate"]
+        ram = mcu["arena_bytes"] + mcu["input_bytes"] + mcu["output_bytes"] + mcu["stack_bytes_estimate"]
+        for what, size in (
+            ("flash, about", flash), ("  constants", mcu["constant_bytes"]), ("  of these, weights", mcu["weight_bytes"]),
+            ("  code, about", mcu["code_bytes_estimate"]), ("RAM, at most", ram), ("  arena", mcu["arena_bytes"]),
+            ("  inputs and outputs", mcu["input_bytes"] + mcu["output_bytes"]), ("  stack, at most", mcu["stack_bytes_estimate"]),
+        ):  # fmt: skip
+            memory.add_row(what, f"{size:,}")
         parts += [memory, ""]
     parts.append("Proof lines")
     parts += [

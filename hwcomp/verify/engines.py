@@ -19,7 +19,7 @@ NAMES = ("float", *_CLASSES)
 def engine(name: str) -> Engine:
     """A new engine. UsageError for an unknown name; `float` is no engine of the integer Program."""
     if name not in _CLASSES:
-        raise UsageError(f"there is no engine '{shown(name)}' here", fix=f"choose from {', '.join(_CLASSES)}")
+        raise UsageError(f"there is no engine '{shown(name)}' here", fix=f"choose from {', '.join(NAMES)}")
     module, cls = _CLASSES[name]
     return getattr(importlib.import_module(module), cls)()
 

@@ -8,7 +8,7 @@ module hwc_rom #(
     parameter W        = 8,  // bits per word
     parameter DEPTH    = 1,  // words
     parameter AW       = 1,  // address width; 2**AW >= DEPTH
-    parameter MEM_FILE = ""  // hex file for $readmemh; must be given
+    parameter MEM_FILE = ""  // hex file for $readmemh
 ) (
     input  wire          clk_i,
     input  wire          en_i,
@@ -25,9 +25,7 @@ module hwc_rom #(
     if (W < 1 || DEPTH < 1 || AW < 1 || AW < $clog2(DEPTH)) begin : g_check
       hwc_error_rom_needs_depth_ge_1_and_aw_ge_clog2_depth u_error ();
     end
-    if (MEM_FILE == "") begin : g_no_file
-      hwc_error_rom_needs_mem_file u_error ();
-    end else begin : g_file
+    if (MEM_FILE != "") begin : g_file  // tools that read a cell on its own elaborate it without a file
       initial $readmemh(MEM_FILE, mem, 0, DEPTH - 1);
     end
   endgenerate
