@@ -12,13 +12,13 @@ _C_WORDS = frozenset(  # C99 and C++
     "class delete explicit export false friend mutable namespace new operator private protected public template this "
     "throw true try typeid typename using virtual and or not xor main".split()
 )
-_WORDS = _C_WORDS | frozenset(
+_KEYWORDS = _C_WORDS | frozenset(
     # Verilog-2005 and SystemVerilog
-    "always assign begin buf bufif0 bufif1 casex casez cell cmos config deassign defparam design disable edge end endcase "
+    "always assign automatic begin buf bufif0 bufif1 casex casez cell cmos config deassign defparam design disable edge end endcase "
     "endconfig endfunction endgenerate endmodule endprimitive endspecify endtable endtask event force forever fork function "
     "generate genvar highz0 highz1 ifnone incdir include initial inout input instance integer join large liblist library "
     "localparam macromodule medium module nand negedge nmos nor noshowcancelled notif0 notif1 output parameter pmos posedge "
-    "primitive pull0 pull1 pulldown pullup rcmos real realtime reg release repeat rnmos rpmos rtran rtranif0 rtranif1 "
+    "primitive pulsestyle_ondetect pulsestyle_onevent pull0 pull1 pulldown pullup rcmos real realtime reg release repeat rnmos rpmos rtran rtranif0 rtranif1 "
     "scalared showcancelled small specify specparam strong0 strong1 supply0 supply1 table task time tran tranif0 tranif1 "
     "tri tri0 tri1 triand trior trireg unsigned use vectored wait wand weak0 weak1 wire wor xnor logic bit byte var".split()
 )
@@ -48,22 +48,7 @@ def identifier(name: str, fallback: str = "net", *, verilog: bool = True) -> str
         text = f"{fallback}_{text}".rstrip("_")
     if len(text) > _LONGEST:
         text = f"{text[: _LONGEST - 9]}_{hashlib.sha256(name.encode()).hexdigest()[:8]}"
-    return f"{text}_{fallback}" if text.lower() in (_WORDS if verilog else _C_WORDS) else text
-
-
-def identifiers(names: list[str], fallback: str = "t") -> dict[str, str]:
-    """One distinct identifier per name, in order; a number is added where two would be the same (case ignored)."""
-    taken: set[str] = set()
-    result = {}
-    for name in names:
-        base = identifier(name, fallback)
-        text, n = base, 1
-        while text.lower() in taken:
-            n += 1
-            text = f"{base}_{n}"
-        taken.add(text.lower())
-        result[name] = text
-    return result
+    return f"{text}_{fallback}" if text.lower() in (_KEYWORDS if verilog else _C_WORDS) else text
 
 
 def comment(text: str, longest: int = 60) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hwcomp.errors import ModelError, UsageError, shown
+from hwcomp.errors import ModelError, UsageError, shown, shown_path
 from hwcomp.frontend.importer import import_graph
 from hwcomp.frontend.tensors import ExternalFile, Weights
 from hwcomp.frontend.wire import check_wire
@@ -61,7 +61,7 @@ def load_model(path: str | Path) -> Model:
 
 
 def _read(path: Path) -> bytes:
-    name = shown(path)
+    name = shown_path(path)
     try:
         # Non-blocking, so that a pipe or a device can be refused instead of waited for.
         with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:

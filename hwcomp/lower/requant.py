@@ -89,7 +89,8 @@ def with_constants(
         rq = choose(scale[live], reach.part_lo, reach.part_hi, reach.bits, zero, lo, hi, profile, deepest)
     else:
         rq = choose(np.ones(1, np.float32), 0, 0, 2, zero, lo, hi, profile, deepest)
-    split = max(0, rq.shift - (min(profile, 31) - 1))  # 2^shift = 2^(shift - split) as the multiplier, 2^split in the bias
+    # 2^shift = 2^(shift - split) as the multiplier, no wider than the others, times 2^split in the bias.
+    split = max(0, rq.shift - (int(rq.multiplier.max()).bit_length() - 1))
     multiplier = np.where(step != 0, np.int64(1) << (rq.shift - split), 0)
     multiplier[live] = rq.multiplier if live.any() else 0
     return replace(rq, multiplier=multiplier), np.where(live, bias, step << split)

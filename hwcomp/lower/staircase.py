@@ -17,7 +17,10 @@ from hwcomp.lower.requant import Requant
 
 @dataclass(frozen=True)
 class Proof:
-    """`differing` of `accumulators` (summed over channels) give another integer than the float formula, by at most `worst`."""
+    """`differing` of `accumulators` (summed over channels) give another integer than the float formula, by at most `worst`.
+
+    `precision`: bits that the multipliers were rounded to, before common powers of two were divided out.
+    """
 
     kernel: str
     form: str
@@ -28,11 +31,12 @@ class Proof:
     channels: int
     folded: int
     worst: int = 0
+    precision: int = 31
 
     def line(self) -> str:
         equal = "equal to the float formula on every accumulator"
         some = f"differs from the float formula on {self.differing} of {self.accumulators} accumulators, by {self.worst} at most"
-        short = "" if self.multiplier_bits >= 24 else " (fewer than 24: less exact)"
+        short = "" if self.precision >= 24 else f" (rounded to {self.precision}, fewer than 24: less exact)"
         folded = f", {self.folded} constant channels" if self.folded else ""
         return (
             f"{self.kernel}: accumulator {self.acc_bits} bits, {self.form}, multiplier {self.multiplier_bits} bits{short}, "
@@ -73,7 +77,7 @@ def prove(
         count, worst = compare(part, formula, reach.final_lo[live], reach.final_hi[live])
     total = int((reach.final_hi - reach.final_lo + 1).sum())
     bits = int(rq.multiplier.max()).bit_length()
-    return Proof(kernel, rq.form, acc_bits, bits, total, count, len(live), int((~live).sum()), worst)
+    return Proof(kernel, rq.form, acc_bits, bits, total, count, len(live), int((~live).sum()), worst, rq.bits)
 
 
 def compare(

@@ -16,7 +16,7 @@ MANIFEST = [
     "targets",
     "files",
 ]  # fmt: skip
-BOUNDARY = ["name", "shape", "type", "bits", "signed", "scale", "scale_bits", "zero_point"]
+BOUNDARY = ["name", "shape", "type", "bits", "signed", "scale", "scale_bits", "zero_point", "layout"]
 
 
 def manifest(folder):
@@ -77,7 +77,7 @@ def test_quiet_says_nothing(compiled):
 @pytest.mark.parametrize("target", ["mcu", "fpga", "mcu,fpga", "fpga,mcu"])
 def test_a_product_has_the_folders_of_its_targets(compiled, target):
     _, folder = compiled(target=target)
-    common = {"manifest.json", "model.onnx", "program", "vectors", "report.json", "report.html"}
+    common = {"manifest.json", "model.onnx", "program", "vectors", "report.json", "report.html", "model.qdq.onnx"}
     assert {p.name for p in folder.iterdir()} == common | {{"mcu": "src", "fpga": "rtl"}[t] for t in target.split(",")}
     assert manifest(folder)["options"]["targets"] == target.split(",")
     assert sorted(manifest(folder)["targets"]) == sorted(target.split(","))
