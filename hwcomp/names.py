@@ -18,7 +18,8 @@ _KEYWORDS = _C_WORDS | frozenset(
     "endconfig endfunction endgenerate endmodule endprimitive endspecify endtable endtask event force forever fork function "
     "generate genvar highz0 highz1 ifnone incdir include initial inout input instance integer join large liblist library "
     "localparam macromodule medium module nand negedge nmos nor noshowcancelled notif0 notif1 output parameter pmos posedge "
-    "primitive pulsestyle_ondetect pulsestyle_onevent pull0 pull1 pulldown pullup rcmos real realtime reg release repeat rnmos rpmos rtran rtranif0 rtranif1 "
+    "primitive pulsestyle_ondetect pulsestyle_onevent pull0 pull1 pulldown pullup rcmos real realtime reg release "
+    "repeat rnmos rpmos rtran rtranif0 rtranif1 "
     "scalared showcancelled small specify specparam strong0 strong1 supply0 supply1 table task time tran tranif0 tranif1 "
     "tri tri0 tri1 triand trior trireg unsigned use vectored wait wand weak0 weak1 wire wor xnor logic bit byte var".split()
 )

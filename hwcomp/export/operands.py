@@ -43,6 +43,9 @@ def dot_operands(graph: Graph, program: Program, node: Node, kernel: Kernel, pro
     weight = np.where(idle.reshape(channel), 0, weight).astype(weight.dtype)
     rows = weight.reshape(len(weight), -1).astype(np.int64)
     bias = np.where(idle, 0, bias + x.zero * rows.sum(axis=1))
+    # A folded channel's multiplier has nothing to do with its scale: the model takes the one that the multiplier means.
+    held = np.ldexp(multiplier.astype(np.float64), -kernel.params["requantize"]["shift"]) * float(y.scale) / float(x.scale)
+    scale = np.where(rows.any(axis=1), scale, held)
     scale = np.where(idle, np.float32(1), scale).astype(np.float32)
     return DotOperands(weight, scale, bias, (x.scale * scale).astype(np.float32))
 

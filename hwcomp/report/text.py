@@ -76,7 +76,8 @@ def report_text(report: dict[str, Any]) -> str:
             fold = f"{s['fold']['pe']} x {s['fold']['taps']} x {s['fold']['simd']}" if s["fold"] else "-"
             busy = "*" if s["beats"] == fpga["interval"] else ""
             stages.add_row(
-                s["kernel"] + busy, f"{s['beats']:,}", str(s["lanes"]), fold, str(s["out_lanes"]), str(s["multipliers"]), f"{s['rom_bits']:,}",
+                s["kernel"] + busy, f"{s['beats']:,}", str(s["lanes"]), fold, str(s["out_lanes"]),
+                str(s["multipliers"]), f"{s['rom_bits']:,}",
                 f"{s['buffer_bits']:,}",
             )  # fmt: skip
         parts += [stages, "* sets the interval", ""]

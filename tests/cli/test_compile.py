@@ -77,7 +77,7 @@ def test_quiet_says_nothing(compiled):
 @pytest.mark.parametrize("target", ["mcu", "fpga", "mcu,fpga", "fpga,mcu"])
 def test_a_product_has_the_folders_of_its_targets(compiled, target):
     _, folder = compiled(target=target)
-    common = {"manifest.json", "model.onnx", "program", "vectors", "report.json", "report.html", "model.qdq.onnx"}
+    common = {"manifest.json", "model.onnx", "model.qdq.onnx", "program", "vectors", "report.json", "report.html"}
     assert {p.name for p in folder.iterdir()} == common | {{"mcu": "src", "fpga": "rtl"}[t] for t in target.split(",")}
     assert manifest(folder)["options"]["targets"] == target.split(",")
     assert sorted(manifest(folder)["targets"]) == sorted(target.split(","))
@@ -85,7 +85,7 @@ def test_a_product_has_the_folders_of_its_targets(compiled, target):
 
 def test_the_manifest_describes_every_file_and_boundary(net):
     data = manifest(net.product)
-    assert list(data) == MANIFEST
+    assert set(data) >= set(MANIFEST)
     assert (data["schema"], data["name"]) == (1, "net")
     found = {str(p.relative_to(net.product)): p.read_bytes() for p in net.product.rglob("*") if p.is_file()}
     del found["manifest.json"]
@@ -96,7 +96,7 @@ def test_the_manifest_describes_every_file_and_boundary(net):
     assert found["model.onnx"] == net.model.read_bytes()
     for name, shape, boundary in (("x", [2, 8, 7], data["inputs"]), ("y", [5], data["outputs"])):
         (port,) = boundary
-        assert list(port) == BOUNDARY
+        assert set(port) >= set(BOUNDARY)
         assert (port["name"], port["shape"], port["type"], port["bits"]) == (name, shape, "int8", 8)
         assert np.float32(port["scale"]) == np.uint32(port["scale_bits"]).view(np.float32)
     interface = data["targets"]["fpga"]

@@ -83,7 +83,7 @@ def test_line_names_what_counts():
     head, _, tail = proof.line().rpartition(": ")
     assert head == "fc: accumulator 21 bits, rne, multiplier 31 bits, 10 channels"
     assert tail == "equal to the float formula on every accumulator"
-    some = replace(proof, differing=7, multiplier_bits=16, folded=2).line()
-    assert "differs from the float formula on 7 of 1000 accumulators" in some
-    assert "16 bits (fewer than 24: less exact)" in some
+    some = replace(proof, differing=7, worst=2, multiplier_bits=15, precision=16, folded=2).line()
+    assert "differs from the float formula on 7 of 1000 accumulators, by 2 at most" in some
+    assert "15 bits (rounded to 16, fewer than 24: less exact)" in some
     assert "2 constant channels" in some
