@@ -252,7 +252,7 @@ def test_wrong_use_exits_with_2(digits, tmp_path, capsys):
     assert cli.main(["verify", str(tmp_path / "p"), "--l4"]) == 2
     (tmp_path / "p" / teacher.MODEL).unlink()
     assert cli.main(["verify", str(tmp_path / "p"), "--l4"]) == 2
-    assert "has no model.qdq.onnx" in capsys.readouterr().err
+    assert "model.qdq.onnx is missing" in capsys.readouterr().err
 
 
 def test_a_model_of_another_program_is_refused(product):
