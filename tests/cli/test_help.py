@@ -1,5 +1,6 @@
 """Help, version, the list of passes, and what all commands share: how they refuse, and streams that fail."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 from hwcomp import __version__
 from hwcomp.passes.pipeline import ORDER
 from hwcomp.registry import PASSES
+from tests.models import model, saved, values
 
 COMMANDS = ("compile", "run", "verify", "eval", "inspect", "report", "ops")
 
@@ -165,3 +167,34 @@ def test_a_full_disk_behind_stdout(args):
 
 def test_the_module_runs_like_the_command():
     assert hwcomp("--version", capture_output=True).stdout == f"hwcomp {__version__}\n"
+
+
+def test_a_terminal_that_knows_no_unicode(tmp_path):
+    """Names from a model are replaced where the terminal can't show them; the result and the exit code stay."""
+    nodes = [("Conv", ["x\U0001f600", "w"], ["y\u00e9"], {}, "n\u4e2d")]
+    path = saved(
+        model(nodes, {"x\U0001f600": (1, 2, 4, 4)}, {"w": values("w", 3, 2, 3, 3)}, outputs=("y\u00e9",)),
+        tmp_path / "net.onnx",
+    )
+    folder = tmp_path / "out"
+    for encoding in ("ascii", "latin-1"):
+        for args in (
+            ["compile", path, "--target", "mcu", "-o", folder, "--print-passes"],
+            ["inspect", path],
+            ["report", folder],
+            ["eval", folder, "--data", folder / "vectors" / "inputs.npz"],
+        ):
+            done = hwcomp(*args, capture_output=True, env={**os.environ, "PYTHONIOENCODING": encoding})
+            assert done.returncode == 0, done.stderr
+            assert done.stdout
+            assert "internal error" not in done.stderr
+
+
+def test_closed_streams():
+    """As a daemon starts it: no stdout, no stderr."""
+    for redirect, code in ((">&-", 0), ("2>&-", 0), (">&- 2>&-", 0)):
+        command = f'"{sys.executable}" -m hwcomp.cli ops {redirect}'
+        done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (code, "")
+    done = subprocess.run(["sh", "-c", f'"{sys.executable}" -m hwcomp.cli frob 2>&-'], capture_output=True, check=False)
+    assert (done.returncode, done.stdout) == (2, b"")

@@ -231,7 +231,7 @@ def test_a_difference_at_a_hostile_name_is_one_printable_line(cli, inside):
         assert len(found.out) < 2000
 
 
-def test_names_that_become_the_same_identifier_stay_apart(cli, inside):
+def test_names_that_become_the_same_identifier_stay_apart(cli, refused, inside):
     """Three inputs and outputs that differ in one character; as C structs, AXI ports and in the data."""
     names = ["a b", "a_b", "A.b"]
     nodes, constants = [], {}
@@ -253,6 +253,11 @@ def test_names_that_become_the_same_identifier_stay_apart(cli, inside):
     verify(cli, "out", "-i", "in.npz")
     assert cli("run", "out", "--engine", "verilator", "-i", "in.npz", "-o", "o.npz").code == 0
     found = npz.load(inside / "o.npz")
+    (inside / "uneven.npz").write_bytes(npz.dumps({**data, "a b": data["a b"][:3]}))
+    for engine in ("reference", "float"):
+        refused(
+            "run", "out", "--engine", engine, "-i", "uneven.npz", "-o", "o2.npz", texts=["same", "number of samples"]
+        )
     for i, name in enumerate(names):
         want = data[name] @ constants[f"w{i}"]
         assert np.abs(found[f"{name}!"] - want).max() < 0.1
@@ -292,6 +297,17 @@ def test_a_name_with_a_null_is_refused_or_works(cli, inside):
     assert found.code in (0, 2)
     assert "internal error" not in found.err
     assert found.code == 0 or not (inside / "out").exists()
+
+
+def test_names_that_are_no_utf_8(cli, net, inside):
+    """Arguments and file names are bytes on Unix; Python hands the odd ones over as surrogates."""
+    odd = "a\udcff"
+    shutil.copyfile(net.model, inside / f"{odd}.onnx")
+    for folder, options in (("o1", []), ("o2", ["--name", odd]), ("o3", ["--name", odd * 60]), (f"o4{odd}", [])):
+        command = ["compile", f"{odd}.onnx", "--target", "mcu,fpga", "--calibration", net.data, "-o", folder, "--quiet"]
+        found = cli(*command, *options)
+        assert (found.code, found.err) == (0, "")
+        verify(cli, folder, "--engines", "reference,c")
 
 
 # --- the network's name -----------------------------------------------------------------------------------------------
