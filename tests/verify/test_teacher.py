@@ -22,6 +22,8 @@ from hwcomp.verify.engine import Built
 from hwcomp.verify.reference import run_program
 from sw_ref.program import Program
 from tests.models import ROOT, SPINE, model, op_cases, quantized, shared, spine, values
+from tests.products import stress
+from tests.strategies import chain
 
 CASES = op_cases()
 DIGITS = ROOT / "examples" / "digits_cnn"
@@ -84,6 +86,15 @@ def test_every_operator(case, bits, tmp_path):
     assert all(e.agreeing >= 190 for e in report.ends)
 
 
+@pytest.mark.parametrize("seed", range(40))
+def test_random_networks(seed, tmp_path):
+    c, bits = chain(seed), (31, 31, 16, 9)[seed % 4]
+    graph, _ = quantized(c.proto, input_ranges={"x": c.interval}, passes={"calibrate": {"samples": 8}})
+    program = lower(graph, bits).program
+    report = teacher.teacher_forced(built(tmp_path, graph, program, bits), stress(program))
+    assert report.passed, [c for c in report.layers if not c.passed]
+
+
 @pytest.mark.parametrize("name", SPINE)
 def test_the_spine(name, tmp_path):
     data = np.load(shared("data", "mnist.npz"))
@@ -133,6 +144,27 @@ def test_a_wrong_program_is_caught(product, what):
     assert {c.kind for c in bad} == {kind}  # teacher-forced: the layers behind it stay right
     assert {c.mode for c in bad} == {"off", "on"}
     assert all(c.unexplained and c.first.program != c.first.onnxruntime and c.first.exact is not None for c in bad)
+
+
+def test_a_wrong_constant_channel_is_caught(tmp_path):
+    """Channels that give the same result for every input, among others; each constant is changed by one step."""
+    weight = values("w", 6, 3, 3, 3)
+    weight[0] *= np.float32(1e-30)
+    weight[1] = 0
+    bias = np.array([0.5, -0.25, 0, 0, 0, 0], np.float32)
+    proto = model([("Conv", ["x", "w", "b"], ["y"], {})], {"x": (1, 3, 6, 6)}, {"w": weight, "b": bias})
+    graph, _ = quantized(proto)
+    program = lower(graph).program
+    kernel, shift = program.kernels[0], program.kernels[0].params["requantize"]["shift"]
+    constant = ~kernel.constants["weight"].reshape(6, -1).any(axis=1)
+    assert constant[:2].all() and not constant[2:].any()
+    assert check(built(tmp_path, graph, program)).passed
+    step = np.where(constant, (1 << shift) // np.maximum(kernel.constants["multiplier"], 1).astype(np.int64), 0)
+    wrong = changed(program, "conv2d", with_constant("bias", lambda b: b + step))
+    edges = {**program.edges, "y": replace(program.edges["y"], lo=-128, hi=127)}
+    wrong = Program(program.inputs, program.outputs, edges, wrong.kernels)
+    bad = [c for c in check(built(tmp_path, graph, wrong)).layers if not c.passed]
+    assert [c.differing for c in bad] == [2 * 16 * 200] * 2 and all(c.largest == 1 for c in bad)
 
 
 def test_a_wrong_multiplier_does_not_hide_in_the_export(tmp_path):
