@@ -113,15 +113,19 @@ def _run(argv: list[str] | None) -> int:
 
 def main(argv: list[str] | None = None) -> int:
     """Run a command; returns the exit code. HWCOMP_DEBUG=1 shows the traceback of an internal error."""
+    for stream in (sys.stdout, sys.stderr):  # a terminal may not know every character of a name
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
     try:
         code = _run(argv)
-        sys.stdout.flush()  # a full disk behind it shows here, not at the exit of the interpreter
+        if sys.stdout is not None:
+            sys.stdout.flush()  # a full disk behind it shows here, not at the exit of the interpreter
         return code
     except HwcompError as error:
-        print(f"hwcomp: {error}", file=sys.stderr)
+        _say(f"hwcomp: {error}")
         return error.exit_code
     except KeyboardInterrupt:
-        print("hwcomp: interrupted", file=sys.stderr)
+        _say("hwcomp: interrupted")
         return 130
     except BrokenPipeError:
         _silence_stdout()
@@ -130,20 +134,22 @@ def main(argv: list[str] | None = None) -> int:
         _silence_stdout()
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         what = "the disk is full" if full else f"{error.strerror or error}: '{shown(error.filename or '')}'"
-        print(f"hwcomp: {what}.", file=sys.stderr)
+        _say(f"hwcomp: {what}.")
         return 1 if full else 2
     except MemoryError:
-        print("hwcomp: out of memory. The model or the data is too large for this machine.", file=sys.stderr)
+        _say("hwcomp: out of memory. The model or the data is too large for this machine.")
         return 1
     except Exception as error:
         if os.environ.get("HWCOMP_DEBUG"):
             raise
         text = (str(error).splitlines() or [""])[0][:200]
-        print(
-            f"hwcomp: internal error: {type(error).__name__}: {text}. Set HWCOMP_DEBUG=1 and report it.",
-            file=sys.stderr,
-        )
+        _say(f"hwcomp: internal error: {type(error).__name__}: {text}. Set HWCOMP_DEBUG=1 and report it.")
         return 2
+
+
+def _say(text: str) -> None:
+    if sys.stderr is not None:  # a daemon may have none; print would take stdout then
+        print(text, file=sys.stderr)
 
 
 def _silence_stdout() -> None:

@@ -136,6 +136,7 @@ def _run_float(built, arrays, tap: str | None, progress) -> dict:
         raise UsageError(
             "--tap needs an integer engine", fix="hwcomp eval shows the float model beside them, per tensor"
         )
+    samples.to_stored(built.program, arrays)  # checks names, shapes and types as every engine does
     shapes = {n: built.program.edges[n].shape for n in built.program.inputs}
     checked = samples.check_real(arrays, shapes)
     real = {n: a if a.dtype.kind == "f" else built.program.edges[n].to_real(a) for n, a in checked.items()}

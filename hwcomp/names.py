@@ -48,7 +48,8 @@ def identifier(name: str, fallback: str = "net", *, verilog: bool = True) -> str
     if not text or text[0].isdigit():
         text = f"{fallback}_{text}".rstrip("_")
     if len(text) > _LONGEST:
-        text = f"{text[: _LONGEST - 9]}_{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+        digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
+        text = f"{text[: _LONGEST - 9]}_{digest[:8]}"
     return f"{text}_{fallback}" if text.lower() in (_KEYWORDS if verilog else _C_WORDS) else text
 
 
