@@ -1,7 +1,8 @@
 """Latency of one frame through an idle pipeline, before anything is simulated.
 
 Every engine is followed pixel by pixel: when its last needed input pixel arrives, when it is free, how long it computes.
-Register stages inside the cells are counted per engine. Measured latencies lie within a few percent.
+Register stages inside the cells are counted per engine. Close to what is measured: within two percent for thousands of
+cycles, within a few cycles per engine for tiny networks.
 """
 
 from __future__ import annotations

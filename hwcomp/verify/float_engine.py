@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from hwcomp.errors import WorkFailed
 from hwcomp.frontend.float_run import run_float
 from hwcomp.frontend.load import load_model
 from hwcomp.verify.engine import Progress
@@ -25,12 +26,21 @@ def run_model(path: Path, inputs: dict[str, np.ndarray], progress: Progress = la
     total = len(next(iter(inputs.values())))
     step = 1 if fixed else 64
     parts: list[list[np.ndarray]] = []
-    for start in range(0, total, step):
+    start = 0
+    while start < total:
         batch = {n: a[start : start + step].astype(np.float32) for n, a in inputs.items()}
         feed = batch if graph.batched else {n: a[0] for n, a in batch.items()}
-        values = session.run(list(graph.outputs), feed)
+        try:
+            values = session.run(list(graph.outputs), feed)
+        except Exception as error:
+            if step == 1:
+                why = (str(error).splitlines() or [""])[0]
+                raise WorkFailed("onnxruntime can't run the model", why=why) from None
+            step = 1  # a symbolic batch axis that only holds for one sample, as a Reshape to [1, K] leaves behind
+            continue
         parts.append(values if graph.batched else [v[None] for v in values])
-        progress(min(step, total - start))
+        start += step
+        progress(min(step, total - start + step))
     return {name: np.concatenate([p[i] for p in parts]) for i, name in enumerate(graph.outputs)}
 
 
