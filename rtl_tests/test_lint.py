@@ -7,7 +7,7 @@ import pytest
 from rtl_tests.common import FOLDERS, icarus_lint, sources, verilator_lint, write_hex, yosys_check
 
 ROM = {"hwc_rom": ["MEM_FILE"], "hwc_lut": ["MEM_FILE"], "hwc_permute": ["MEM_FILE"], "hwc_mvu": ["W_FILE", "B_FILE"]}
-ROM["hwc_requant"] = ["M_FILE", "C_FILE"]
+ROM |= {"hwc_requant": ["M_FILE", "C_FILE"], "hwc_dwc": ["W_FILE", "B_FILE"], "hwc_chanperm": ["MEM_FILE"]}
 
 # Parameter sets beyond the defaults; the benches lint theirs too.
 SETS = {
@@ -26,8 +26,14 @@ SETS = {
         {"G": 4, "DEPTH": 12, "REP": 5},
         {"P": 9, "HP": 5, "WP": 6, "KH": 3, "KW": 3, "DEPTH": 40},
         {"P": 4, "HP": 7, "WP": 9, "KH": 3, "KW": 2, "SH": 2, "SW": 3, "DILH": 2, "DILW": 2, "DEPTH": 64, "REP": 3},
+        {"P": 2, "HP": 5, "WP": 6, "G": 3, "KH": 3, "KW": 3, "DEPTH": 60, "REP": 2, "TAPS_INNER": 1},
     ],
-    "hwc_dot": [{"SIMD": 5, "OW": 18}, {"SIMD": 16, "XW": 1, "X_SIGNED": 0, "WW": 2, "OW": 7}],
+    "hwc_dot": [
+        {"SIMD": 5, "OW": 18},
+        {"SIMD": 16, "XW": 1, "X_SIGNED": 0, "WW": 2, "OW": 7},
+        {"SIMD": 4, "WW": 1, "ONES": 1},
+        {"WW": 1, "ONES": 1, "OW": 8},
+    ],
     "hwc_mvu": [
         {"PE": 3, "SIMD": 5, "GROUPS": 2, "CHUNKS": 3, "ACC_W": 19},
         {"PE": 2, "SIMD": 16, "XW": 1, "X_SIGNED": 0, "WW": 2, "ACC_W": 7, "GROUPS": 5},
@@ -49,7 +55,20 @@ SETS = {
     "hwc_axis_in": [{"BEATS": 7}],
     "hwc_axis_out": [{"BEATS": 7}],
     "hwc_lut": [{"EW": 4, "LANES": 3}],
-    "hwc_permute": [{"N": 1}, {"N": 5}],
+    "hwc_permute": [{"N": 1}, {"N": 5}, {"N": 6, "LANES": 3}, {"N": 1, "LANES": 2}],
+    "hwc_chanperm": [{"C": 12, "LANES": 4}, {"C": 4, "LANES": 4, "ORDER": "64'h0001_0003_0000_0002"}],
+    "hwc_fork": [{"N": 1}, {"N": 5}],
+    "hwc_concat": [{"N": 1, "BEATS": "32'd5"}, {"N": 3, "BEATS": "96'h00000008_00000001_00000004"}],
+    "hwc_slice": [{"BEATS": 7, "FIRST": 2, "LAST": 5}, {"BEATS": 8, "LAST": 7}],
+    "hwc_add": [
+        {"LANES": 2, "MW": 24, "MA": 5000000, "MB": -700000, "KW": 33, "K": "33'h1_2345_6789", "SHIFT": 20, "ZERO": 3},
+        {"A_W": 9, "B_SIGNED": 0, "MW": 32, "MA": 2147483647, "FORM": 1, "SHIFT": 62, "KW": 63, "OUT_W": 5, "HI": 15,
+         "LO": 0},
+    ],
+    "hwc_dwc": [{"LANES": 3, "P": 4, "GROUPS": 2, "CHUNKS": 3, "ACC_W": 19}, {"P": 9, "X_SIGNED": 0, "ACC_W": 20}],
+    "hwc_sumpool": [{"LANES": 2, "P": 4, "TAPS": 9, "ACC_W": 12, "START": "12'hff0"}, {"P": 4, "TAPS": 4}],
+    "hwc_accpool": [{"G": 5, "PIXELS": 4, "LANES": 2, "ACC_W": 12, "START": "12'h123"}, {"ACC_W": 8, "IS_SIGNED": 0}],
+    "hwc_round": [{"IN_W": 5, "SHIFT": 9}, {"IN_W": 40, "SHIFT": 20, "RNE": 0, "OUT_W": 5, "LO": -16, "HI": 15}],
     "hwc_extend": [{"LANES": 3, "IN_W": 4, "OUT_W": 11}, {"OUT_W": 9, "IS_SIGNED": 0}],
 }
 
@@ -62,8 +81,18 @@ BAD = [
     ("hwc_width", {"LAST_O": 2, "BLOCKS": 2}, "width_needs_sizes_ge_1_and_last_le_beats"),
     ("hwc_argmax", {"C": 4, "LANES": 2, "G": 1, "IW": 2}, "argmax_needs_g_eq_ceil_c_over_lanes"),
     ("hwc_maxpool", {"KW": 2}, "maxfold_window_must_fit"),
-    ("hwc_requant_lane", {"LO": 5, "HI": 4}, "requant_form_0_or_1_shift_0_to_62_and_limits_within_out_w"),
+    ("hwc_requant_lane", {"LO": 5, "HI": 4}, "round_needs_shift_0_to_62_and_limits_within_out_w"),
+    ("hwc_requant_lane", {"FORM": 2}, "requant_needs_form_0_or_1"),
     ("hwc_extend", {"OUT_W": 7}, "extend_needs_out_w_ge_in_w"),
+    ("hwc_dot", {"ONES": 1}, "dot_sizes_must_be_ge_1_and_ww_1_for_ones"),
+    ("hwc_fork", {"N": 0}, "fork_needs_n_ge_1"),
+    ("hwc_add", {"MA": 2}, "add_factors_must_fit_mw"),
+    ("hwc_concat", {"BEATS": "64'd7"}, "concat_needs_n_ge_1_and_beats_ge_1"),
+    ("hwc_slice", {"BEATS": 3, "LAST": 3}, "slice_needs_first_le_last_lt_beats"),
+    ("hwc_sumpool", {"TAPS": 0}, "sumpool_sizes_must_be_ge_1"),
+    ("hwc_accpool", {"ACC_W": 7}, "accpool_needs_acc_w_ge_ew"),
+    ("hwc_chanperm", {"C": 4, "LANES": 3}, "chanperm_needs_lanes_that_divide_c"),
+    ("hwc_chanperm", {"C": 2, "LANES": 2, "ORDER": "32'h00020000"}, "chanperm_order_must_be_below_c"),
 ]
 
 

@@ -18,6 +18,7 @@ class Geometry:
     DILH: int = 1
     DILW: int = 1
     REP: int = 1
+    TAPS_INNER: int = 0
 
     @property
     def beats(self):

@@ -5,7 +5,7 @@ import random
 import cocotb
 import pytest
 
-from rtl_tests.common import Bench, simulate, write_hex
+from rtl_tests.common import Bench, order_rom, pack, simulate, unpack
 
 
 def order(size, kind):
@@ -18,23 +18,31 @@ def order(size, kind):
 @cocotb.test()
 async def bench(dut):
     tb = Bench(dut)
-    size = tb.parameters["N"]
-    frames = [tb.words(size, tb.parameters["DW"]) for _ in range(max(4, 60 // size))]
-    picks = order(size, tb.config["kind"])
-    await tb.exercise(frames, [[frame[i] for i in picks] for frame in frames], size, latency=(size - 1, 4))
+    size, width, lanes = (tb.parameters[name] for name in ("N", "DW", "LANES"))
+    picks = order(size * lanes, tb.config["kind"])
+    frames_in = [tb.words(size, width * lanes) for _ in range(max(4, 60 // size))]
+    frames_out = []
+    for frame in frames_in:
+        elements = [element for beat in frame for element in unpack(beat, width, lanes)]
+        elements = [elements[pick] for pick in picks]
+        frames_out.append([pack(elements[at : at + lanes], width) for at in range(0, len(elements), lanes)])
+    await tb.exercise(frames_in, frames_out, size, latency=(size - 1, 4))
 
 
 @pytest.mark.parametrize(
-    ("width", "size", "kind"),
+    ("width", "size", "kind", "lanes"),
     [
-        (8, 1, "reverse"),
-        (8, 2, "reverse"),
-        (16, 3, "shuffle"),
-        (8, 16, "reverse"),
-        (8, 37, "shuffle"),
-        (5, 24, "repeats"),
+        (8, 1, "reverse", 1),
+        (8, 2, "reverse", 1),
+        (16, 3, "shuffle", 1),
+        (8, 16, "reverse", 1),
+        (8, 37, "shuffle", 1),
+        (5, 24, "repeats", 1),
+        (8, 1, "shuffle", 3),
+        (4, 15, "shuffle", 4),
+        (8, 9, "repeats", 5),
     ],
 )
-def test_hwc_permute(tmp_path, width, size, kind):
-    mem = write_hex(tmp_path / "order.mem", order(size, kind), max(1, (size - 1).bit_length()))
-    simulate("hwc_permute", {"DW": width, "N": size, "MEM_FILE": mem}, __name__, tmp_path, kind=kind)
+def test_hwc_permute(tmp_path, width, size, kind, lanes):
+    mem = order_rom(tmp_path / "order.mem", order(size * lanes, kind), lanes)
+    simulate("hwc_permute", {"DW": width, "LANES": lanes, "N": size, "MEM_FILE": mem}, __name__, tmp_path, kind=kind)

@@ -23,6 +23,11 @@ SETS = {
     "tail": ({"P": 1, "HP": 7, "WP": 8, "KH": 2, "KW": 3, "SH": 2, "SW": 3, "G": 2}, 22),
     "column": ({"P": 2, "HP": 9, "WP": 3, "KH": 4, "KW": 3, "REP": 3}, None),
     "conv1d": ({"P": 3, "HP": 1, "WP": 16, "G": 2, "KH": 1, "KW": 5, "SW": 2, "REP": 2}, None),
+    "inner": ({"P": 2, "HP": 5, "WP": 6, "G": 3, "KH": 3, "KW": 3, "REP": 2, "TAPS_INNER": 1}, None),
+    "inner_least": ({"P": 1, "HP": 4, "WP": 5, "G": 2, "KH": 2, "KW": 2, "SW": 2, "TAPS_INNER": 1}, 14),
+    "inner_all": ({"P": 9, "HP": 6, "WP": 6, "G": 4, "KH": 3, "KW": 3, "SH": 2, "SW": 2, "TAPS_INNER": 1}, None),
+    "inner_one": ({"P": 2, "HP": 4, "WP": 6, "G": 1, "KH": 2, "KW": 3, "REP": 3, "TAPS_INNER": 1}, None),
+    "inner_dense": ({"G": 5, "REP": 2, "TAPS_INNER": 1}, None),
 }
 
 
@@ -32,12 +37,13 @@ def windows(frame, g, width):
     taps = [(ky * g.DILH * g.WP + kx * g.DILW) * g.G for ky in range(g.KH) for kx in range(g.KW)]
     rows, columns = g.shape
     for corner in [(y * g.SH * g.WP + x * g.SW) * g.G for y in range(rows) for x in range(columns)]:
-        for _ in range(g.REP):
-            for first in range(0, len(taps), g.P):
-                group = taps[first : first + g.P]
-                for word in range(g.G):
-                    beats.append(pack([frame[corner + tap + word] for tap in group], width))
-                    masks.append(pack([-1] * len(group), width))
+        groups = [taps[first : first + g.P] for first in range(0, len(taps), g.P)]
+        order = [(group, word) for _ in range(g.REP) for group in groups for word in range(g.G)]
+        if g.TAPS_INNER:
+            order = [(group, word) for word in range(g.G) for _ in range(g.REP) for group in groups]
+        for group, word in order:
+            beats.append(pack([frame[corner + tap + word] for tap in group], width))
+            masks.append(pack([-1] * len(group), width))
     return beats, masks
 
 

@@ -31,7 +31,6 @@ module hwc_mvu #(
 );
 
   localparam integer WORDS = GROUPS * CHUNKS;
-  localparam integer CW = (CHUNKS > 1) ? $clog2(CHUNKS) : 1;
   localparam integer GW = (GROUPS > 1) ? $clog2(GROUPS) : 1;
   localparam integer WAW = (WORDS > 1) ? $clog2(WORDS) : 1;
   localparam integer LAT = 1 + $clog2(SIMD) / 2;  // of hwc_dot
@@ -42,30 +41,17 @@ module hwc_mvu #(
     end
   endgenerate
 
-  // Stage 0: x_q and the weight word; stage LAT: the dot product; then the accumulator, which is the output register.
-  reg                   valid_q;
-  reg  [       LAT:0]   beat_q;   // a beat is in this stage
-  reg  [       LAT:0]   first_q;  // .. the first of a group
-  reg  [       LAT:0]   last_q;   // .. the last of a group
   reg  [   SIMD*XW-1:0] x_q;
   wire [PE*SIMD*WW-1:0] w;
   wire [  PE*ACC_W-1:0] bias;
   wire [       WAW-1:0] waddr;
   wire [        GW-1:0] baddr;
-  wire [        CW-1:0] chunk;
-  wire                  last, unused_wlast, unused_blast;
-  wire                  en = !valid_q || m_ready_i;
-  wire                  take = en && s_valid_i;
-  wire                  load = en && beat_q[LAT-1] && first_q[LAT-1];  // the bias is needed in the next stage
+  wire                  en, take, unused_last, load, add, first;
 
-  hwc_count #(.N(CHUNKS), .W(CW)) u_chunk (
-      .clk_i(clk_i), .rst_ni(rst_ni), .en_i(take), .count_o(chunk), .last_o(last)
-  );
-  hwc_count #(.N(WORDS), .W(WAW)) u_waddr (
-      .clk_i(clk_i), .rst_ni(rst_ni), .en_i(take), .count_o(waddr), .last_o(unused_wlast)
-  );
-  hwc_count #(.N(GROUPS), .W(GW)) u_baddr (
-      .clk_i(clk_i), .rst_ni(rst_ni), .en_i(load), .count_o(baddr), .last_o(unused_blast)
+  hwc_engine #(.GROUPS(GROUPS), .CHUNKS(CHUNKS), .LAT(LAT), .WAW(WAW), .GW(GW)) u_engine (
+      .clk_i(clk_i), .rst_ni(rst_ni), .s_valid_i(s_valid_i), .s_ready_o(s_ready_o), .m_valid_o(m_valid_o),
+      .m_ready_i(m_ready_i), .en_o(en), .take_o(take), .waddr_o(waddr), .last_o(unused_last), .load_o(load),
+      .baddr_o(baddr), .add_o(add), .first_o(first)
   );
   hwc_rom #(.W(PE * SIMD * WW), .DEPTH(WORDS), .AW(WAW), .MEM_FILE(W_FILE)) u_weights (
       .clk_i(clk_i), .en_i(take), .addr_i(waddr), .data_o(w)
@@ -74,20 +60,7 @@ module hwc_mvu #(
       .clk_i(clk_i), .en_i(load), .addr_i(baddr), .data_o(bias)
   );
 
-  always @(posedge clk_i) begin
-    if (!rst_ni) begin
-      beat_q  <= {LAT + 1{1'b0}};
-      valid_q <= 1'b0;
-    end else if (en) begin
-      beat_q  <= {beat_q[LAT-1:0], s_valid_i};
-      valid_q <= beat_q[LAT] && last_q[LAT];
-    end
-  end
-  always @(posedge clk_i) begin
-    if (take) x_q <= s_data_i;
-    if (en) first_q <= {first_q[LAT-1:0], chunk == {CW{1'b0}}};
-    if (en) last_q <= {last_q[LAT-1:0], last};
-  end
+  always @(posedge clk_i) if (take) x_q <= s_data_i;
 
   genvar i;
   generate
@@ -97,14 +70,11 @@ module hwc_mvu #(
           .clk_i(clk_i), .en_i(en), .x_i(x_q), .w_i(w[i*SIMD*WW +: SIMD*WW]), .y_o(dot)
       );
       hwc_accum #(.W(ACC_W)) u_accum (
-          .clk_i(clk_i), .en_i(en && beat_q[LAT]), .first_i(first_q[LAT]),
-          .start_i(bias[i*ACC_W +: ACC_W]), .add_i(dot), .sum_o(m_data_o[i*ACC_W +: ACC_W])
+          .clk_i(clk_i), .en_i(add), .first_i(first), .start_i(bias[i*ACC_W +: ACC_W]), .add_i(dot),
+          .sum_o(m_data_o[i*ACC_W +: ACC_W])
       );
     end
   endgenerate
-
-  assign s_ready_o = en;
-  assign m_valid_o = valid_q;
 
 endmodule
 

@@ -1,22 +1,24 @@
 // hwc_walk: the order in which hwc_window reads: words of a pixel, tap groups, repetitions, columns, rows.
 //
+// (TAPS_INNER: tap groups, repetitions, words of a pixel, columns, rows.)
 // addr_o is the address (mod DEPTH) of the window's first word plus the running word index; tg_o the tap group.
 // take_o marks the last beat of a window, kind_o whether the next one is in this row (0), row (1) or frame (3).
 // All move on in a cycle with en_i; take_o includes en_i. Addresses only add constants.
 `default_nettype none
 
 module hwc_walk #(
-    parameter DEPTH  = 2,  // words of the circular buffer
-    parameter AW     = 1,  // address width; 2**AW >= DEPTH
-    parameter G      = 1,  // words per pixel
-    parameter TG     = 1,  // tap groups per window
-    parameter TW     = 1,  // width of tg_o
-    parameter REP    = 1,  // how often each window is read
-    parameter WO     = 1,  // windows per row
-    parameter HO     = 1,  // rows of windows per frame
-    parameter STEP_X = 1,  // words from a window to the next
-    parameter STEP_Y = 1,  // .. to the first of the next row
-    parameter STEP_F = 1   // .. to the first of the next frame
+    parameter DEPTH      = 2,  // words of the circular buffer
+    parameter AW         = 1,  // address width; 2**AW >= DEPTH
+    parameter G          = 1,  // words per pixel
+    parameter TG         = 1,  // tap groups per window
+    parameter TW         = 1,  // width of tg_o
+    parameter REP        = 1,  // how often each window is read
+    parameter TAPS_INNER = 0,  // 1: tap groups inside, words outside
+    parameter WO         = 1,  // windows per row
+    parameter HO         = 1,  // rows of windows per frame
+    parameter STEP_X     = 1,  // words from a window to the next
+    parameter STEP_Y     = 1,  // .. to the first of the next row
+    parameter STEP_F     = 1   // .. to the first of the next frame
 ) (
     input  wire          clk_i,
     input  wire          rst_ni,
@@ -41,15 +43,17 @@ module hwc_walk #(
   wire [XW-1:0] unused_x;
   wire [YW-1:0] unused_y;
   wire          last_g, last_tg, last_rep, last_x, last_y;
+  wire          step_g = en_i && (TAPS_INNER == 0 || (last_tg && last_rep));
+  wire          step_tg = en_i && (TAPS_INNER != 0 || last_g);
 
   hwc_count #(.N(G), .W(GW)) u_g (
-      .clk_i(clk_i), .rst_ni(rst_ni), .en_i(en_i), .count_o(unused_g), .last_o(last_g)
+      .clk_i(clk_i), .rst_ni(rst_ni), .en_i(step_g), .count_o(unused_g), .last_o(last_g)
   );
   hwc_count #(.N(TG), .W(TW)) u_tg (
-      .clk_i(clk_i), .rst_ni(rst_ni), .en_i(en_i && last_g), .count_o(tg_o), .last_o(last_tg)
+      .clk_i(clk_i), .rst_ni(rst_ni), .en_i(step_tg), .count_o(tg_o), .last_o(last_tg)
   );
   hwc_count #(.N(REP), .W(RW)) u_rep (
-      .clk_i(clk_i), .rst_ni(rst_ni), .en_i(en_i && last_g && last_tg), .count_o(unused_rep), .last_o(last_rep)
+      .clk_i(clk_i), .rst_ni(rst_ni), .en_i(step_tg && last_tg), .count_o(unused_rep), .last_o(last_rep)
   );
   hwc_count #(.N(WO), .W(XW)) u_x (
       .clk_i(clk_i), .rst_ni(rst_ni), .en_i(take_o), .count_o(unused_x), .last_o(last_x)
@@ -81,7 +85,7 @@ module hwc_walk #(
       hwc_modadd #(.M(DEPTH), .W(AW)) u_next (.a_i(addr_q), .b_i(ONE[AW-1:0]), .sum_o(next));
       always @(posedge clk_i) begin
         if (!rst_ni) addr_q <= {AW{1'b0}};
-        else if (en_i) addr_q <= take_o ? base : last_g ? base_q : next;
+        else if (step_g) addr_q <= take_o ? base : last_g ? base_q : next;
       end
       assign addr_o = addr_q;
     end

@@ -1,26 +1,28 @@
 // hwc_window: sliding windows over frames of HP x WP pixels (padding already inserted) of G words of DW bits.
 //
 // For each output pixel in raster order, REP times, for each group tg of P taps, for each word of the pixel: one
-// beat of P words, word p = tap tg*P + p (tap ky*KW + kx; beyond the last tap some known word). A window starts
-// when all its words are in; latency 4 cycles after that. One beat per cycle, no bubble between windows, rows and
-// frames while the words are there. P copies of a circular buffer hold the words until no later window needs them:
-// DEPTH = SPAN is enough to work, more hides the jumps at the end of a row or frame. Does not insert padding.
+// beat of P words, word p = tap tg*P + p (tap ky*KW + kx; beyond the last tap some known word). TAPS_INNER: for each
+// word of the pixel, REP times, for each tg. A window starts when all its words are in; latency 4 cycles after that.
+// One beat per cycle, no bubble between windows, rows and frames while the words are there. P copies of a circular
+// buffer hold the words until no later window needs them: DEPTH = SPAN is enough to work, more hides the jumps at the
+// end of a row or frame. Does not insert padding.
 `default_nettype none
 
 module hwc_window #(
-    parameter DW    = 8,  // bits per word
-    parameter P     = 1,  // taps per beat
-    parameter HP    = 1,  // rows of the padded frame
-    parameter WP    = 1,  // columns of the padded frame
-    parameter G     = 1,  // words per pixel
-    parameter KH    = 1,  // kernel rows
-    parameter KW    = 1,  // kernel columns
-    parameter SH    = 1,  // row stride
-    parameter SW    = 1,  // column stride
-    parameter DILH  = 1,  // row dilation
-    parameter DILW  = 1,  // column dilation
-    parameter REP   = 1,  // how often each window is emitted
-    parameter DEPTH = 2   // words of the circular buffer; at least 2 and SPAN
+    parameter DW         = 8,  // bits per word
+    parameter P          = 1,  // taps per beat
+    parameter HP         = 1,  // rows of the padded frame
+    parameter WP         = 1,  // columns of the padded frame
+    parameter G          = 1,  // words per pixel
+    parameter KH         = 1,  // kernel rows
+    parameter KW         = 1,  // kernel columns
+    parameter SH         = 1,  // row stride
+    parameter SW         = 1,  // column stride
+    parameter DILH       = 1,  // row dilation
+    parameter DILW       = 1,  // column dilation
+    parameter REP        = 1,  // how often each window is emitted
+    parameter TAPS_INNER = 0,  // 1: all tap groups of a word, then the next word (for depthwise engines)
+    parameter DEPTH      = 2   // words of the circular buffer; at least 2 and SPAN
 ) (
     input  wire            clk_i,
     input  wire            rst_ni,
@@ -73,8 +75,8 @@ module hwc_window #(
       .clk_i(clk_i), .rst_ni(rst_ni), .en_i(write), .count_o(waddr), .last_o(unused_wlast)
   );
   hwc_walk #(
-      .DEPTH(DEPTH), .AW(AW), .G(G), .TG(TG), .TW(TW), .REP(REP), .WO(WO), .HO(HO),
-      .STEP_X(STEP_X), .STEP_Y(STEP_Y), .STEP_F(STEP_F)
+      .DEPTH(DEPTH), .AW(AW), .G(G), .TG(TG), .TW(TW), .REP(REP), .TAPS_INNER(TAPS_INNER), .WO(WO),
+      .HO(HO), .STEP_X(STEP_X), .STEP_Y(STEP_Y), .STEP_F(STEP_F)
   ) u_walk (
       .clk_i(clk_i), .rst_ni(rst_ni), .en_i(ok && en), .tg_o(tg), .addr_o(raddr), .take_o(take), .kind_o(kind)
   );

@@ -9,6 +9,7 @@ module hwc_dot #(
     parameter XW       = 8,  // bits per input
     parameter X_SIGNED = 1,  // 1: inputs are two's complement, 0: unsigned
     parameter WW       = 8,  // bits per weight
+    parameter ONES     = 0,  // 1: all weights are 1, w_i is ignored; WW must be 1
     parameter OW       = 32  // bits of the sum
 ) (
     input  wire               clk_i,
@@ -24,6 +25,9 @@ module hwc_dot #(
   // Level l holds ceil(SIMD / 2**l) sums of the least bits that are exact, or of OW bits.
   genvar l, i;
   generate
+    if (SIMD < 1 || XW < 1 || WW < 1 || OW < 1 || (ONES != 0 && WW != 1)) begin : g_check
+      hwc_error_dot_sizes_must_be_ge_1_and_ww_1_for_ones u_error ();
+    end
     for (l = 0; l <= LEVELS; l = l + 1) begin : g_level
       localparam integer N = (SIMD + (1 << l) - 1) >> l;
       localparam integer W = (XW + WW + l < OW) ? XW + WW + l : OW;
@@ -34,9 +38,14 @@ module hwc_dot #(
         if (l == 0) begin : g_product
           wire signed [XW:0]    x = {X_SIGNED != 0 && x_i[i*XW+XW-1], x_i[i*XW +: XW]};
           wire signed [WW-1:0]  w = w_i[i*WW +: WW];
-          wire signed [XW+WW:0] product = x * w;
-          wire unused_top = ^product;
-          assign sum[i*W +: W] = product[W-1:0];
+          if (ONES != 0) begin : g_one
+            wire unused = &{1'b0, x, w};
+            assign sum[i*W +: W] = x[W-1:0];
+          end else begin : g_weight
+            wire signed [XW+WW:0] product = x * w;
+            wire unused_top = ^product;
+            assign sum[i*W +: W] = product[W-1:0];
+          end
         end else begin : g_sum
           localparam integer NB = (SIMD + (1 << (l - 1)) - 1) >> (l - 1);
           localparam integer WB = (XW + WW + l - 1 < OW) ? XW + WW + l - 1 : OW;

@@ -1,8 +1,7 @@
 // hwc_requant_lane: requantizes one value; see hwc_requant for the two forms.
 //
-// Stages, all with en_i: product (2 registers; none if M_ONE), round and shift, clamp: latency 4, M_ONE 2 cycles.
-// No step overflows: the sum has one bit more than its widest operand. The clamp compares before ZERO is added,
-// with limits moved by ZERO, which is the same and keeps the last adder OUT_W bits wide.
+// Stages, all with en_i: product (2 registers; none if M_ONE), then hwc_round: latency 4, M_ONE 2 cycles.
+// No step overflows: the sum has one bit more than its widest operand.
 `default_nettype none
 
 module hwc_requant_lane #(
@@ -27,26 +26,15 @@ module hwc_requant_lane #(
 );
 
   localparam integer PW = (M_ONE != 0) ? ACC_W : ACC_W + MW;
-  localparam integer TW = (FORM == 1 && CW > PW) ? CW : PW;
-  localparam integer RW = ((TW > SHIFT + 1) ? TW : SHIFT + 1) + 1;  // bits of the rounded value before the shift
-  localparam integer QW = RW - SHIFT;                               // .. after it
-  localparam integer KW = (QW > OUT_W + 3) ? QW : OUT_W + 3;        // bits of the clamp's comparison
-  localparam integer OFFSET = (FORM == 1) ? 0 : ZERO;
-  localparam integer LOW = LO - OFFSET;
-  localparam integer HIGH = HI - OFFSET;
-  localparam [KW+31:0] LOW_K = {{KW{LOW[31]}}, LOW[31:0]};
-  localparam [KW+31:0] HIGH_K = {{KW{HIGH[31]}}, HIGH[31:0]};
-  localparam [RW-1:0] ONE = {{RW - 1{1'b0}}, 1'b1};
+  localparam integer TW = (FORM == 0) ? PW : ((PW > CW) ? PW : CW) + 1;
 
   wire [PW-1:0] p;  // a * M
   wire [CW-1:0] c;
-  wire [RW-1:0] t;  // to be shifted
-  wire          unused_low = ^t;
+  wire [TW-1:0] t;  // to be rounded and shifted
 
   generate
-    if (FORM < 0 || FORM > 1 || SHIFT < 0 || SHIFT > 62 || OUT_W < 1 || OUT_W > 30 || LO > HI
-        || LO < -(1 << OUT_W) || HI > (1 << OUT_W) || ZERO < -(1 << OUT_W) || ZERO > (1 << OUT_W)) begin : g_check
-      hwc_error_requant_form_0_or_1_shift_0_to_62_and_limits_within_out_w u_error ();
+    if (FORM < 0 || FORM > 1) begin : g_check
+      hwc_error_requant_needs_form_0_or_1 u_error ();
     end
 
     if (M_ONE != 0) begin : g_no_multiplier
@@ -73,41 +61,19 @@ module hwc_requant_lane #(
     end
 
     if (FORM == 1) begin : g_affine
-      assign t = {{RW - PW{p[PW-1]}}, p} + {{RW - CW{c[CW-1]}}, c};
+      assign t = {{TW - PW{p[PW-1]}}, p} + {{TW - CW{c[CW-1]}}, c};
     end else begin : g_rne
       wire unused = &{1'b0, c};
-      wire [RW-1:0] wide = {{RW - PW{p[PW-1]}}, p};
-      if (SHIFT == 0) begin : g_none
-        assign t = wide;
-      end else begin : g_half
-        // rounds half to even: adds just below one half, and a bit more if the result would be odd
-        assign t = wide + ((ONE << (SHIFT - 1)) - ONE) + {{RW - 1{1'b0}}, wide[SHIFT]};
-      end
+      assign t = p;
     end
   endgenerate
 
-  reg  [QW-1:0]    q_q;
-  reg  [OUT_W-1:0] y_q;
-  wire [KW-1:0]    k;
-
-  generate
-    if (KW > QW) begin : g_wide
-      assign k[KW-1:QW] = {KW - QW{q_q[QW-1]}};
-    end
-  endgenerate
-  assign k[QW-1:0] = q_q;
-
-  wire below = $signed(k) < $signed(LOW_K[KW-1:0]);
-  wire above = $signed(k) > $signed(HIGH_K[KW-1:0]);
-
-  always @(posedge clk_i) begin
-    if (en_i) begin
-      q_q <= t[RW-1:SHIFT];
-      y_q <= below ? LO[OUT_W-1:0] : above ? HI[OUT_W-1:0] : k[OUT_W-1:0] + OFFSET[OUT_W-1:0];
-    end
-  end
-
-  assign y_o = y_q;
+  hwc_round #(
+      .IN_W(TW), .SHIFT(SHIFT), .RNE((FORM == 0) ? 1 : 0), .ZERO((FORM == 0) ? ZERO : 0), .LO(LO), .HI(HI),
+      .OUT_W(OUT_W)
+  ) u_round (
+      .clk_i(clk_i), .en_i(en_i), .x_i(t), .y_o(y_o)
+  );
 
 endmodule
 

@@ -1,0 +1,89 @@
+// hwc_dwc: depthwise engine with weights in ROM: each lane sums over the taps of its own channel.
+//
+// A beat is P taps of LANES channels, lane index tap*LANES + channel (hwc_window with TAPS_INNER). For each group
+// 0..GROUPS-1 of channels it takes CHUNKS beats and gives LANES sums, each of ACC_W bits (two's complement): bias + sum
+// over chunks and taps of x * w. Then around again. ACC_W must hold the final sum; what overflows on the way wraps and
+// does no harm. One beat per cycle, also for CHUNKS = 1. Latency from the last beat of a group: 3 + floor(clog2(P)/2)
+// cycles. Does not repeat its input: for R outputs per channel hwc_window gives each group R times (REP = R), and
+// groups r, R + r, .. are the r-th outputs.
+// Weight ROM: GROUPS*CHUNKS words, address group*CHUNKS + chunk, weight of (tap, channel) at bits
+// [(tap*LANES+channel)*WW]. Bias ROM: GROUPS words, bias of a channel at bits [channel*ACC_W].
+`default_nettype none
+
+module hwc_dwc #(
+    parameter LANES    = 1,   // channels per beat
+    parameter P        = 1,   // taps per beat
+    parameter XW       = 8,   // bits per input lane
+    parameter X_SIGNED = 1,   // 1: inputs are two's complement, 0: unsigned
+    parameter WW       = 8,   // bits per weight (two's complement)
+    parameter ACC_W    = 32,  // bits per sum and bias
+    parameter GROUPS   = 1,   // groups of channels
+    parameter CHUNKS   = 1,   // beats per group: ceil(KH*KW/P)
+    parameter W_FILE   = "",  // weight ROM, hex
+    parameter B_FILE   = ""   // bias ROM, hex
+) (
+    input  wire                   clk_i,
+    input  wire                   rst_ni,
+    input  wire                   s_valid_i,
+    output wire                   s_ready_o,
+    input  wire [ P*LANES*XW-1:0] s_data_i,
+    output wire                   m_valid_o,
+    input  wire                   m_ready_i,
+    output wire [LANES*ACC_W-1:0] m_data_o
+);
+
+  localparam integer WORDS = GROUPS * CHUNKS;
+  localparam integer GW = (GROUPS > 1) ? $clog2(GROUPS) : 1;
+  localparam integer WAW = (WORDS > 1) ? $clog2(WORDS) : 1;
+  localparam integer LAT = 1 + $clog2(P) / 2;  // of hwc_dot
+
+  generate
+    if (LANES < 1 || P < 1 || XW < 1 || WW < 1 || ACC_W < 2 || GROUPS < 1 || CHUNKS < 1) begin : g_check
+      hwc_error_dwc_sizes_must_be_ge_1 u_error ();
+    end
+  endgenerate
+
+  reg  [ P*LANES*XW-1:0] x_q;
+  wire [ P*LANES*WW-1:0] w;
+  wire [LANES*ACC_W-1:0] bias;
+  wire [        WAW-1:0] waddr;
+  wire [         GW-1:0] baddr;
+  wire                   en, take, unused_last, load, add, first;
+
+  hwc_engine #(.GROUPS(GROUPS), .CHUNKS(CHUNKS), .LAT(LAT), .WAW(WAW), .GW(GW)) u_engine (
+      .clk_i(clk_i), .rst_ni(rst_ni), .s_valid_i(s_valid_i), .s_ready_o(s_ready_o), .m_valid_o(m_valid_o),
+      .m_ready_i(m_ready_i), .en_o(en), .take_o(take), .waddr_o(waddr), .last_o(unused_last), .load_o(load),
+      .baddr_o(baddr), .add_o(add), .first_o(first)
+  );
+  hwc_rom #(.W(P * LANES * WW), .DEPTH(WORDS), .AW(WAW), .MEM_FILE(W_FILE)) u_weights (
+      .clk_i(clk_i), .en_i(take), .addr_i(waddr), .data_o(w)
+  );
+  hwc_rom #(.W(LANES * ACC_W), .DEPTH(GROUPS), .AW(GW), .MEM_FILE(B_FILE)) u_bias (
+      .clk_i(clk_i), .en_i(load), .addr_i(baddr), .data_o(bias)
+  );
+
+  always @(posedge clk_i) if (take) x_q <= s_data_i;
+
+  genvar i, t;
+  generate
+    for (i = 0; i < LANES; i = i + 1) begin : g_lane
+      wire [ P*XW-1:0] x_lane;
+      wire [ P*WW-1:0] w_lane;
+      wire [ACC_W-1:0] dot;
+      for (t = 0; t < P; t = t + 1) begin : g_tap
+        assign x_lane[t*XW +: XW] = x_q[(t*LANES+i)*XW +: XW];
+        assign w_lane[t*WW +: WW] = w[(t*LANES+i)*WW +: WW];
+      end
+      hwc_dot #(.SIMD(P), .XW(XW), .X_SIGNED(X_SIGNED), .WW(WW), .OW(ACC_W)) u_dot (
+          .clk_i(clk_i), .en_i(en), .x_i(x_lane), .w_i(w_lane), .y_o(dot)
+      );
+      hwc_accum #(.W(ACC_W)) u_accum (
+          .clk_i(clk_i), .en_i(add), .first_i(first), .start_i(bias[i*ACC_W +: ACC_W]), .add_i(dot),
+          .sum_o(m_data_o[i*ACC_W +: ACC_W])
+      );
+    end
+  endgenerate
+
+endmodule
+
+`default_nettype wire
