@@ -6,6 +6,7 @@ hwc_count.v
 hwc_credit.v
 hwc_delay.v
 hwc_dot.v
+hwc_engine.v
 hwc_fifo.v
 hwc_ge.v
 hwc_max.v
@@ -18,6 +19,7 @@ hwc_ram.v
 hwc_requant.v
 hwc_requant_lane.v
 hwc_rom.v
+hwc_round.v
 hwc_tap.v
 hwc_walk.v
 hwc_window.v
