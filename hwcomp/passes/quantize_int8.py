@@ -53,7 +53,8 @@ def _activation_types(graph: Graph, ctx: PassContext) -> dict[str, QType]:
 
     for node in graph.nodes:
         if OPS[node.op].keeps_type:
-            group[find(node.outputs[0])] = find(node.inputs[0])
+            for name in graph.data_inputs(node):
+                group[find(node.outputs[0])] = find(name)
     ranges: dict[str, tuple[float, float]] = {}
     floats = [t.name for t in graph.tensors.values() if not t.is_constant and t.dtype == "float"]
     for name in floats:
