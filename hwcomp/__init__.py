@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 # The folder verify/ and the function verify() share a name. Importing the folder first lets the function have it.
-import hwcomp.verify
+import hwcomp.verify  # noqa: F401
 
 if TYPE_CHECKING:
     import numpy as np

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 
-from hwcomp.errors import HwcompError, UsageError
+from hwcomp.errors import HwcompError, UsageError, shown
 
 EPILOG = "Exit codes: 0 done; 1 the work ran and failed (a bit differs, a budget is missed, the disk is full); 2 bad usage or input."
 
@@ -14,6 +15,10 @@ EPILOG = "Exit codes: 0 done; 1 the work ran and failed (a bit differs, a budget
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> None:
         raise UsageError(message, fix=f"see {self.prog} --help")
+
+    def _print_message(self, message: str, file=None) -> None:
+        """As argparse does, but a full disk is not passed over."""
+        (file or sys.stderr).write(message)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -29,16 +34,14 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--target", required=True, metavar="mcu|fpga|hls[,...]")
     p.add_argument("-o", "--output", required=True, metavar="DIR")
     p.add_argument("--name", help="name of the network in the generated code (default: the file's)")
-    p.add_argument("--quant", default="int8", help="int8 (default)")
+    p.add_argument("--quant", help="int8 (default)")
     p.add_argument("--calibration", metavar="DATA.npz", help="real input samples under the names of the model's inputs")
     p.add_argument("--input-range", action="append", default=[], metavar="NAME=lo,hi", help="real range of an input")
     p.add_argument("--config", metavar="FILE.toml", help="options as TOML; the command line wins")
     p.add_argument("--pass", action="append", default=[], dest="passes", metavar="PASS.field=VALUE")
     p.add_argument("--pe-simd-budget", type=int, metavar="N", help="fpga: most multiply-accumulate lanes in all")
-    p.add_argument("--requantize-bits", type=int, default=31, metavar="N", help="most bits of a requantize multiplier")
-    p.add_argument(
-        "--golden", type=int, default=4, metavar="N", help="samples stored in the product for its self-tests"
-    )
+    p.add_argument("--requantize-bits", type=int, metavar="N", help="most bits of a requantize multiplier (31)")
+    p.add_argument("--golden", type=int, metavar="N", help="samples stored in the product for its self-tests (4)")
     p.add_argument("--logits", action="store_true", help="leave out a final Softmax")
     p.add_argument("--check-passes", action="store_true", help="probe the numbers after every pass")
     p.add_argument("--print-passes", action="store_true", help="list what every pass did")
@@ -88,22 +91,30 @@ def _command(commands, name: str, text: str) -> argparse.ArgumentParser:
     return p
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Run a command; returns the exit code. HWCOMP_DEBUG=1 shows the traceback of an internal error."""
+def _run(argv: list[str] | None) -> int:
     try:
         top = parser()
         args = top.parse_args(argv)
-        if args.version or args.print_passes and args.command is None:
-            from hwcomp import commands
-
-            commands.show_version() if args.version else commands.show_passes()
-            return 0
-        if args.command is None:
+        if args.command is None and not (args.version or args.print_passes):
             top.print_help()
             return 2
-        from hwcomp import commands
+    except SystemExit as stop:  # --help
+        return stop.code or 0
+    from hwcomp import commands
 
-        return getattr(commands, f"run_{args.command}")(args)
+    if args.version:
+        return commands.show_version()
+    if args.command is None:
+        return commands.show_passes()
+    return getattr(commands, f"run_{args.command}")(args)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run a command; returns the exit code. HWCOMP_DEBUG=1 shows the traceback of an internal error."""
+    try:
+        code = _run(argv)
+        sys.stdout.flush()  # a full disk behind it shows here, not at the exit of the interpreter
+        return code
     except HwcompError as error:
         print(f"hwcomp: {error}", file=sys.stderr)
         return error.exit_code
@@ -111,8 +122,14 @@ def main(argv: list[str] | None = None) -> int:
         print("hwcomp: interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _silence_stdout()
         return 0
+    except OSError as error:
+        _silence_stdout()
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        what = "the disk is full" if full else f"{error.strerror or error}: '{shown(error.filename or '')}'"
+        print(f"hwcomp: {what}.", file=sys.stderr)
+        return 1 if full else 2
     except MemoryError:
         print("hwcomp: out of memory. The model or the data is too large for this machine.", file=sys.stderr)
         return 1
@@ -125,6 +142,11 @@ def main(argv: list[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 2
+
+
+def _silence_stdout() -> None:
+    """What is still buffered can't be written: keep the interpreter from trying again at its exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

@@ -55,11 +55,12 @@ class Screen:
             print(f"hwcomp: warning: {text}", file=sys.stderr)
 
 
-def show_version() -> None:
+def show_version() -> int:
     print(f"hwcomp {__version__}")
+    return 0
 
 
-def show_passes() -> None:
+def show_passes() -> int:
     from dataclasses import fields
 
     from hwcomp.passes.pipeline import ORDER
@@ -70,19 +71,22 @@ def show_passes() -> None:
         options = ", ".join(f"{f.name}={f.default}" for f in fields(cls))
         doc = sys.modules[cls.__module__].__doc__.strip().splitlines()[0]
         print(f"{name:18} {cls.kind:10} {doc}\n{'':30}{options}")
+    return 0
 
 
 def compile_options(args: Namespace) -> CompileOptions:
     for flag, value in (("--prune", args.prune), ("--low-rank", args.low_rank), ("--share", args.share)):
         if value:
             raise UnsupportedError(f"{flag} is not available in this version")
+    given = {
+        "name": args.name, "quant": args.quant, "pe_simd_budget": args.pe_simd_budget, "golden": args.golden,
+        "requantize_bits": args.requantize_bits, "logits": args.logits or None,
+    }  # fmt: skip
+    given = {k: v for k, v in given.items() if v is not None}
+    given |= {"input_ranges": parse_ranges(args.input_range), "passes": parse_pass_options(args.passes)}
+    given = from_toml(Path(args.config), given) if args.config else given
     calibration = npz.load(args.calibration) if args.calibration else None
-    options = CompileOptions(
-        targets=tuple(args.target.split(",")), name=args.name, quant=args.quant, calibration=calibration,
-        input_ranges=parse_ranges(args.input_range), passes=parse_pass_options(args.passes),
-        pe_simd_budget=args.pe_simd_budget, logits=args.logits, requantize_bits=args.requantize_bits, golden=args.golden,
-    )  # fmt: skip
-    return from_toml(Path(args.config), options) if args.config else options
+    return CompileOptions(targets=tuple(args.target.split(",")), calibration=calibration, **given)
 
 
 def run_compile(args: Namespace) -> int:
@@ -104,11 +108,11 @@ def run_compile(args: Namespace) -> int:
 
 def run_run(args: Namespace) -> int:
     built = product.load(args.dir)
-    arrays, _ = samples.read(args.input)
+    arrays, _ = samples.read(args.input, built.program.inputs)
     screen = Screen(args.quiet)
     stats: dict[str, Any] = {}
     with screen.open():
-        total = len(next(iter(arrays.values()), []))
+        total = samples.count(arrays)
         if args.engine == "float":
             out = _run_float(built, arrays, args.tap, screen.counter("float", total))
         else:
@@ -152,6 +156,8 @@ def _require(built, engine) -> None:
 
 def _write(path: Path, data: bytes) -> None:
     """Aside and renamed, so that a full disk leaves nothing half-written."""
+    if not path.name or path.is_dir():
+        raise UsageError(f"'{path}' is a folder", fix="name a file with -o")
     aside = path.with_name(f".{path.name}.part")
     try:
         aside.write_bytes(data)
@@ -173,7 +179,11 @@ def run_verify(args: Namespace) -> int:
             raise UsageError("--samples needs a number of 1 or more")
         stored = samples.random_stored(built.program, args.samples)
     else:
-        arrays = samples.read(args.input)[0] if args.input else npz.load(built.dir / "vectors" / "inputs.npz")
+        arrays = (
+            samples.read(args.input, built.program.inputs)[0]
+            if args.input
+            else npz.load(built.dir / "vectors" / "inputs.npz")
+        )
         stored = samples.to_stored(built.program, arrays)
     if args.engines:
         chosen = [engines.engine(n) for n in args.engines.split(",")]
@@ -207,7 +217,7 @@ def run_eval(args: Namespace) -> int:
 
     built = product.load(args.dir)
     _require(built, engine(args.engine))
-    arrays, labels = samples.read(args.data)
+    arrays, labels = samples.read(args.data, built.program.inputs)
     screen = Screen(args.quiet)
     with screen.open():
         result = evaluate(built, arrays, labels, args.engine, screen.counter)

@@ -19,7 +19,7 @@ from hwcomp.frontend.load import Model, load_model
 from hwcomp.graph import Graph
 from hwcomp.lower.build import Lowered, lower
 from hwcomp.lower.staircase import summary as proof_summary
-from hwcomp.names import identifier
+from hwcomp.names import network_name
 from hwcomp.options import CompileOptions
 from hwcomp.passes.base import PassContext
 from hwcomp.passes.pipeline import configured, run_passes
@@ -60,7 +60,9 @@ def quantized_graph(model: Model, options: CompileOptions, watch: Watch) -> tupl
             raise UsageError(f"--input-range names '{shown(name)}'", why=f"the model's inputs are {known}")
     calibration = None
     if options.calibration is not None:
-        calibration = samples.check_real({n: a for n, a in options.calibration.items() if n != samples.LABELS}, shapes)
+        calibration = samples.check_real(
+            {n: a for n, a in options.calibration.items() if n in shapes or n != samples.LABELS}, shapes
+        )
         for name, array in calibration.items():
             if array.dtype.kind != "f":
                 raise UsageError(
@@ -88,7 +90,7 @@ def compile_model(path: Path | str, folder: Path | str, options: CompileOptions,
     program = lowered.program
     for backend in backends:
         backend.supports(program)
-    name = identifier(options.name if options.name is not None else path.stem)
+    name = network_name(options.name if options.name is not None else path.stem)
     golden_in, golden_out = _golden(program, ctx, options)
     facts = Product(name, _banner(model, lowered, options), golden_in, golden_out)
     files: dict[str, product.Content] = dict(model.files(_RESERVED))

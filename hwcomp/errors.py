@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 _LONGEST_NAME = 80
+_LONGEST_PART = 300
+
+
+def one_line(text: str) -> str:
+    """Control characters and lone surrogates escaped, so that a message stays one paragraph."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def shown(name: object) -> str:
     """A name from a model, made safe and short for a message: control characters escaped, long names cut."""
-    text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(name))
+    text = one_line(str(name))
     return text if len(text) <= _LONGEST_NAME else f"{text[: _LONGEST_NAME - 20]}... ({len(text)} characters)"
 
 
@@ -22,12 +28,8 @@ class HwcompError(Exception):
 
     def _text(self) -> str:
         where = f" at node '{shown(self.node)}'" if self.node is not None else ""
-        parts = [f"{self.what}{where}"]
-        if self.why:
-            parts.append(self.why)
-        if self.fix:
-            parts.append(self.fix)
-        return ". ".join(p.rstrip(".") for p in parts) + "."
+        parts = [one_line(p).rstrip(".") for p in (f"{self.what}{where}", self.why, self.fix) if p]
+        return ". ".join(p if len(p) <= _LONGEST_PART else f"{p[: _LONGEST_PART - 3]}..." for p in parts) + "."
 
 
 class ModelError(HwcompError):

@@ -22,6 +22,20 @@ _KEYWORDS = frozenset(
     "tri tri0 tri1 triand trior trireg unsigned use vectored wait wand weak0 weak1 wire wor xnor logic bit byte var".split()
 )
 
+# Names that a network can't have: targets that CMake reserves, C headers, and files beside NAME.c in a product.
+_FILES = frozenset(
+    "test all clean install help edit_cache rebuild_cache list_install_components package package_source depend none run "
+    "assert complex ctype errno fenv float inttypes iso646 limits locale math setjmp signal stdalign stdarg stdatomic "
+    "stdbool stddef stdint stdio stdlib stdnoreturn string tgmath threads time uchar wchar wctype arm_acle "
+    "harness board startup semihost test_main image link tb files".split()
+)
+
+
+def network_name(name: str) -> str:
+    """An identifier that can also name the product's files and its CMake target."""
+    text = identifier(name)
+    return f"{text}_net" if text.lower() in _FILES else text
+
 
 def identifier(name: str, fallback: str = "net") -> str:
     """A legal C and Verilog identifier that resembles `name`: other characters become `_`, long names end in a hash."""

@@ -34,11 +34,15 @@ def dumps(arrays: dict[str, np.ndarray]) -> bytes:
 def load(path: Path | str) -> dict[str, np.ndarray]:
     """All arrays of a file, each read once. UsageError where it is missing, damaged or holds objects."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            if not hasattr(archive, "files"):
-                raise UsageError(f"'{Path(path).name}' is a single array", fix="give an .npz file with named arrays")
+        archive = np.load(path, allow_pickle=False)
+        if not isinstance(archive, np.lib.npyio.NpzFile):
+            raise UsageError(f"'{Path(path).name}' is a single array", fix="give an .npz file with named arrays")
+        with archive:
             return {name: archive[name] for name in archive.files}
     except FileNotFoundError:
         raise UsageError(f"there is no file '{path}'") from None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zipfile.LargeZipFile) as error:
-        raise UsageError(f"'{Path(path).name}' is not a readable .npz file", why=str(error).splitlines()[0]) from None
+    except UsageError:
+        raise
+    except Exception as error:  # zlib, zipfile, tokenize and NumPy raise a dozen unrelated types for damaged archives
+        why = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UsageError(f"'{Path(path).name}' is not a readable .npz file", why=why) from None

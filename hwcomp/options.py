@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -84,8 +84,11 @@ def parse_pass_options(texts: list[str]) -> dict[str, dict[str, str]]:
     return options
 
 
-def from_toml(path: Path, options: CompileOptions) -> CompileOptions:
-    """Options of a TOML file below those given already: keys are the long options with `_`, passes under [pass.NAME]."""
+def from_toml(path: Path, given: dict[str, Any]) -> dict[str, Any]:
+    """Fields of CompileOptions from a TOML file below those `given`, which win; keys are the long options with `_`.
+
+    Options of passes stand under [pass.NAME], input ranges under [input_range] as NAME = [lo, hi].
+    """
     try:
         data = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
@@ -93,21 +96,19 @@ def from_toml(path: Path, options: CompileOptions) -> CompileOptions:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"'{Path(path).name}' is not valid TOML", why=str(error)) from None
     kinds = {"quant": str, "name": str, "logits": bool, "pe_simd_budget": int, "requantize_bits": int, "golden": int}
-    default = {f.name: f.default for f in fields(CompileOptions)}
-    changes: dict[str, Any] = {}
+    merged = dict(given)
     for key, value in data.items():
         if key == "pass" and isinstance(value, dict) and all(isinstance(v, dict) for v in value.values()):
-            names = {*value, *options.passes}
-            changes["passes"] = {n: {**value.get(n, {}), **options.passes.get(n, {})} for n in sorted(names)}
+            mine = given.get("passes", {})
+            merged["passes"] = {n: {**value.get(n, {}), **mine.get(n, {})} for n in sorted({*value, *mine})}
         elif key == "input_range" and isinstance(value, dict):
             try:
                 ranges = {n: (float(v[0]), float(v[1])) for n, v in value.items()}
             except (TypeError, ValueError, IndexError, KeyError):
                 raise UsageError(f"'input_range' in '{Path(path).name}'", fix="write NAME = [lo, hi]") from None
-            changes["input_ranges"] = {**ranges, **options.input_ranges}
+            merged["input_ranges"] = {**ranges, **given.get("input_ranges", {})}
         elif key in kinds and type(value) is kinds[key]:
-            if getattr(options, key) == default[key]:
-                changes[key] = value
+            merged.setdefault(key, value)
         else:
             raise UsageError(f"'{shown(key)}' in '{Path(path).name}' is not an option or has the wrong type")
-    return replace(options, **changes)
+    return merged

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from hwcomp import npz
-from hwcomp.errors import UsageError, WorkFailed
+from hwcomp.errors import UsageError, WorkFailed, shown
 from hwcomp.verify.engine import Built
 from sw_ref.program import Program
 
@@ -27,7 +27,7 @@ def write(folder: Path, files: dict[str, Content], manifest: dict[str, Any]) -> 
 
     UsageError where `folder` holds something else; WorkFailed where the disk is full or can't be written.
     """
-    folder = Path(folder)
+    folder = Path(os.path.abspath(folder))  # noqa: PTH100 (resolve would follow a link)
     if folder.is_symlink() or (folder.exists() and not _replaceable(folder)):
         raise UsageError(
             f"'{folder}' exists and is not an earlier product of hwcomp", fix="name another folder with -o"
@@ -60,7 +60,16 @@ def _umask() -> int:
 
 
 def _replaceable(folder: Path) -> bool:
-    return folder.is_dir() and ((folder / MANIFEST).is_file() or not any(folder.iterdir()))
+    """Whether `folder` is empty or an earlier product; anything else is somebody's data."""
+    if not folder.is_dir():
+        return False
+    if not any(folder.iterdir()):
+        return True
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(manifest, dict) and {"schema", "hwcomp", "program_sha256", "files"} <= manifest.keys()
 
 
 def _write_file(base: Path, name: str, content: Content) -> dict[str, Any]:
@@ -82,12 +91,13 @@ def _swap(aside: Path, folder: Path) -> None:
         aside.rename(folder)
         return
     old = Path(tempfile.mkdtemp(prefix=f".{folder.name[:40]}-old-", dir=folder.parent))
-    folder.rename(old / "product")
     try:
-        aside.rename(folder)
-    except OSError:
-        (old / "product").rename(folder)
-        raise
+        folder.rename(old / "product")
+        try:
+            aside.rename(folder)
+        except OSError:
+            (old / "product").rename(folder)
+            raise
     finally:
         shutil.rmtree(old, ignore_errors=True)
 
@@ -102,10 +112,15 @@ def load(folder: Path | str) -> Built:
         raise UsageError(
             f"'{folder}' is not a product of hwcomp compile", fix="compile a model into it first"
         ) from None
-    except (OSError, ValueError) as error:
-        raise UsageError(f"'{folder}' can't be read", why=str(error).splitlines()[0]) from None
+    except OSError as error:
+        raise UsageError(f"'{shown(folder)}' can't be read", why=error.strerror or "") from None
+    except ValueError as error:
+        raise UsageError(f"'{shown(folder)}' can't be read", why=str(error).splitlines()[0]) from None
     if not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA:
         raise UsageError(f"'{folder}' was made by another version of hwcomp", fix="compile it again")
+    missing = [f["path"] for f in manifest.get("files", []) if not (folder / f["path"]).is_file()]
+    if missing:
+        raise UsageError(f"'{folder}' is not complete: {shown(missing[0])} is missing", fix="compile it again")
     try:
         program = Program.from_json(data, npz.load(folder / "program" / "constants.npz"))
     except (KeyError, TypeError, ValueError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,10 @@ from sw_ref.program import Edge, Program
 LABELS = "labels"
 
 
-def read(path: Path | str) -> tuple[dict[str, np.ndarray], np.ndarray | None]:
-    """Arrays by name, and `labels` (int64 [samples]) if there are any."""
+def read(path: Path | str, inputs: Collection[str]) -> tuple[dict[str, np.ndarray], np.ndarray | None]:
+    """Arrays by name, and `labels` (int64 [samples]) if there are any and no input of the model is called so."""
     arrays = npz.load(path)
-    labels = arrays.pop(LABELS, None)
+    labels = None if LABELS in inputs else arrays.pop(LABELS, None)
     if labels is not None and (labels.ndim != 1 or labels.dtype.kind not in "iu"):
         raise UsageError("'labels' must be integers, one per sample")
     return arrays, None if labels is None else labels.astype(np.int64)
@@ -53,6 +54,12 @@ def check_real(arrays: dict[str, np.ndarray], shapes: dict[str, tuple[int, ...]]
     if len(counts) > 1 or not counts or 0 in counts:
         raise UsageError("the inputs do not have the same, non-zero number of samples")
     return checked
+
+
+def count(arrays: dict[str, np.ndarray]) -> int:
+    """Number of samples, as the first array has them; for progress only, before anything is checked."""
+    first = next(iter(arrays.values()), np.zeros(0))
+    return len(first) if first.ndim else 0
 
 
 def to_stored(program: Program, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -16,13 +16,19 @@ from sw_ref.program import Kernel, Program
 def requantize(acc: np.ndarray, kernel: Kernel, axis: int) -> np.ndarray:
     """Apply the kernel's requantize record to accumulators; constants run along `axis` (or have one element)."""
     rq = kernel.params["requantize"]
-    shape = [1] * acc.ndim
-    shape[axis] = -1
-    m = kernel.constants["multiplier"].astype(np.int64).reshape(shape)
+    m = _along(kernel.constants["multiplier"], acc.ndim, axis)
     if rq["form"] == "rne":
         return nm.requantize_rne(acc, m, rq["shift"], rq["zero"], rq["lo"], rq["hi"])
-    offset = kernel.constants["offset"].astype(np.int64).reshape(shape)
+    offset = _along(kernel.constants["offset"], acc.ndim, axis)
     return nm.requantize_affine(acc, m, offset, rq["shift"], rq["lo"], rq["hi"])
+
+
+def _along(constants: np.ndarray, rank: int, axis: int) -> np.ndarray:
+    """Constants per channel shaped to broadcast along `axis` of `rank` axes; one for all needs no such axis."""
+    shape = [1] * rank
+    if constants.size > 1:
+        shape[axis] = -1
+    return constants.astype(np.int64).reshape(shape)
 
 
 def _conv2d(kernel: Kernel, x: np.ndarray) -> np.ndarray:

@@ -267,3 +267,36 @@ def random_map_kernel(b: Builder, draw, acts) -> None:
             groups = int(draw(1, 1, c, *(g for g in range(1, c + 1) if c % g == 0)))
             m = groups * int(draw(1, 1, 2, 3, 5))
             b.conv2d(m, groups=groups, weight_bits=draw(8, 8, 8, 16), **where, **dot_options(b, draw, acts))
+
+
+def c_product(program: Program, folder, name: str = "net", stored=None, **options):
+    """The C product of a Program in `folder` (without a model) -> Built. `options` go to the plan."""
+    from hwcomp.backends.base import Product
+    from hwcomp.backends.c import CBackend
+    from hwcomp.verify.engine import Built
+    from sw_ref import interp
+
+    backend = CBackend()
+    stored = samples(program, 2) if stored is None else stored
+    facts = Product(name, ("a test",), stored, interp.run(program, stored))
+    for path, content in backend.emit(program, backend.plan(program, options), facts).items():
+        target = folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return Built(folder, {"name": name}, program)
+
+
+def assert_all_equal(built, engine, count: int = 8, seed: int = 0) -> None:
+    """Every tensor of the Program, with taps, and the outputs without: equal to the interpreter, types included."""
+    from sw_ref import interp
+
+    stored, seen = samples(built.program, count, seed), {}
+    interp.run(built.program, stored, lambda name, value: seen.__setitem__(name, value))
+    found = engine.run(built, stored, True).values
+    assert set(found) == set(seen)
+    for name, value in seen.items():
+        assert found[name].dtype == value.dtype
+        np.testing.assert_array_equal(found[name], value, err_msg=name)
+    plain = engine.run(built, stored, False).values
+    for name in built.program.outputs:
+        np.testing.assert_array_equal(plain[name], seen[name])

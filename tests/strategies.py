@@ -1,4 +1,8 @@
-"""Random small float networks: hypothesis strategies of ONNX chains that hwcomp takes."""
+"""Random small float networks that hwcomp takes: chains of ONNX operators.
+
+`chains()` is a hypothesis strategy, which can shrink; `chain(seed)` draws the same kind of network from a seed, so that a
+test per seed has a name and can be run alone.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,39 @@ INTERVALS = [(-1.0, 1.0), (0.0, 1.0), (-0.3, 2.5), (0.0, 255.0), (-4.0, -1.0)]
 OPSETS = [9, 11, 13, 17, 21]
 
 
-@dataclass
+class Seeded:
+    """Dice from a seed."""
+
+    def __init__(self, seed: int):
+        self.rng = np.random.default_rng(seed)
+
+    def integer(self, lo: int, hi: int) -> int:
+        return int(self.rng.integers(lo, hi, endpoint=True))
+
+    def pick(self, options):
+        return options[self.integer(0, len(options) - 1)]
+
+    def flag(self) -> bool:
+        return self.pick([False, True])
+
+
+class Drawn:
+    """Dice from hypothesis."""
+
+    def __init__(self, draw):
+        self.draw = draw
+
+    def integer(self, lo, hi):
+        return self.draw(st.integers(lo, hi))
+
+    def pick(self, options):
+        return self.draw(st.sampled_from(options))
+
+    def flag(self):
+        return self.draw(st.booleans())
+
+
+@dataclass(repr=False)
 class Chain:
     """Nodes in a row; `last` is the tensor that the next one reads, `shape` that of a sample (no batch axis)."""
 
@@ -52,130 +88,131 @@ class Chain:
         outputs = ["y", *(n for n in self.extra if n != self.last)]
         return model(nodes, {"x": self.input}, self.constants, outputs, opset=self.opset, types=types)
 
-    @property
-    def text(self) -> str:
-        """What a failing test shows."""
-        return "; ".join([f"x {list(self.input)}", *(f"{op}{attrs or ''}" for op, _, _, attrs in self.nodes), f"budget {self.budget}"])
-
     def __repr__(self):
-        return f"<Chain {self.text}>"
+        steps = [f"{op}{attrs or ''}" for op, _, _, attrs in self.nodes]
+        return "; ".join([f"x {list(self.input)} in {self.interval}", *steps, f"budget {self.budget}"])
 
 
-def axis(draw, size, kernels=4):
-    """kernel, stride, dilation, pads of one axis of `size` elements, and what comes out; pads smaller than the kernel."""
-    dilation = draw(st.sampled_from([1, 1, 1, 2]))
-    kernel = draw(st.integers(1, min(kernels, (size - 1) // dilation + 1)))
-    reach = (kernel - 1) * dilation
-    first, second = draw(st.integers(0, min(2, kernel - 1))), draw(st.integers(0, min(2, kernel - 1)))
-    stride = draw(st.sampled_from([1, 1, 2, 3]))
-    return kernel, stride, dilation, (first, second), (size + first + second - reach - 1) // stride + 1
+def axis(dice, size):
+    """kernel, stride, dilation, pads of one axis of `size` elements; pads are smaller than the kernel."""
+    dilation = dice.pick([1, 1, 1, 2])
+    kernel = dice.integer(1, min(4, (size - 1) // dilation + 1))
+    pads = [dice.integer(0, min(2, kernel - 1)) for _ in range(2)]
+    return kernel, dice.pick([1, 1, 2, 3]), dilation, pads
 
 
-def window(draw, shape, dilated=True):
-    (kh, sh, dh, ph, oh), (kw, sw, dw, pw, ow) = (axis(draw, n) for n in shape)
-    attrs = {"strides": [sh, sw], "pads": [ph[0], pw[0], ph[1], pw[1]]}
+def window(dice, shape, dilated=True):
+    """Kernel, attributes and output size of a 2D window."""
+    axes = [axis(dice, n) for n in shape]
+    attrs = {"strides": [a[1] for a in axes], "pads": [a[3][0] for a in axes] + [a[3][1] for a in axes]}
     if dilated:
-        attrs["dilations"] = [dh, dw]
-    else:
-        oh, ow = ((n + sum(p) - k) // s + 1 for n, p, k, s in ((shape[0], ph, kh, sh), (shape[1], pw, kw, sw)))
-    return (kh, kw), attrs, (oh, ow)
+        attrs["dilations"] = [a[2] for a in axes]
+    out = [
+        (n + sum(p) - (k - 1) * (d if dilated else 1) - 1) // s + 1 for n, (k, s, d, p) in zip(shape, axes, strict=True)
+    ]
+    return [a[0] for a in axes], attrs, out
 
 
-def conv(draw, c: Chain):
+def conv(dice, c: Chain):
     channels = c.shape[0]
-    kernel, attrs, out = window(draw, c.shape[1:])
-    groups = draw(st.sampled_from([1, 1, 1, 1, *(g for g in range(2, channels + 1) if channels % g == 0)]))
-    m = groups * draw(st.integers(1, max(1, 7 // groups)))
+    kernel, attrs, out = window(dice, c.shape[1:])
+    groups = dice.pick([1] * 5 + [g for g in range(2, channels + 1) if channels % g == 0])
+    m = groups * dice.integer(1, max(1, 7 // groups))
     weight = c.uniform(m, channels // groups, *kernel)
-    if draw(st.integers(0, 3)) == 0:
-        weight[c.rng.integers(m)] *= np.float32(draw(st.sampled_from([0.0, 1e-30, 1e-4])))
+    if dice.integer(0, 3) == 0:
+        weight[c.rng.integers(m)] *= np.float32(dice.pick([0.0, 1e-30, 1e-4]))
     ins = [c.constant(weight)]
-    if draw(st.booleans()):
+    if dice.flag():
         ins.append(c.constant(c.uniform(m)))
     c.add("Conv", ins, (m, *out), **attrs, **({"group": groups} if groups > 1 else {}))
 
 
-def pool(draw, c: Chain):
-    kernel, attrs, out = window(draw, c.shape[1:], dilated=c.opset >= 10 and draw(st.integers(0, 3)) == 0)
-    c.add("MaxPool", [], (c.shape[0], *out), kernel_shape=list(kernel), **attrs)
+def pool(dice, c: Chain):
+    kernel, attrs, out = window(dice, c.shape[1:], dilated=c.opset >= 10 and dice.integer(0, 5) == 0)
+    c.add("MaxPool", [], (c.shape[0], *out), kernel_shape=kernel, **attrs)
 
 
-def normalize(draw, c: Chain):
+def normalize(dice, c: Chain):
     n = c.shape[0]
     constants = [c.uniform(n, scale=2), c.uniform(n), c.uniform(n), np.abs(c.uniform(n)) + np.float32(0.3)]
     c.add("BatchNormalization", [c.constant(a) for a in constants], c.shape)
 
 
-def relu(draw, c: Chain):
+def relu(dice, c: Chain):
     c.add("Relu", [], c.shape)
 
 
-def clip(draw, c: Chain):
-    lo, hi = sorted(draw(st.tuples(st.sampled_from([-2.0, -0.5, 0.0]), st.sampled_from([0.25, 1.0, 6.0]))))
+def clip(dice, c: Chain):
+    lo, hi = dice.pick([-2.0, -0.5, 0.0]), dice.pick([0.25, 1.0, 6.0])
     if c.opset < 11:
         c.add("Clip", [], c.shape, min=lo, max=hi)
     else:
-        ends = [c.constant(np.float32(lo)), c.constant(np.float32(hi))]
-        c.add("Clip", draw(st.sampled_from([ends, [ends[0]], ["", ends[1]]])), c.shape)
+        lo, hi = c.constant(np.float32(lo)), c.constant(np.float32(hi))
+        c.add("Clip", dice.pick([[lo, hi], [lo], ["", hi]]), c.shape)
 
 
-def bias(draw, c: Chain):
-    n = c.shape[0] if len(c.shape) == 3 else c.shape[-1]
-    c.add("Add", [c.constant(c.uniform(n, 1, 1) if len(c.shape) == 3 else c.uniform(n))], c.shape)
+def bias(dice, c: Chain):
+    value = c.uniform(c.shape[0], 1, 1) if len(c.shape) == 3 else c.uniform(c.shape[-1])
+    c.add("Add", [c.constant(value)], c.shape)
 
 
-def nothing(draw, c: Chain):
-    c.add(draw(st.sampled_from(["Identity", "Dropout"])), [], c.shape)
+def nothing(dice, c: Chain):
+    c.add(dice.pick(["Identity", "Dropout"]), [], c.shape)
 
 
-def dense(draw, c: Chain):
-    k, m = c.shape[-1], draw(st.integers(1, 11))
+def dense(dice, c: Chain):
+    k, m = c.shape[-1], dice.integer(1, 11)
     weight = c.uniform(k, m)
-    kind = draw(st.sampled_from(["Gemm", "Gemm", "MatMul", "MatMul+Add"]))
-    if kind == "Gemm":
-        attrs = {"transB": 1} if draw(st.booleans()) else {}
-        attrs |= draw(st.sampled_from([{}, {}, {"alpha": -0.5}, {"beta": 2.0}]))
-        ins = [c.constant(weight.T.copy() if attrs.get("transB") else weight)]
-        ins += [c.constant(c.uniform(m))] if draw(st.booleans()) or c.opset < 11 else []
+    if dice.flag():
+        attrs = ({"transB": 1} if dice.flag() else {}) | dice.pick([{}, {}, {"alpha": -0.5}, {"beta": 2.0}])
+        ins = [c.constant(weight.T.copy() if "transB" in attrs else weight)]
+        ins += [c.constant(c.uniform(m))] if dice.flag() or c.opset < 11 else []
         c.add("Gemm", ins, (*c.shape[:-1], m), **attrs)
     else:
         c.add("MatMul", [c.constant(weight)], (*c.shape[:-1], m))
-        if kind == "MatMul+Add":
-            bias(draw, c)
+        if dice.flag():
+            bias(dice, c)
 
 
-def flatten(draw, c: Chain):
+def flatten(dice, c: Chain):
     n = int(np.prod(c.shape))
-    kind = draw(st.sampled_from(["Flatten", "Reshape", "Reshape"]))
-    if kind == "Flatten":
+    if dice.flag():
         c.add("Flatten", [], (n,))
     else:
-        c.add("Reshape", [c.constant(np.array(draw(st.sampled_from([[-1, n], [0, n], [0, -1]]))))], (n,))
+        c.add("Reshape", [c.constant(np.array(dice.pick([[-1, n], [0, n], [0, -1]])))], (n,))
 
 
 MAP_STEPS = [conv, conv, conv, conv, pool, pool, normalize, relu, clip, bias, nothing]
 ROW_STEPS = [dense, dense, dense, relu, clip, normalize, bias, nothing]
 
 
-@st.composite
-def chains(draw, most_steps=6) -> Chain:
-    """One to `most_steps` operators (fused ones not counted), on a map [C, H, W] or a row [K], batch 1 or symbolic."""
-    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    is_map = draw(st.integers(0, 3)) > 0
-    shape = tuple(draw(st.integers(1, n)) for n in (6, 11, 11)) if is_map else (draw(st.integers(1, 40)),)
-    budget = draw(st.one_of(st.none(), st.integers(8, 300)))
-    c = Chain(rng, draw(st.sampled_from(OPSETS)), draw(st.sampled_from([1, "N"])), shape, draw(st.sampled_from(INTERVALS)), budget)
+def build(dice) -> Chain:
+    """One to eight operators on a map [C, H, W] or a row [K], batch 1 or symbolic, perhaps ArgMax or a second output."""
+    rng = np.random.default_rng(dice.integer(0, 2**32 - 1))
+    is_map = dice.integer(0, 3) > 0
+    shape = tuple(dice.integer(1, n) for n in (6, 11, 11)) if is_map else (dice.integer(1, 40),)
+    budget = dice.integer(8, 300) if dice.flag() else None
+    c = Chain(rng, dice.pick(OPSETS), dice.pick([1, "N"]), shape, dice.pick(INTERVALS), budget)
     if is_map:
-        for _ in range(draw(st.integers(1, max(1, most_steps - 2)))):
-            draw(st.sampled_from(MAP_STEPS))(draw, c)
-        if draw(st.booleans()):
-            flatten(draw, c)
+        for _ in range(dice.integer(1, 4)):
+            dice.pick(MAP_STEPS)(dice, c)
+        if dice.flag():
+            flatten(dice, c)
     if len(c.shape) == 1:
-        for _ in range(draw(st.integers(0 if c.nodes else 1, 3))):
-            draw(st.sampled_from(ROW_STEPS))(draw, c)
-        if draw(st.integers(0, 3)) == 0:
-            c.add("ArgMax", [], (1,), axis=1, **({} if draw(st.booleans()) else {"keepdims": 0}))
+        for _ in range(dice.integer(0 if c.nodes else 1, 3)):
+            dice.pick(ROW_STEPS)(dice, c)
+        if dice.integer(0, 3) == 0:
+            c.add("ArgMax", [], (1,), axis=1, **({} if dice.flag() else {"keepdims": 0}))
             c.index = True
-    if len(c.nodes) > 2 and draw(st.integers(0, 7)) == 0:
+    if len(c.nodes) > 2 and dice.integer(0, 9) == 0:
         c.extra.append(c.nodes[0][2][0])
     return c
+
+
+@st.composite
+def chains(draw) -> Chain:
+    return build(Drawn(draw))
+
+
+def chain(seed: int) -> Chain:
+    return build(Seeded(seed))

@@ -178,8 +178,8 @@ def ways_of(x: Edge, layout: WeightLayout, acc: str, count: int, copied: bool, j
 
 
 def weights_text(layout: WeightLayout, order: str) -> str:
-    quads = "; k 0,2,1,3 within four" if layout.quads else ""
-    return f"weights, pairs of rows as [k][2]; k runs over {order}, {layout.k} padded to {layout.k_stored}{quads}"
+    quads = ", 0,2,1,3 within four" if layout.quads else ""
+    return f"weights, pairs of rows as [k][2]; k: {order}; {layout.k} padded to {layout.k_stored}{quads}"
 
 
 def add_constants(out: Printed, index: int, weight, w_type: str, what: str, bias, arrays) -> None:

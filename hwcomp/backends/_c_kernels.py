@@ -220,7 +220,7 @@ def _dense_printed(program: Program, plan: MemoryPlan, index: int) -> Printed:
     add_dot(out, x, step.weights, acc, way, m)
     weight = dot.stored(c["weight"][np.ix_(order_out, order_in)], 1, step.weights)
     bias = c["bias"][order_out].astype(np.int32 if acc == "int32_t" else np.int64)
-    what = dot.weights_text(step.weights, "the input as it lies in memory")
+    what = dot.weights_text(step.weights, "input as in memory")
     add_constants(out, index, weight, step.weights.ctype, what, bias, arrays)
     return out
 
@@ -237,7 +237,7 @@ def _pool_printed(program: Program, plan: MemoryPlan, index: int) -> Printed:
     x, y = ends(program, kernel)
     k = _map_values(kernel, x, y)
     k |= {"id": index, "bytes": x.dtype.itemsize == 1, "comment": _heading(program, index, _window_text(kernel) + ".")}
-    return Printed("maxpool2d", k, prims={("select", k["x"]): {}})
+    return Printed("maxpool2d", k, prims={("select", k["x"]): {"type": k["x"]}})
 
 
 def _requantize_printed(program: Program, plan: MemoryPlan, index: int) -> Printed:
@@ -290,7 +290,7 @@ def _argmax_printed(program: Program, plan: MemoryPlan, index: int) -> Printed:
         "id": index, "x": c_type(x.dtype), "y": c_type(y.dtype), "size": y.size, "n": lines.shape[1], "table": False,
         "comment": _heading(program, index, f"axis {kernel.params['axis']}."),
     }  # fmt: skip
-    out = Printed("argmax", k, prims={("select", c_type(x.dtype)): {}})
+    out = Printed("argmax", k, prims={("select", k["x"]): {"type": k["x"]}})
     first, i = lines[:, 0], np.arange(y.size)
     step = int(lines[0, 1] - lines[0, 0]) if lines.shape[1] > 1 else 1
     for near_count in (d for d in range(1, y.size + 1) if y.size % d == 0):

@@ -91,13 +91,17 @@ def environment() -> jinja2.Environment:
         loader=jinja2.FileSystemLoader(templates_dir.templates()), undefined=jinja2.StrictUndefined,
         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, autoescape=False,
     )  # fmt: skip
-    env.filters |= {"c": literal, "comment": comment, "rows": rows, "flt": float_literal, "wide": wide}
+    env.filters |= {"c": literal, "rows": rows, "flt": float_literal, "times": times, "minus": minus}
     return env
 
 
-def wide(ctype: str) -> str:
-    """The type in which values of a storage type are compared and widened."""
-    return ctype if ctype in ("int64_t", "uint64_t", "uint32_t") else "int32_t"
+def times(index: str, n: int) -> str:
+    """An index times a constant."""
+    return index if n == 1 else f"{index} * {n}"
+
+
+def minus(index: str, n: int) -> str:
+    return index if n == 0 else f"{index} - {n}"
 
 
 def render(template: str, **values: object) -> str:

@@ -125,24 +125,37 @@ def _model(program: Program, plan: MemoryPlan, printed, ins: list[Port], outs: l
     for k in printed:
         for (kind, name), values in k.prims.items():
             prims.setdefault(kind, {})[name] = values
-    permutes, calls = _calls(program, plan, printed, ins, outs, p)
+    tensors = {
+        name: {"variable": f"t{i}", "type": c_type(edge.dtype), "offset": plan.places[name].offset, "name": comment(name)}
+        for i, (name, edge) in enumerate(program.edges.items())
+        if name in plan.places and plan.places[name].where == "arena" and not _is_alias(program, name)
+    }
+    permutes, calls = _calls(program, plan, printed, ins, outs, p, tensors)
     return {
         "prims": prims,
         "kernels": [(k.template, k.k) for k in printed],
         "permutes": permutes,
         "calls": calls,
-        "uses_arena": any("arena" in c["text"] for c in calls),
+        "tensors": list(tensors.values()),
+        "reads_input": any("in->" in c["text"] for c in calls if c["tap"] is None),
     }
 
 
-def _calls(program: Program, plan: MemoryPlan, printed, ins: list[Port], outs: list[Port], p: str):
+def _is_alias(program: Program, name: str) -> bool:
+    maker = program.producer(name)
+    return maker is not None and maker.kind in kernels.ALIASES
+
+
+def _calls(program: Program, plan: MemoryPlan, printed, ins: list[Port], outs: list[Port], p: str, tensors: dict):
     """The body of NAME_run_arena: (permutation functions, calls and taps in order)."""
     ids = tap_ids(program)
 
     def address(name: str) -> str:
-        place, edge = plan.places[name], program.edges[name]
-        if place.where == "arena":
-            return f"({c_type(edge.dtype)} *)(void *)(arena_bytes + {place.offset})"
+        while _is_alias(program, name):
+            name = program.producer(name).inputs[0]
+        if name in tensors:
+            return tensors[name]["variable"]
+        place = plan.places[name]
         struct, port = ("in", ins[place.port]) if place.where == "input" else ("out", outs[place.port])
         return f"{struct}->{port.field}"
 
@@ -152,21 +165,21 @@ def _calls(program: Program, plan: MemoryPlan, printed, ins: list[Port], outs: l
     permutes, calls = [], []
     for i in plan.loads:
         name = program.inputs[i]
-        permutes.append(_permute(f"load{i}", program.edges[name], unpack=False))
-        calls.append({"tap": None, "text": f"{p}_load{i}(in->{ins[i].field}, {address(name)})"})
+        permutes.append(_permute(f"pack{i}", program.edges[name], unpack=False))
+        calls.append({"tap": None, "text": f"{p}_pack{i}(in->{ins[i].field}, {address(name)})"})
     calls += [tap(name) for name in program.inputs]
     for i, (kernel, step) in enumerate(zip(program.kernels, plan.steps, strict=True)):
         if printed[i].template:
             suffix = "requantize_all" if kernel.kind == "requantize" else kernel.kind
             arguments = [address(kernel.inputs[0]), address(kernel.outputs[0])]
             if printed[i].k.get("scratch"):
-                arguments.append(f"arena_bytes + {step.scratch_offset}")
+                arguments.append(f"bytes + {step.scratch_offset}" if step.scratch_offset else "bytes")
             calls.append({"tap": None, "text": f"{p}_k{i}_{suffix}({', '.join(arguments)})"})
         calls.append(tap(kernel.outputs[0]))
     for i in plan.stores:
         name = program.outputs[i]
-        permutes.append(_permute(f"store{i}", program.edges[name], unpack=True))
-        calls.append({"tap": None, "text": f"{p}_store{i}({address(name)}, out->{outs[i].field})"})
+        permutes.append(_permute(f"unpack{i}", program.edges[name], unpack=True))
+        calls.append({"tap": None, "text": f"{p}_unpack{i}({address(name)}, out->{outs[i].field})"})
     return permutes, calls
 
 

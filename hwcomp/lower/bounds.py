@@ -23,6 +23,7 @@ class Bounds:
 
 
 def signed_bits(lo: int, hi: int) -> int:
+    """Width of the two's complement type that holds lo..hi."""
     return max((~lo if lo < 0 else lo).bit_length(), (~hi if hi < 0 else hi).bit_length()) + 1
 
 

@@ -67,6 +67,7 @@ class LowerContext:
 
     def channels_last(self, tensor: str, node: Node) -> Edge:
         """The edge of an input that must be a channels-last feature map, or an error that says so."""
+        self.need_batch(node)
         edge = self.edges[tensor]
         if edge.layout != Layout.channels_last(edge.shape):
             raise UnsupportedError(
@@ -74,6 +75,14 @@ class LowerContext:
                 node=origin_of(node), why="that would need a copy of the whole map, which is not available yet",
             )  # fmt: skip
         return edge
+
+    def need_batch(self, node: Node) -> None:
+        """Refuse an operator over channels in a model whose tensors have no batch axis in front of them."""
+        if not self.graph.batched:
+            raise UnsupportedError(
+                f"{node.op} in a model without a batch axis can't be compiled", node=origin_of(node),
+                fix="give the model's input a leading axis of 1",
+            )  # fmt: skip
 
     def dot(self, kind: str, node: Node, params: dict, *, padded: bool = False) -> None:
         """A dot product node (x, int weights, int bias; attrs.clamp) -> kernel, with bounds, constants and proof."""
@@ -120,7 +129,8 @@ class LowerContext:
             )
         )
         params = {
-            **params, "acc_bits": limits.bits, "acc_lo": limits.part_lo, "acc_hi": limits.part_hi, "requantize": rq.params(),
+            **params, "acc_bits": max(limits.bits, 2),  # hardware adders have two bits at least
+            "acc_lo": limits.part_lo, "acc_hi": limits.part_hi, "requantize": rq.params(),
         }  # fmt: skip
         shape = self.sample_shape(y)
         layout = Layout.channels_last(shape) if len(shape) >= 3 else self.layout_for(y)
@@ -146,6 +156,12 @@ class LowerContext:
     def alias(self, node: Node) -> None:
         """The same integers in the same order under another name and shape -> a reshape kernel."""
         x, y = self.edges[node.inputs[0]], node.outputs[0]
+        if self.graph.tensors[node.inputs[0]].dtype != "float":
+            raise UnsupportedError(
+                f"{node.op} of an index can't be compiled",
+                node=origin_of(node),
+                why="an ArgMax is only taken at an output",
+            )
         self.add_edge(y, x.lo, x.hi, x.layout)
         self.add_kernel("reshape", node, {"shape": list(self.sample_shape(y))})
 

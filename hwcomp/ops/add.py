@@ -49,6 +49,7 @@ class Add(Op):
         return _interval.outward(np.float64(a) + c, np.float64(b) + d, 0.0)
 
     def lower(self, node, ctx):
+        ctx.need_batch(node)
         x, y = (ctx.graph.tensors[n] for n in node.inputs)
         channels = per_channel(y, x, 1) if y.is_constant and len(x.shape) > 1 else None
         if channels is None:

@@ -73,6 +73,7 @@ class BatchNormalization(Op):
         return _interval.outward(low, high, np.where(np.isfinite(slack), slack, 0.0))
 
     def lower(self, node, ctx):
+        ctx.need_batch(node)
         ctx.pointwise(node, *affine_of(node, ctx.graph))
 
     def cost(self, node, graph):

@@ -52,12 +52,18 @@ class Pass:
         raise NotImplementedError
 
 
-def constant(tensors: dict[str, Tensor], wish: str, data: np.ndarray) -> Tensor:
-    """A new constant tensor, under a name derived from `wish` that is not taken; it is added to `tensors`."""
+def free_name(tensors: dict[str, Tensor], wish: str) -> str:
+    """`wish`, or `wish` and a number where a tensor of that name exists."""
     name, n = wish, 0
     while name in tensors:
         n += 1
         name = f"{wish}_{n}"
+    return name
+
+
+def constant(tensors: dict[str, Tensor], wish: str, data: np.ndarray) -> Tensor:
+    """A new constant tensor, under a name derived from `wish` that is not taken; it is added to `tensors`."""
+    name = free_name(tensors, wish)
     dtype = "float" if data.dtype.kind == "f" else data.dtype.name
     tensor = Tensor(name, tuple(data.shape), dtype, data)
     tensors[name] = tensor

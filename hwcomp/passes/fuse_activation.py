@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import ClassVar
 
 from hwcomp.graph import Editor, Graph
-from hwcomp.passes.base import Pass, PassContext
+from hwcomp.passes.base import Pass, PassContext, free_name
 from hwcomp.registry import OPS, graph_pass
 
 _TAKES_CLAMP = {"Conv", "Dense"}
@@ -60,7 +60,9 @@ def _fuse(edit: Editor, i: int, path: list[int]) -> None:
     # The tensor in front of the clip takes the clip's name. Tensors further up now hold clipped values, which no ONNX
     # value names: they get an inserted name.
     rename = {clip.inputs[0]: clip.outputs[0]}
-    rename |= {edit.nodes[p].outputs[0]: f"{edit.nodes[p].outputs[0]}__clamp" for p in path[1:]}
+    for p in path[1:]:
+        inner = edit.nodes[p].outputs[0]
+        rename[inner] = free_name(edit.tensors, f"{inner}__clamp")
     for before, after in rename.items():
         edit.tensors[after] = edit.tensors[before].with_(name=after)
     edit.put(i, None)

@@ -17,7 +17,7 @@ from hwcomp.passes.base import Pass, PassContext, constant
 from hwcomp.registry import graph_pass
 from hwcomp.types import Node
 
-_DOT = {"Conv", "Dense"}
+_DOT_RANK = {"Conv": 4, "Dense": 2}  # rank at which a dot product's channels are on BatchNormalization's axis 1
 
 
 @graph_pass
@@ -35,14 +35,11 @@ class FuseBatchnorm(Pass):
     def _behind(self, edit: Editor, i: int, ctx: PassContext) -> bool:
         bn = edit.nodes[i]
         index = edit.producer(bn.inputs[0])
-        if (
-            index is None
-            or edit.sole_consumer(bn.inputs[0]) != i
-            or len(edit.tensors[bn.inputs[0]].shape) not in (2, 4)
-        ):
+        if index is None or edit.sole_consumer(bn.inputs[0]) != i:
             return False
         dot = edit.nodes[index]
-        if dot.op not in _DOT or dot.attrs.clamp is not None:
+        rank = len(edit.tensors[bn.inputs[0]].shape)
+        if _DOT_RANK.get(dot.op) != rank or dot.attrs.clamp is not None:
             return False
         gain, shift = affine_of(bn, edit.graph)
         weight, bias = _weights(edit, dot)
@@ -56,7 +53,8 @@ class FuseBatchnorm(Pass):
     def _in_front(self, edit: Editor, i: int, ctx: PassContext) -> bool:
         bn = edit.nodes[i]
         index = edit.sole_consumer(bn.outputs[0])
-        if index is None or edit.nodes[index].op not in _DOT or len(edit.tensors[bn.inputs[0]].shape) not in (2, 4):
+        rank = len(edit.tensors[bn.inputs[0]].shape)
+        if index is None or _DOT_RANK.get(edit.nodes[index].op) != rank:
             return False
         dot = edit.nodes[index]
         if dot.op == "Conv" and any(dot.attrs.pads):

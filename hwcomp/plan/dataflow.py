@@ -165,7 +165,7 @@ class _Sweep:
         source = self.streams[kernel.inputs[0]]
         shape = self.program.edges[kernel.inputs[0]].shape
         if shape and source.channels != shape[0]:
-            raise _unsupported(kernel, "a reshape between feature maps with other channels")
+            raise _unsupported(kernel, f"{kernel.kind} on a tensor of shape {list(shape)} whose channels do not come together")
         return source
 
     def _fold(self, folds: Folds) -> Fold:
@@ -257,7 +257,7 @@ class _Sweep:
         x, y = self.program.edges[kernel.inputs[0]], self.program.edges[kernel.outputs[0]]
         source = self.streams[x.name]
         if source.pixels != 1 or x.shape[kernel.params["axis"]] != x.size or source.channels != x.size:
-            raise _unsupported(kernel, "ArgMax over a part of a tensor")
+            raise _unsupported(kernel, "ArgMax of anything but a vector")
         return Stage(index, source.beats, source, Stream(1, 1, 1, y.bits, y.signed))
 
     def _reshape(self, index: int, kernel: Kernel) -> None:

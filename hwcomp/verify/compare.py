@@ -14,7 +14,6 @@ from hwcomp.verify.engine import Built, Engine, Progress
 from hwcomp.verify.reference import run_program
 from sw_ref.program import Program
 
-
 _CHUNK_ELEMENTS = 1 << 26  # elements of all tensors that are compared at once
 _LEAST_CHUNK = 32
 
@@ -41,7 +40,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Outcome:
-    """`status`: "equal", "differs" or "not run" (then `detail` says why). `tensors`, `elements`: how much was compared."""
+    """`status`: "equal", "differs", "failed" or "not run" (then `detail` says why). `tensors`, `elements`: how much was compared."""
 
     engine: str
     status: str
@@ -124,8 +123,8 @@ class _Run:
         except MissingToolError as error:
             self.final = Outcome(self.engine.name, "not run", detail=str(error))
             return
-        except HwcompError as error:  # it was built and run, and failed
-            self._fail(str(error))
+        except HwcompError as error:  # it could not be built, or stopped
+            self.final = self._outcome("failed", str(error))
             return
         self.samples += count
         self.tensors = len(result.values)
@@ -133,13 +132,10 @@ class _Run:
         self.stats = self.stats or result.stats
         absent = [name for name in self.built.program.edges if name not in result.values]
         if absent:
-            self._fail(f"tensor '{shown(absent[0])}' was not observed")
+            self.final = self._outcome("failed", f"tensor '{shown(absent[0])}' was not observed")
         elif found := first_difference(self.built.program, {n: a[:count] for n, a in expected.items()}, result.values):
             found = replace(found, sample=found.sample + start)
-            self._fail(found.text(), found)
-
-    def _fail(self, detail: str, difference: Difference | None = None) -> None:
-        self.final = self._outcome("differs", detail, difference)
+            self.final = self._outcome("differs", found.text(), found)
 
     def outcome(self) -> Outcome:
         return self.final or self._outcome("equal")

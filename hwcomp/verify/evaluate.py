@@ -55,7 +55,7 @@ def evaluate(
 ) -> Evaluation:  # fmt: skip
     """`inputs`: real samples by input name. The decision is the largest element of the first output, or the index it holds."""
     program = built.program
-    total = len(next(iter(inputs.values()), []))
+    total = samples.count(inputs)
     if labels is not None and len(labels) != total:
         raise UsageError(f"{len(labels)} labels for {total} samples")
     stored = samples.to_stored(program, inputs)

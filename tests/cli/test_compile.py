@@ -1,0 +1,365 @@
+"""hwcomp compile: its options, from the command line and from TOML, and what it writes."""
+
+import hashlib
+import json
+
+import numpy as np
+import pytest
+
+from hwcomp import npz
+from hwcomp.errors import WorkFailed
+from hwcomp.passes.fuse_activation import FuseActivation
+from tests.models import model, saved, values
+
+MANIFEST = [
+    "schema", "name", "hwcomp", "libraries", "model_sha256", "program_sha256", "options", "inputs", "outputs", "notes", "targets",
+    "files",
+]  # fmt: skip
+BOUNDARY = ["name", "shape", "type", "bits", "signed", "scale", "scale_bits", "zero_point"]
+
+
+def manifest(folder):
+    return json.loads((folder / "manifest.json").read_text())
+
+
+@pytest.fixture
+def compiled(cli, net, tmp_path):
+    """Compile the small net with more options -> (result, folder)."""
+
+    def run(*options, target="mcu", quiet=True):
+        folder = tmp_path / "out"
+        quietly = ["--quiet"] if quiet else []
+        found = cli("compile", net.model, "--target", target, "--calibration", net.data, "-o", folder, *quietly, *options)
+        assert found.code == 0, found.err
+        return found, folder
+
+    return run
+
+
+@pytest.fixture
+def rejected(refused, net, tmp_path):
+    """Compile the small net with options that must be refused; nothing may be left."""
+
+    def run(*options, code=2, texts=(), target="mcu,fpga"):
+        where = tmp_path / "work"
+        where.mkdir()
+        line = refused(
+            "compile", net.model, "--target", target, "--calibration", net.data, "-o", where / "out", *options, code=code,
+            texts=texts,
+        )  # fmt: skip
+        assert list(where.iterdir()) == []
+        return line
+
+    return run
+
+
+# --- what it writes ---------------------------------------------------------------------------------------------------
+
+
+def test_it_says_what_was_built_and_where(compiled):
+    found, folder = compiled(target="mcu,fpga", quiet=False)
+    lines = found.out.splitlines()
+    assert found.err == ""
+    assert lines[0] == "net: 4 kernels, 1,602 MACs, 144 weights"
+    assert [line.split(":")[0] for line in lines[1:]] == ["mcu", "fpga", "proof", "product"]
+    assert lines[-1] == f"product: {folder}"
+
+
+def test_quiet_says_nothing(compiled):
+    found, _ = compiled()
+    assert (found.out, found.err) == ("", "")
+
+
+@pytest.mark.parametrize("target", ["mcu", "fpga", "mcu,fpga", "fpga,mcu"])
+def test_a_product_has_the_folders_of_its_targets(compiled, target):
+    _, folder = compiled(target=target)
+    common = {"manifest.json", "model.onnx", "program", "vectors", "report.json"}
+    assert {p.name for p in folder.iterdir()} == common | {{"mcu": "src", "fpga": "rtl"}[t] for t in target.split(",")}
+    assert manifest(folder)["options"]["targets"] == target.split(",")
+    assert sorted(manifest(folder)["targets"]) == sorted(target.split(","))
+
+
+def test_the_manifest_describes_every_file_and_boundary(net):
+    data = manifest(net.product)
+    assert list(data) == MANIFEST
+    assert (data["schema"], data["name"]) == (1, "net")
+    found = {str(p.relative_to(net.product)): p.read_bytes() for p in net.product.rglob("*") if p.is_file()}
+    del found["manifest.json"]
+    assert {f["path"]: (f["bytes"], f["sha256"]) for f in data["files"]} == {
+        n: (len(b), hashlib.sha256(b).hexdigest()) for n, b in found.items()
+    }
+    assert data["model_sha256"] == hashlib.sha256(net.model.read_bytes()).hexdigest()
+    assert found["model.onnx"] == net.model.read_bytes()
+    for name, shape, boundary in (("x", [2, 8, 7], data["inputs"]), ("y", [5], data["outputs"])):
+        (port,) = boundary
+        assert list(port) == BOUNDARY
+        assert (port["name"], port["shape"], port["type"], port["bits"]) == (name, shape, "int8", 8)
+        assert np.float32(port["scale"]) == np.uint32(port["scale_bits"]).view(np.float32)
+    interface = data["targets"]["fpga"]
+    assert set(interface) == {"interval", "inputs", "outputs", "streams"}
+    for port in (*interface["inputs"], *interface["outputs"]):
+        assert set(port) == {"name", "prefix", "lanes", "lane_bits", "tdata_bits", "beats"}
+        assert port["tdata_bits"] % 8 == 0
+        assert 0 <= port["tdata_bits"] - port["lanes"] * port["lane_bits"] < 8
+
+
+def test_program_sha256_is_that_of_the_program(net):
+    """docs/program.md: SHA-256 of the JSON with sorted keys and no spaces; the JSON holds the hash of every constant."""
+    text = (net.product / "program" / "program.json").read_text()
+    canonical = json.dumps(json.loads(text), sort_keys=True, separators=(",", ":"))
+    digest = hashlib.sha256(canonical.encode()).hexdigest()
+    assert digest == manifest(net.product)["program_sha256"] == json.loads((net.product / "report.json").read_text())["program_sha256"]
+
+
+# --- options ----------------------------------------------------------------------------------------------------------
+
+
+def test_name_goes_into_the_generated_code(compiled):
+    _, folder = compiled("--name", "Other Net", target="mcu,fpga")
+    assert manifest(folder)["name"] == "Other_Net"
+    assert (folder / "src" / "Other_Net.c").is_file()
+    assert "module Other_Net_top" in (folder / "rtl" / "Other_Net_top.v").read_text()
+
+
+def test_options_are_in_the_manifest(compiled, net):
+    _, folder = compiled(
+        "--requantize-bits", 16, "--golden", 2, "--pe-simd-budget", 9, "--input-range", "x=-1,1.5", "--pass", "calibrate.samples=3",
+        "--logits", "--quant", "int8", target="fpga",
+    )  # fmt: skip
+    digest = hashlib.sha256(net.real.tobytes()).hexdigest()
+    assert manifest(folder)["options"] == {
+        "targets": ["fpga"], "name": None, "quant": "int8", "input_ranges": {"x": [-1.0, 1.5]},
+        "passes": {"calibrate": {"samples": "3"}}, "pe_simd_budget": 9, "logits": True, "requantize_bits": 16, "golden": 2,
+        "calibration": {"x": {"samples": 6, "sha256": digest}},
+    }  # fmt: skip
+
+
+def test_golden_sets_the_samples_of_the_vectors(compiled):
+    _, folder = compiled("--golden", 2)
+    assert npz.load(folder / "vectors" / "inputs.npz")["x"].shape == (2, 2, 8, 7)
+    assert npz.load(folder / "vectors" / "outputs.npz")["y"].shape == (2, 5)
+
+
+def test_requantize_bits_bound_every_multiplier(compiled):
+    _, folder = compiled("--requantize-bits", 9)
+    found = [a for n, a in npz.load(folder / "program" / "constants.npz").items() if n.endswith(".multiplier")]
+    assert len(found) == 2
+    assert all(0 <= a.min() and 1 << 7 < a.max() < 1 << 9 for a in found)
+
+
+def test_budget_bounds_the_lanes(compiled):
+    for budget in (2, 7, 300):
+        _, folder = compiled("--pe-simd-budget", budget, target="fpga")
+        fpga = json.loads((folder / "report.json").read_text())["targets"]["fpga"]
+        assert (fpga["budget"], fpga["lanes"] <= budget) == (budget, True)
+
+
+def test_an_impossible_budget_says_what_is_reachable(rejected):
+    rejected("--pe-simd-budget", 1, code=1, texts=["a budget of 1 lanes is too small", "2 dot products", "--pe-simd-budget 2"])
+
+
+@pytest.mark.parametrize(("options", "texts"), [
+    (["--target", "asic"], ["unknown target 'asic'", "mcu, fpga, hls"]), (["--target", ""], ["unknown target ''"]),
+    (["--target", "mcu,mcu"], ["each target once"]), (["--target", "mcu,"], ["unknown target ''"]),
+    (["--target", "hls"], ["target 'hls' is not available", "fpga, mcu"]), (["--quant", "int3"], ["unknown quantization 'int3'"]),
+    (["--quant", "int4"], ["--quant int4 is not available", "--quant int8"]), (["--quant", "fixed:Q1.7"], ["not available"]),
+    (["--quant", "int8\n"], ["unknown quantization"]), (["--quant", "auto"], ["not available"]),
+    (["--prune", "weight=0.5"], ["--prune is not available"]), (["--low-rank", "0.9"], ["--low-rank is not available"]),
+    (["--share", "4"], ["--share is not available"]), (["--pe-simd-budget", "0"], ["--pe-simd-budget 0"]),
+    (["--pe-simd-budget", "-5"], ["--pe-simd-budget -5"]), (["--pe-simd-budget", "all"], ["invalid int value"]),
+    (["--requantize-bits", "7"], ["8 to 31"]), (["--requantize-bits", "32"], ["8 to 31"]), (["--golden", "0"], ["at least one"]),
+    (["--input-range", "x"], ["is not NAME=lo,hi"]), (["--input-range", "x=1"], ["is not NAME=lo,hi"]),
+    (["--input-range", "=0,1"], ["is not NAME=lo,hi"]), (["--input-range", "x=a,b"], ["is not NAME=lo,hi"]),
+    (["--input-range", "x=0,1,2"], ["is not NAME=lo,hi"]), (["--input-range", "x=1,1"], ["low < high"]),
+    (["--input-range", "x=0,inf"], ["two finite numbers"]), (["--input-range", "x=nan,1"], ["two finite numbers"]),
+    (["--input-range", "z=0,1"], ["names 'z'", "inputs are 'x'"]), (["--pass", "calibrate"], ["is not PASS.field=value"]),
+    (["--pass", "calibrate.samples"], ["is not PASS.field=value"]), (["--pass", "nothing.samples=1"], ["no pass 'nothing'"]),
+    (["--pass", "calibrate.nothing=1"], ["no option 'nothing'", "enabled, "]), (["--pass", "calibrate.samples=x"], ["'x' is not a int"]),
+    (["--pass", "calibrate.samples=0"], ["samples"]), (["--pass", "calibrate.enabled=maybe"], ["is not a bool"]),
+    (["--pass", "quantize_int8.enabled=false"], ["can't be switched off"]), (["--config", "/nowhere.toml"], ["can't read"]),
+    (["--calibration", "/nowhere.npz"], ["no file"]), (["--golden", "1.5"], ["invalid int value"]),
+], ids=lambda v: v[0] if v[0].startswith("-") and len(v) < 2 else " ".join(v)[:40])  # fmt: skip
+def test_bad_options_are_refused(rejected, options, texts):
+    rejected(*options, texts=texts)
+
+
+def test_a_softmax_needs_logits(cli, refused, tmp_path):
+    net = model(
+        [("Gemm", ["x", "w"], ["h"], {}), ("Softmax", ["h"], ["y"], {"axis": 1}, "prob")], {"x": (1, 3)},
+        {"w": values("w", 3, 4)},
+    )  # fmt: skip
+    path = saved(net, tmp_path / "net.onnx")
+    command = ["compile", path, "--target", "mcu,fpga", "-o", tmp_path / "out", "--quiet"]
+    refused(*command, texts=["'prob'", "--logits"])
+    assert not (tmp_path / "out").exists()
+    assert cli(*command, "--logits").code == 0
+    notes = manifest(tmp_path / "out")["notes"]
+    assert manifest(tmp_path / "out")["options"]["logits"] is True
+    assert "drop_softmax" in notes
+
+
+# --- passes -----------------------------------------------------------------------------------------------------------
+
+
+def test_print_passes_shows_what_they_did(compiled):
+    found, folder = compiled("--print-passes")
+    lines = [f"{name}: {line}" for name, notes in manifest(folder)["notes"].items() for line in notes]
+    assert found.out.splitlines() == lines
+    assert "calibrate: 6 samples, minmax" in lines
+
+
+def test_a_pass_can_be_switched_off(compiled):
+    _, folder = compiled("--pass", "fuse_activation.enabled=false", "--check-passes")
+    kinds = [layer["kind"] for layer in json.loads((folder / "report.json").read_text())["layers"]]
+    assert kinds == ["conv2d", "requantize", "maxpool2d", "reshape", "dense"]
+
+
+def test_pass_options_arrive(compiled):
+    found, _ = compiled("--pass", "calibrate.samples=2", "--print-passes")
+    assert "calibrate: 2 samples, minmax" in found.out.splitlines()
+
+
+def test_check_passes_does_not_change_the_product(compiled, net):
+    _, folder = compiled("--check-passes")
+    assert manifest(folder)["program_sha256"] == manifest(net.product)["program_sha256"]
+
+
+def test_check_passes_finds_a_pass_that_changes_numbers(rejected, monkeypatch, net):
+    """Only with the option: the graph itself is sound."""
+    from dataclasses import replace
+
+    def broken(self, graph, ctx):
+        first = graph.nodes[0]
+        tensors = dict(graph.tensors)
+        tensors["w"] = replace(tensors["w"], data=tensors["w"].data + np.float32(0.25))
+        assert first.inputs[1] == "w"
+        return graph.replace(tensors=tensors) if hasattr(graph, "replace") else replace(graph, tensors=tensors)
+
+    monkeypatch.setattr(FuseActivation, "run", broken)
+    rejected("--check-passes", code=1, texts=["pass fuse_activation broke the graph", "'y' changed"])
+
+
+# --- calibration ------------------------------------------------------------------------------------------------------
+
+
+def test_without_calibration_a_warning_in_capitals(cli, net, tmp_path):
+    command = ["compile", net.model, "--target", "mcu", "-o", tmp_path / "out"]
+    found = cli(*command)
+    assert found.code == 0
+    assert found.err.startswith("hwcomp: warning: NO CALIBRATION DATA: RANGES COME FROM RANDOM INPUTS")
+    assert found.err.count("\n") == 1
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert [w.startswith("NO CALIBRATION DATA") for w in report["warnings"]] == [True]
+    assert cli(*command, "--quiet").err == ""
+
+
+def test_labels_in_the_calibration_data_are_no_input(cli, net, tmp_path, stored):
+    data = stored(x=net.real, labels=np.arange(6))
+    assert cli("compile", net.model, "--target", "mcu", "--calibration", data, "-o", tmp_path / "out", "--quiet").code == 0
+    assert manifest(tmp_path / "out")["program_sha256"] == manifest(net.product)["program_sha256"]
+
+
+@pytest.mark.parametrize(("arrays", "texts"), [
+    ({"z": np.zeros((2, 2, 8, 7), np.float32)}, ["no array 'x'", "'z'"]), ({}, ["no array 'x'", "nothing"]),
+    ({"x": np.zeros((2, 8, 7), np.float32)}, ["'x' has shape (2, 8, 7)", "(2, 8, 7)", "leading sample axis"]),
+    ({"x": np.zeros((2, 2, 7, 8), np.float32)}, ["'x' has shape"]), ({"x": np.zeros((0, 2, 8, 7), np.float32)}, ["number of samples"]),
+    ({"x": np.full((2, 2, 8, 7), np.nan, np.float32)}, ["NaN"]), ({"x": np.full((2, 2, 8, 7), np.inf)}, ["infinity"]),
+    ({"x": np.zeros((2, 2, 8, 7), np.int8)}, ["int8", "float32"]), ({"x": np.zeros((2, 2, 8, 7), bool)}, ["bool"]),
+    ({"x": np.zeros((2, 2, 8, 7), np.complex64)}, ["complex64"]), ({"x": np.float32(1)}, ["'x' has shape ()"]),
+    ({"x": np.zeros((2, 2, 8, 7), np.float32), "z": np.zeros(2)}, ["'z' that is no input"]),
+], ids=lambda v: "")  # fmt: skip
+def test_wrong_calibration_data_is_refused(rejected, stored, arrays, texts):
+    rejected("--calibration", stored(**arrays), texts=texts)
+
+
+def test_a_single_array_is_no_calibration_file(rejected, tmp_path):
+    np.save(tmp_path / "x.npy", np.zeros((2, 2, 8, 7), np.float32))
+    rejected("--calibration", tmp_path / "x.npy", texts=["'x.npy' is a single array", ".npz"])
+
+
+def test_pickles_are_not_read(rejected, tmp_path):
+    np.savez(tmp_path / "x.npz", x=np.array([{"a": 1}], object))
+    rejected("--calibration", tmp_path / "x.npz", texts=["'x.npz' is not a readable .npz file"])
+
+
+# --- TOML -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def toml(tmp_path):
+    def write(text):
+        path = tmp_path / "options.toml"
+        path.write_text(text)
+        return path
+
+    return write
+
+
+def test_toml_holds_options(compiled, toml):
+    text = """
+        name = "From TOML"
+        quant = "int8"
+        logits = true
+        pe_simd_budget = 11
+        requantize_bits = 20
+        golden = 3
+        [input_range]
+        x = [-2, 2.5]
+        [pass.calibrate]
+        samples = 5
+        [pass.fuse_bias]
+        enabled = false
+    """
+    _, folder = compiled("--config", toml(text), target="fpga")
+    options = manifest(folder)["options"]
+    del options["calibration"]
+    assert options == {
+        "targets": ["fpga"], "name": "From TOML", "quant": "int8", "input_ranges": {"x": [-2.0, 2.5]},
+        "passes": {"calibrate": {"samples": 5}, "fuse_bias": {"enabled": False}}, "pe_simd_budget": 11, "logits": True,
+        "requantize_bits": 20, "golden": 3,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "arguments", "key", "want"), [
+    ("golden = 8", ["--golden", 2], "golden", 2), ("golden = 8", ["--golden", 4], "golden", 4),
+    ("requantize_bits = 9", ["--requantize-bits", 31], "requantize_bits", 31), ('quant = "int4"', ["--quant", "int8"], "quant", "int8"),
+    ("pe_simd_budget = 9", ["--pe-simd-budget", 12], "pe_simd_budget", 12), ('name = "a"', ["--name", "b"], "name", "b"),
+    ("[pass.calibrate]\nsamples = 5", ["--pass", "calibrate.samples=2"], "passes", {"calibrate": {"samples": "2"}}),
+    ("[pass.calibrate]\nsamples = 5", ["--pass", "calibrate.seed=2"], "passes", {"calibrate": {"samples": 5, "seed": "2"}}),
+    ("[input_range]\nx = [0, 1]", ["--input-range", "x=0,2"], "input_ranges", {"x": [0.0, 2.0]}),
+])  # fmt: skip
+def test_the_command_line_wins_over_toml(compiled, toml, text, arguments, key, want):
+    _, folder = compiled("--config", toml(text), *arguments)
+    assert manifest(folder)["options"][key] == want
+
+
+@pytest.mark.parametrize(("text", "texts"), [
+    ("golden = ", ["'options.toml' is not valid TOML"]), ("nothing = 1", ["'nothing' in 'options.toml'"]),
+    ('golden = "4"', ["'golden' in 'options.toml'", "wrong type"]), ("golden = true", ["'golden'"]), ("golden = 0", ["at least one"]),
+    ("logits = 1", ["'logits'"]), ("pe_simd_budget = 1.5", ["'pe_simd_budget'"]), ("pass = 3", ["'pass'"]), ("[pass]\na = 1", ["'pass'"]),
+    ("[pass.nothing]\na = 1", ["no pass 'nothing'"]), ("[pass.calibrate]\nsamples = 1.5", ["'1.5' is not a int"]),
+    ("[pass.calibrate]\nsamples = true", ["'True' is not a int"]), ("[pass.fuse_bias]\nenabled = 0", ["'0' is not a bool"]),
+    ("[input_range]\nx = 3", ["'input_range'", "NAME = [lo, hi]"]), ("[input_range]\nx = [1]", ["'input_range'"]),
+    ("[input_range]\nx = [2, 1]", ["low < high"]), ("[input_range]\nz = [0, 1]", ["names 'z'"]), ('quant = "int5"', ["'int5'"]),
+    ("targets = 1", ["'targets'"]), ("'a\nb' = 1", ["not valid TOML"]), ('"a\\nb" = 1', ["'a\\nb' in"]),
+], ids=lambda v: "")  # fmt: skip
+def test_bad_toml_is_refused(rejected, toml, text, texts):
+    rejected("--config", toml(text), texts=texts)
+
+
+def test_toml_that_is_no_text_or_no_file(rejected, refused, net, tmp_path):
+    path = tmp_path / "bytes.toml"
+    path.write_bytes(b"\xff\xfe\x00")
+    rejected("--config", path, texts=["'bytes.toml' is not valid TOML"])
+    refused("compile", net.model, "--target", "mcu", "-o", tmp_path / "o", "--config", tmp_path, texts=["can't read"])
+
+
+def test_python_options_meet_the_same_checks(net, tmp_path):
+    import hwcomp
+    from hwcomp.errors import UsageError
+
+    with pytest.raises(UsageError, match="unknown target 'asic'"):
+        hwcomp.compile(net.model, tmp_path / "out", target="asic")
+    with pytest.raises(WorkFailed, match="too small"):
+        hwcomp.compile(net.model, tmp_path / "out", target="fpga", calibration={"x": net.real}, pe_simd_budget=1)
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,118 @@
+import numpy as np
+import pytest
+
+from hwcomp.backends.c import CBackend
+from hwcomp.plan.memory import Block, assign, peak
+from sw_ref.program import Layout
+from tests.program_factory import Builder, lenet5, random_program
+
+
+def disjoint(blocks, offsets):
+    for i, a in enumerate(blocks):
+        for j, b in enumerate(blocks[:i]):
+            if a.meets(b) and a.bytes and b.bytes:
+                assert offsets[i] + a.bytes <= offsets[j] or offsets[j] + b.bytes <= offsets[i], (a, b)
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_blocks_never_overlap_and_little_is_wasted(seed):
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(1, 30))
+    first = rng.integers(0, 40, n)
+    blocks = [Block(int(rng.integers(1, 5000)), int(f), int(f + rng.integers(0, 12))) for f in first]
+    offsets, total = assign(blocks)
+    disjoint(blocks, offsets)
+    assert total == max(o + b.bytes for o, b in zip(offsets, blocks, strict=True))
+    assert peak(blocks) <= total <= 1.25 * peak(blocks)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_chains_reach_the_lower_bound_within_a_tenth(seed):
+    """A chain of layers: neighbours live together, and some also have scratch."""
+    rng = np.random.default_rng(seed)
+    blocks = [Block(int(rng.integers(1, 5000)), i, i + 1) for i in range(int(rng.integers(1, 40)))]
+    blocks += [Block(int(rng.integers(1, 1000)), i, i) for i in range(1, len(blocks), 2)]
+    offsets, total = assign(blocks)
+    disjoint(blocks, offsets)
+    assert total <= 1.1 * peak(blocks)
+
+
+def test_nothing_needs_no_arena():
+    assert assign([]) == ([], 0)
+
+
+def lives(program, plan):
+    """(bytes, first, last, offset) of everything in the arena."""
+    found = {}
+    for i, k in enumerate(program.kernels):
+        for name in (*k.inputs, *k.outputs):
+            place = plan.places[name]
+            if place.where == "arena":
+                _, first, last = found.get(place.offset, {}).get(name, (0, i, i))
+                found.setdefault(place.offset, {})[name] = (place.bytes, min(first, i), max(last, i))
+    return [(*v, offset) for offset, names in found.items() for v in names.values()]
+
+
+@pytest.mark.parametrize("seed", range(80))
+def test_random_programs(seed):
+    program = random_program(seed)
+    plan = CBackend().plan(program, {})
+    tensors = lives(program, plan)
+    for step in plan.steps:
+        for size, first, last, offset in tensors:
+            if first <= step.kernel <= last and step.scratch:
+                at = step.scratch_offset
+                assert at + step.scratch <= offset or offset + size <= at, "scratch lies in a tensor that is alive"
+        assert step.scratch_offset + step.scratch <= plan.arena_bytes or not step.scratch
+        assert step.scratch_offset % plan.align == 0
+    for k in program.kernels:
+        a, b = plan.places[k.inputs[0]], plan.places[k.outputs[0]]
+        if k.kind == "reshape":
+            assert (a.where, a.offset, a.port) == (b.where, b.offset, b.port)
+        elif a.where == b.where == "arena":
+            assert a.offset + a.bytes <= b.offset or b.offset + b.bytes <= a.offset
+    assert all(size + offset <= plan.arena_bytes and offset % plan.align == 0 for size, _, _, offset in tensors)
+    assert plan.peak_tensors <= plan.peak_live <= plan.arena_bytes <= 1.1 * plan.peak_live
+
+
+def test_lenet5_stays_within_its_live_tensors():
+    plan = CBackend().plan(lenet5(), {})
+    assert plan.peak_tensors == 24 * 24 * 20 + 12 * 12 * 20
+    assert plan.arena_bytes <= 1.1 * plan.peak_tensors
+    assert [s.choice for s in plan.steps if s.weights] == [0, 0, 0, 0], "all layers run their fastest way"
+
+
+def test_scratch_steps_down_rather_than_exceed_the_slack():
+    program = Builder(np.random.default_rng(0)).input((784,)).dense(300).dense(100).dense(10).program()
+    tight, wide = CBackend().plan(program, {}), CBackend().plan(program, {"arena_slack": 100})
+    assert tight.arena_bytes == tight.peak_tensors == 400
+    assert wide.arena_bytes == 2 * 784 + 300, "columns of halfwords for the first layer"
+
+
+def test_the_callers_arrays_are_used_where_the_order_agrees():
+    rng = np.random.default_rng(0)
+    flat = Builder(rng).input((1, 6, 6)).conv2d(4).flatten().dense(3)
+    plan = CBackend().plan(flat.program(), {})
+    assert plan.places["t0"].where == "input"
+    assert plan.places[flat.last].where == "output"
+    assert plan.loads == plan.stores == ()
+
+    maps = Builder(rng).input((3, 6, 6)).conv2d(4)
+    plan = CBackend().plan(maps.program(), {})
+    assert plan.loads == plan.stores == (0,)
+    assert {p.where for p in plan.places.values()} == {"arena"}
+
+
+def test_an_output_that_others_read_is_read_where_it_is():
+    b = Builder(np.random.default_rng(0)).input((8,)).dense(8)
+    first = b.last
+    b.dense(4)
+    plan = CBackend().plan(b.program([b.last, first]), {})
+    assert [plan.places[n].where for n in (first, b.last)] == ["output", "output"]
+    assert plan.arena_bytes == 0
+
+
+def test_layouts_are_what_decides():
+    b = Builder(np.random.default_rng(0)).input((4, 1, 1))
+    assert b.x.layout == Layout.row_major((4, 1, 1)), "one pixel has no order"
+    assert CBackend().plan(b.conv2d(2, (1, 1)).program(), {}).loads == ()
