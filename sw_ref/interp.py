@@ -84,7 +84,10 @@ def _avgpool2d(kernel: Kernel, x: np.ndarray) -> np.ndarray:
     acc = acc + int(kernel.constants["bias"][0])
     rq = p["requantize"]
     m = kernel.constants["multiplier"].astype(np.int64)[kernel.constants["count_class"].astype(np.int64)]
-    return nm.requantize_rne(acc, m, rq["shift"], rq["zero"], rq["lo"], rq["hi"])
+    if rq["form"] == "rne":
+        return nm.requantize_rne(acc, m, rq["shift"], rq["zero"], rq["lo"], rq["hi"])
+    offset = int(kernel.constants["offset"][0])
+    return nm.requantize_affine(acc, m, offset, rq["shift"], rq["lo"], rq["hi"])
 
 
 def _concat(kernel: Kernel, *xs: np.ndarray) -> np.ndarray:

@@ -60,7 +60,7 @@ def choose(
         shift -= 1  # the largest mantissa rounds up to a power of two: one bit too many
     # A scale of 2^bits and more saturates every accumulator but 0; so does the largest multiplier.
     multiplier = np.minimum(np.rint(np.ldexp(exact, shift)), 2.0**bits - 1).astype(np.int64)
-    common = _trailing_zeros(int(np.bitwise_or.reduce(multiplier))) if multiplier.any() else shift
+    common = trailing_zeros(int(np.bitwise_or.reduce(multiplier))) if multiplier.any() else shift
     common = min(shift, common)
     multiplier, shift = multiplier >> common, shift - common
     if not _tie_reachable(multiplier, shift, max(abs(acc_lo), abs(acc_hi))):
@@ -105,7 +105,8 @@ def _tamed(
     return limited, np.clip(offset, -most, most)
 
 
-def _trailing_zeros(value: int) -> int:
+def trailing_zeros(value: int) -> int:
+    """Of a positive integer."""
     return (value & -value).bit_length() - 1
 
 
@@ -114,6 +115,6 @@ def _tie_reachable(multiplier: np.ndarray, shift: int, largest: int) -> bool:
     if shift == 0:
         return False
     for m in {int(v) for v in multiplier}:
-        if m and _trailing_zeros(m) < shift and (1 << (shift - 1 - _trailing_zeros(m))) <= largest:
+        if m and trailing_zeros(m) < shift and (1 << (shift - 1 - trailing_zeros(m))) <= largest:
             return True
     return False
