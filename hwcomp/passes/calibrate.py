@@ -13,6 +13,7 @@ from hwcomp.graph import Graph, origin_of
 from hwcomp.passes.analyze_ranges import input_range
 from hwcomp.passes.base import Pass, PassContext
 from hwcomp.quantize.observers import METHODS, Histogram, choose_range
+from hwcomp.quantize.schemes import scheme
 from hwcomp.registry import graph_pass
 
 # Elements of one tensor that a batch may hold: bounds memory for any network.
@@ -46,10 +47,11 @@ class Calibrate(Pass):
 
         total = _watch(graph, ctx, data, see, "calibrating")
         if self.method != "minmax":
+            kind = scheme(ctx.quant)
             histograms = {n: Histogram.empty(*r) for n, r in observed.items()}
             _watch(graph, ctx, data, lambda name, value: histograms[name].add(value), "histograms")
             for name, histogram in histograms.items():
-                observed[name] = choose_range(histogram, self.method, ctx.bits, self.percentile, ctx.symmetric)
+                observed[name] = choose_range(histogram, self.method, kind.bits, self.percentile, kind.symmetric)
         for name in graph.inputs:
             observed[name] = input_range(name, ctx)
         ctx.observed.update({n: _within(r, graph.tensors[n].range) for n, r in observed.items()})
