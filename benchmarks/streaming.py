@@ -51,7 +51,9 @@ def measure(shared: Path, name: str, budget: int, data: dict[str, Path]) -> dict
         "compile", model, "--target", "mcu,fpga", "-o", folder, "--calibration", data["calibration"],
         "--pe-simd-budget", budget, "--quiet",
     )  # fmt: skip
-    outcome = json.loads(hwcomp("verify", folder, "-i", data["few"], "--engines", "verilator", "--json", "--quiet")[0])[0]
+    outcome = json.loads(hwcomp("verify", folder, "-i", data["few"], "--engines", "verilator", "--json", "--quiet")[0])[
+        0
+    ]
     report = json.loads((folder / "report.json").read_text())
     stats = outcome["stats"]
     return {
@@ -72,7 +74,9 @@ def main() -> int:
         return 0
     data = prepare(options.shared)
     results: dict[str, dict] = {}
-    print(f"{'network':<28}{'N':>6}{'lanes':>7}{'beats':>9}{'cycles':>10}{'/beats':>8}{'/(MACs/N)':>11}{'latency':>9}{'compile CPU s':>15}")
+    print(
+        f"{'network':<28}{'N':>6}{'lanes':>7}{'beats':>9}{'cycles':>10}{'/beats':>8}{'/(MACs/N)':>11}{'latency':>9}{'compile CPU s':>15}"
+    )
     for name in NETWORKS:
         for budget in map(int, options.budgets.split(",")):
             row = results[f"{name}/{budget}"] = measure(options.shared, name, budget, data)

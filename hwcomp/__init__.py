@@ -22,7 +22,9 @@ __version__ = "0.1.0"
 __all__ = ["compile", "evaluate", "load", "run", "verify"]
 
 
-def compile(model: str | Path, folder: str | Path, *, target: str | tuple[str, ...] = "mcu,fpga", **options) -> Built:
+def compile(  # noqa: A001 (the API's name for it)
+    model: str | Path, folder: str | Path, *, target: str | tuple[str, ...] = "mcu,fpga", **options
+) -> Built:
     """Compile an ONNX file into a product folder. `options`: the fields of hwcomp.options.CompileOptions.
 
     Raises hwcomp.errors.HwcompError; the folder is then as it was before.

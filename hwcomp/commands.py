@@ -239,7 +239,11 @@ def run_report(args: Namespace) -> int:
 
     built = product.load(args.dir)
     text = (built.dir / "report.json").read_text(encoding="utf-8")
-    print(text.rstrip() if args.json else report_text(json.loads(text)))
+    try:
+        tables = report_text(json.loads(text))
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError):
+        raise UsageError(f"report.json in '{args.dir}' is damaged", fix="compile it again") from None
+    print(text.rstrip() if args.json else tables)
     return 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 _LONGEST_NAME = 80
+_LONGEST_PATH = 160
 _LONGEST_PART = 300
 
 
@@ -15,6 +16,12 @@ def shown(name: object) -> str:
     """A name from a model, made safe and short for a message: control characters escaped, long names cut."""
     text = one_line(str(name))
     return text if len(text) <= _LONGEST_NAME else f"{text[: _LONGEST_NAME - 20]}... ({len(text)} characters)"
+
+
+def shown_path(path: object) -> str:
+    """A path for a message: the end, which names the file, is kept."""
+    text = one_line(str(path))
+    return text if len(text) <= _LONGEST_PATH else f"...{text[-_LONGEST_PATH:]}"
 
 
 class HwcompError(Exception):
@@ -48,7 +55,7 @@ class MissingToolError(HwcompError):
     """An engine was asked for whose compiler or simulator is not installed."""
 
 
-class WorkFailed(HwcompError):
+class WorkFailed(HwcompError):  # noqa: N818 (it reads as a sentence)
     """The work ran and failed: a bit differs, a budget can't be met, the disk is full. Exit code 1."""
 
     exit_code = 1

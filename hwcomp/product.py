@@ -27,6 +27,8 @@ def write(folder: Path, files: dict[str, Content], manifest: dict[str, Any]) -> 
 
     UsageError where `folder` holds something else; WorkFailed where the disk is full or can't be written.
     """
+    if not str(folder) or Path.cwd().is_relative_to(Path(folder).resolve()):
+        raise UsageError(f"'{folder}' is the current folder or above it", fix="name a folder of its own with -o")
     folder = Path(os.path.abspath(folder))  # noqa: PTH100 (resolve would follow a link)
     if folder.is_symlink() or (folder.exists() and not _replaceable(folder)):
         raise UsageError(
@@ -36,7 +38,7 @@ def write(folder: Path, files: dict[str, Content], manifest: dict[str, Any]) -> 
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         aside = Path(tempfile.mkdtemp(prefix=f".{folder.name[:40]}-", dir=folder.parent))
-        os.chmod(aside, 0o777 & ~_umask())
+        aside.chmod(0o777 & ~_umask())
         entries = [_write_file(aside, name, files[name]) for name in sorted(files)]
         _write_file(aside, MANIFEST, dump_json({**manifest, "files": entries}))
         _swap(aside, folder)
@@ -123,7 +125,7 @@ def load(folder: Path | str) -> Built:
         raise UsageError(f"'{folder}' is not complete: {shown(missing[0])} is missing", fix="compile it again")
     try:
         program = Program.from_json(data, npz.load(folder / "program" / "constants.npz"))
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise UsageError(f"the program in '{folder}' is damaged", why=str(error), fix="compile it again") from None
     if program.sha256() != manifest.get("program_sha256"):
         raise UsageError(f"the program in '{folder}' is not the one it was compiled to", fix="compile it again")

@@ -12,7 +12,7 @@ IR_VERSION = 10
 
 
 def model(nodes, inputs, constants=None, outputs=("y",), *, opset=17, name="net", types=None):
-    """A ModelProto of `nodes`: (op, inputs, outputs, attributes[, node name]); `inputs`: shape by name (a str is symbolic).
+    """A ModelProto of `nodes`: (op, inputs, outputs, attributes[, name]); `inputs`: shape by name (a str is symbolic).
 
     `outputs`: names; `types`: {"y": "int64"} where one is not float.
     """

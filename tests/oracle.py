@@ -1,6 +1,6 @@
 """What every layer of a Program should compute, from the quantized float graph in double precision, layer by layer.
 
-The engines can agree on a Program that is wrong; this looks at the Program itself. Each layer gets the integers that the
+The engines can agree on a Program that is wrong; this looks at the Program itself. Each layer gets the integers the
 interpreter gave to it, as reals, computes in float64 and quantizes: at most one step away, and only next to a tie.
 """
 
@@ -52,7 +52,9 @@ def worst_steps(graph, program, stored):
             found.append((kernel.outputs[0], 0.0))
             continue
         edge = program.edges[kernel.outputs[0]]
-        least, most = (-(1 << (edge.bits - 1)), (1 << (edge.bits - 1)) - 1) if edge.signed else (0, (1 << edge.bits) - 1)
+        least, most = (
+            (-(1 << (edge.bits - 1)), (1 << (edge.bits - 1)) - 1) if edge.signed else (0, (1 << edge.bits) - 1)
+        )
         exact = np.clip(arrays / float(edge.scale) + edge.zero, least, most)
         found.append((kernel.outputs[0], float(np.maximum(np.abs(have - exact) - 0.5, 0).max(initial=0.0))))
     return found

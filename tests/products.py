@@ -1,4 +1,4 @@
-"""Products for tests: from a model through the public API, or from a Program directly, and what the engines make of them."""
+"""Products for tests, from a model through the public API or from a Program directly, and their comparison."""
 
 from pathlib import Path
 

@@ -291,7 +291,7 @@ def assert_all_equal(built, engine, count: int = 8, seed: int = 0) -> None:
     from sw_ref import interp
 
     stored, seen = samples(built.program, count, seed), {}
-    interp.run(built.program, stored, lambda name, value: seen.__setitem__(name, value))
+    interp.run(built.program, stored, seen.__setitem__)
     found = engine.run(built, stored, True).values
     assert set(found) == set(seen)
     for name, value in seen.items():

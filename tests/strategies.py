@@ -1,7 +1,7 @@
 """Random small float networks that hwcomp takes: chains of ONNX operators.
 
-`chains()` is a hypothesis strategy, which can shrink; `chain(seed)` draws the same kind of network from a seed, so that a
-test per seed has a name and can be run alone.
+`chains()` is a hypothesis strategy, which can shrink; `chain(seed)` draws the same kind of network from a seed, so that
+a test per seed has a name and can be run alone.
 """
 
 from __future__ import annotations
@@ -187,7 +187,7 @@ ROW_STEPS = [dense, dense, dense, relu, clip, normalize, bias, nothing]
 
 
 def build(dice) -> Chain:
-    """One to eight operators on a map [C, H, W] or a row [K], batch 1 or symbolic, perhaps ArgMax or a second output."""
+    """One to eight operators on a map [C, H, W] or a row [K]; batch 1 or symbolic; perhaps ArgMax, a second output."""
     rng = np.random.default_rng(dice.integer(0, 2**32 - 1))
     is_map = dice.integer(0, 3) > 0
     shape = tuple(dice.integer(1, n) for n in (6, 11, 11)) if is_map else (dice.integer(1, 40),)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Iterable, Sequence
 
 import jinja2
@@ -105,4 +106,5 @@ def minus(index: str, n: int) -> str:
 
 
 def render(template: str, **values: object) -> str:
-    return environment().get_template(template).render(**values)
+    """A template's text, without runs of blank lines."""
+    return re.sub(r"\n{3,}", "\n\n", environment().get_template(template).render(**values))

@@ -27,8 +27,8 @@ def build(netlist: Netlist, program: Program, index: int, stage: Stage, source: 
     return BUILDERS[kernel.kind](netlist, program, kernel, stage, head, name, out)
 
 
-def fifo(netlist: Netlist, source: Nets, name: str) -> Nets:
-    return netlist.stage("hwc_fifo", source, name, source.width, {"W": source.width, "DEPTH": 2})
+def fifo(netlist: Netlist, source: Nets, name: str, depth: int = 2) -> Nets:
+    return netlist.stage("hwc_fifo", source, name, source.width, {"W": source.width, "DEPTH": depth})
 
 
 def convert(netlist: Netlist, source: Nets, name: str, c: Convert | None, bits: int) -> Nets:
@@ -46,6 +46,7 @@ def _pad(
 ) -> Nets:
     if stage.pads is None:
         return source
+    source = fifo(netlist, source, f"{name}_fifo", stage.buffer)
     top, left, bottom, right = stage.pads
     beat = sum((value & ((1 << bits) - 1)) << (i * bits) for i in range(lanes))
     params = {
@@ -171,8 +172,10 @@ def rom_bits(kernel: Kernel, stage: Stage) -> int:
 
 
 def buffer_bits(stage: Stage) -> int:
-    """Bits of window memory, all copies, and of lane conversion registers."""
-    bits = stage.convert.register_lanes() * stage.source.bits if stage.convert else 0
+    """Bits of the FIFO in front, of window memory, all copies, and of lane conversion registers."""
+    words = stage.fold.simd * stage.source.bits if stage.fold else stage.source.width
+    bits = 2 * stage.source.width + stage.buffer * words
+    bits += stage.convert.register_lanes() * stage.source.bits if stage.convert else 0
     if stage.window:
         bits += stage.window.taps * stage.window.depth * stage.fold.simd * stage.source.bits
     return bits

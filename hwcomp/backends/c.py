@@ -125,11 +125,12 @@ def _model(program: Program, plan: MemoryPlan, printed, ins: list[Port], outs: l
     for k in printed:
         for (kind, name), values in k.prims.items():
             prims.setdefault(kind, {})[name] = values
-    tensors = {
-        name: {"variable": f"t{i}", "type": c_type(edge.dtype), "offset": plan.places[name].offset, "name": comment(name)}
-        for i, (name, edge) in enumerate(program.edges.items())
-        if name in plan.places and plan.places[name].where == "arena" and not _is_alias(program, name)
-    }
+    tensors = {}
+    for i, (name, edge) in enumerate(program.edges.items()):
+        place = plan.places.get(name)
+        if place and place.where == "arena" and not _is_alias(program, name):
+            kind = {"variable": f"t{i}", "type": c_type(edge.dtype), "offset": place.offset}
+            tensors[name] = kind | {"name": comment(name)}
     permutes, calls = _calls(program, plan, printed, ins, outs, p, tensors)
     return {
         "prims": prims,

@@ -37,14 +37,17 @@ class Verilog(Backend):
                 raise UnsupportedError(
                     f"kernel {kernel.kind} is not available for target fpga", node=node, fix="use target mcu"
                 )
-        for name, edge in program.edges.items():
-            readers = len(program.consumers(name)) + (name in program.outputs)
+        for name in program.edges:
+            kernels = program.consumers(name)
+            readers = len(kernels) + (name in program.outputs)
+            near = kernels[0] if kernels else program.producer(name)
+            node = near.origin[0] if near and near.origin else None
             if readers > 1:
                 raise UnsupportedError(
-                    f"tensor '{name}' has {readers} readers", why="forked streams are not available for target fpga yet",
-                    fix="use target mcu",
+                    f"tensor '{name}' has {readers} readers", node=node,
+                    why="forked streams are not available for target fpga yet", fix="use target mcu",
                 )  # fmt: skip
-            if readers == 0 and edge.name in program.inputs:
+            if readers == 0 and name in program.inputs:
                 raise UnsupportedError(f"input '{name}' is not used", fix="remove it from the model")
         check_dataflow(program)
 

@@ -114,7 +114,5 @@ def _tie_reachable(multiplier: np.ndarray, shift: int, largest: int) -> bool:
     """Whether some |a| <= largest makes a*M end in exactly half: a must have shift-1-ctz(M) trailing zeros."""
     if shift == 0:
         return False
-    for m in {int(v) for v in multiplier}:
-        if m and trailing_zeros(m) < shift and (1 << (shift - 1 - trailing_zeros(m))) <= largest:
-            return True
-    return False
+    zeros = {trailing_zeros(int(m)) for m in multiplier if m}
+    return any(z < shift and (1 << (shift - 1 - z)) <= largest for z in zeros)

@@ -79,7 +79,9 @@ class Op:
     def lower(self, node: Node, ctx: LowerContext) -> None:
         """Append the kernels that compute this node to the Program being built."""
         raise UnsupportedError(
-            f"operator {self.name} can't be compiled here", node=origin_of(node), why="it has no integer form in this place"
+            f"operator {self.name} can't be compiled here",
+            node=origin_of(node),
+            why="it has no integer form in this place",
         )
 
     def cost(self, node: Node, graph: Graph) -> Cost:

@@ -34,8 +34,8 @@ class Window:
 class Stage:
     """One engine. `beats`: cycles it needs per frame when nothing stalls it; the largest of all is the interval.
 
-    `convert`: lanes on the way in; `pads`: (top, left, bottom, right) inserted; `window` and `fold` of dot products;
-    `serialize`: accumulators to `out.lanes` at a time. None where not needed.
+    `convert`: lanes on the way in; `buffer`: words of a FIFO in front of the padding; `pads`: (top, left, bottom, right)
+    inserted; `window` and `fold` of dot products; `serialize`: accumulators to `out.lanes` at a time. None: not needed.
     """
 
     kernel: int
@@ -47,6 +47,7 @@ class Stage:
     window: Window | None = None
     fold: Fold | None = None
     serialize: Convert | None = None
+    buffer: int = 0
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,18 @@ class _Sweep:
         outputs = tuple(self._output(program.edges[n]) for n in program.outputs)
         beats = [s.beats for s in self.stages] + [p.outer.beats for p in (*inputs, *outputs)]
         lanes = sum(s.fold.lanes for s in self.stages if s.fold)
-        return DataflowPlan(budget, lanes, max(beats), inputs, outputs, self.streams, tuple(self.stages))
+        stages = tuple(replace(s, buffer=self._buffer(s, max(beats))) for s in self.stages)
+        return DataflowPlan(budget, lanes, max(beats), inputs, outputs, self.streams, stages)
+
+    def _buffer(self, stage: Stage, interval: int) -> int:
+        """Words that arrive while padding is inserted between two frames: without room for them the source would wait."""
+        if stage.pads is None:
+            return 0
+        top, left, bottom, right = stage.pads
+        cols = self.program.edges[self.program.kernels[stage.kernel].inputs[0]].shape[2] + left + right
+        words = ceil(stage.source.channels / stage.fold.simd) if stage.fold else stage.source.beats_per_pixel
+        run = ((top + bottom) * cols + left + right) * words
+        return 2 + ceil(run * stage.source.pixels * words / interval)
 
     def _fits(self, beats: int) -> bool:
         return self.target is None or beats <= self.target
@@ -165,7 +177,9 @@ class _Sweep:
         source = self.streams[kernel.inputs[0]]
         shape = self.program.edges[kernel.inputs[0]].shape
         if shape and source.channels != shape[0]:
-            raise _unsupported(kernel, f"{kernel.kind} on a tensor of shape {list(shape)} whose channels do not come together")
+            raise _unsupported(
+                kernel, f"{kernel.kind} on a tensor of shape {list(shape)} whose channels do not come together"
+            )
         return source
 
     def _fold(self, folds: Folds) -> Fold:
@@ -204,16 +218,18 @@ class _Sweep:
         top, left, bottom, right = p["pads"]
         rows, cols = x.shape[1] + top + bottom, x.shape[2] + left + right
         buffered = 2 * kh * p["dilations"][0] * cols * channels
-        folds = folding.conv_folds(outputs, kh * kw, channels, pixels, buffered)
+        folds = folding.conv_folds(outputs, kh * kw, channels, pixels, rows * cols, buffered)
         fold, out, serialize = self._dot_stage(kernel, folds, pixels)
         convert = convert_pixel(source.lanes, fold.simd, channels)
         words = ceil(channels / fold.simd)
-        window = self._window(fold, rows, cols, words, (kh, kw), tuple(p["strides"]), tuple(p["dilations"]))
-        beats = max(fold.beats, rows * cols * words, out.beats)
+        burst = ((top + bottom) * cols + left + right) * words
+        window = self._window(fold, rows, cols, words, (kh, kw), tuple(p["strides"]), tuple(p["dilations"]), burst)
         pads = (top, left, bottom, right) if any(p["pads"]) else None
-        return Stage(index, beats, source, out, convert, pads, window, fold, serialize)
+        return Stage(index, max(fold.beats, out.beats), source, out, convert, pads, window, fold, serialize)
 
-    def _window(self, fold: Fold, rows: int, cols: int, words: int, kernel, strides, dilations) -> Window | None:
+    def _window(
+        self, fold: Fold, rows: int, cols: int, words: int, kernel, strides, dilations, burst: int = 0
+    ) -> Window | None:
         """None where every word is used once, in order: nothing to keep."""
         if fold.groups == 1 and kernel == (1, 1) and strides == (1, 1):
             return None
@@ -222,8 +238,9 @@ class _Sweep:
         across = (cols - (kernel[1] - 1) * dilations[1] - 1) // strides[1]
         frame = (rows * cols - down * strides[0] * cols - across * strides[1]) * words
         step = max(strides[1] * words, (strides[0] * cols - across * strides[1]) * words, frame)
-        # A frame's first window must be complete when the one before is done: docs/hardware.md, "Window buffers".
-        depth = max(2, span + step + _MARGIN)
+        # A frame's first window must be complete when the one before is done, and the padding between two frames comes in
+        # one burst: docs/hardware.md, "Window buffers".
+        depth = max(2, span + step + burst + _MARGIN)
         return Window(fold.taps, rows, cols, words, kernel, strides, dilations, fold.groups, depth)
 
     def _dense(self, index: int, kernel: Kernel) -> Stage:

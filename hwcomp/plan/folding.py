@@ -64,15 +64,17 @@ def group_sizes(n: int) -> tuple[int, ...]:
 
 
 @lru_cache(maxsize=256)
-def conv_folds(outputs: int, taps: int, channels: int, pixels: int, buffered: int) -> Folds:
-    """Folds of a convolution with `pixels` output pixels; `buffered` elements of the input are kept for its windows."""
+def conv_folds(outputs: int, taps: int, channels: int, pixels: int, arriving: int, buffered: int) -> Folds:
+    """Folds of a convolution with `pixels` output pixels and `arriving` (padded) input pixels, whose words take a beat
+    each; `buffered` elements of the input are kept for its windows."""
     folds = []
     for t in group_sizes(taps):
         for s in group_sizes(channels):
             chunks = ceil(taps / t) * ceil(channels / s)
             for pe in group_sizes(outputs):
                 groups = ceil(outputs / pe)
-                folds.append(Fold(pe, t, s, groups, chunks, pixels * groups * chunks))
+                beats = max(pixels * groups * chunks, arriving * ceil(channels / s))
+                folds.append(Fold(pe, t, s, groups, chunks, beats))
     return Folds(tuple(folds), _frontier(folds), buffered)
 
 

@@ -76,7 +76,11 @@ def compile_all(command: list[str], folder: Path) -> str:
     """Run a compiler in `folder`; WorkFailed with its first complaint. Returns what it printed."""
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode:
-        lines = [line for line in done.stderr.splitlines() if "error" in line] or done.stderr.splitlines()
+        lines = done.stderr.splitlines()
+        overflow = [line for line in lines if "overflowed" in line or "data and stack do not fit" in line]
+        if overflow:
+            raise WorkFailed("the network does not fit the simulated board", why=overflow[0].split(": ", 1)[-1])
+        lines = [line for line in lines if "error" in line] or lines
         why = lines[0].strip() if lines else f"exit code {done.returncode}"
         raise WorkFailed(
             f"{command[0]} does not compile the generated C", why=why, fix="report this as a fault of hwcomp"

@@ -40,7 +40,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Outcome:
-    """`status`: "equal", "differs", "failed" or "not run" (then `detail` says why). `tensors`, `elements`: how much was compared."""
+    """`status`: "equal", "differs" or "not run" (then `detail` says why). `tensors`, `elements`: how much was compared."""
 
     engine: str
     status: str
@@ -123,8 +123,8 @@ class _Run:
         except MissingToolError as error:
             self.final = Outcome(self.engine.name, "not run", detail=str(error))
             return
-        except HwcompError as error:  # it could not be built, or stopped
-            self.final = self._outcome("failed", str(error))
+        except (HwcompError, OSError) as error:  # it could not be built or loaded, or stopped
+            self.final = self._outcome("not run", f"failed: {error}")
             return
         self.samples += count
         self.tensors = len(result.values)
@@ -132,7 +132,7 @@ class _Run:
         self.stats = self.stats or result.stats
         absent = [name for name in self.built.program.edges if name not in result.values]
         if absent:
-            self.final = self._outcome("failed", f"tensor '{shown(absent[0])}' was not observed")
+            self.final = self._outcome("not run", f"failed: tensor '{shown(absent[0])}' was not observed")
         elif found := first_difference(self.built.program, {n: a[:count] for n, a in expected.items()}, result.values):
             found = replace(found, sample=found.sample + start)
             self.final = self._outcome("differs", found.text(), found)

@@ -6,12 +6,12 @@ import json
 import shutil
 import subprocess
 import tempfile
+from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from hwcomp.backends.c import ports, tap_ids
+from hwcomp.backends.c import tap_ids
 from hwcomp.errors import WorkFailed
 from hwcomp.verify import cache as build_cache
 from hwcomp.verify.c_host import compile_all, compiler_version, harness, logical, sources
@@ -27,7 +27,7 @@ MACHINE = ("-M", "mps2-an386", "-display", "none", "-monitor", "none", "-serial"
            "-semihosting-config", "enable=on,target=native,chardev=host", "-icount", f"shift={SHIFT}")  # fmt: skip
 TIMEOUT = 600  # seconds for a batch
 _BATCH = 20
-_PACKAGES = {CC: "gcc-arm-none-eabi libnewlib-arm-none-eabi", SIZE: "binutils-arm-none-eabi", QEMU: "qemu-system-arm"}
+_PACKAGES = {CC: "gcc-arm-none-eabi", SIZE: "binutils-arm-none-eabi", QEMU: "qemu-system-arm"}
 _BOARD = ("startup.c", "semihost.c", "semihost.h", "board.c", "board.h", "link.ld")
 
 
@@ -37,38 +37,39 @@ class CM4(Engine):
     default_samples = 20
 
     def missing(self) -> str:
-        absent = [tool for tool in _PACKAGES if not shutil.which(tool)]
-        return "; ".join(f"{tool} (Debian package: {_PACKAGES[tool]})" for tool in absent)
+        absent = [
+            f"{tool} (Debian package: {package})" for tool, package in _PACKAGES.items() if not shutil.which(tool)
+        ]
+        if shutil.which(CC) and not _has_newlib():
+            absent.append("nano.specs of the C library (Debian package: libnewlib-arm-none-eabi)")
+        return "; ".join(absent)
 
     def run(
         self, built: Built, inputs: dict[str, np.ndarray], taps: bool, progress: Progress = lambda n: None
     ) -> RunResult:
-        """Counts are those of the first sample; with taps the code is another one, and has none."""
-        folder = _image(built, "taps" if taps else "plain")
-        program = built.program
-        ins, outs = (_struct([p.edge for p in group]) for group in ports(program))
-        samples = len(next(iter(inputs.values())))
-        frames = np.zeros(samples, ins)
-        for i, name in enumerate(program.inputs):
-            frames[f"f{i}"] = np.asarray(inputs[name]).reshape(samples, -1)
+        """Counts are those of the first sample, in the code without taps."""
+        program, folder = built.program, _image(built, "taps" if taps else "plain")
+        frames = _frames(program, inputs)
         parts: dict[str, list[np.ndarray]] = {}
         counts: list[dict[str, int]] = []
-        for first in range(0, samples, _BATCH):
+        for first in range(0, len(frames), _BATCH):
             batch = frames[first : first + _BATCH]
-            with tempfile.TemporaryDirectory(prefix="hwcomp-m4-") as temporary:
-                where = Path(temporary)
-                batch.tofile(where / "in.bin")
-                counts += _boot(folder / "image.elf", where)
-                found = _read(where / "out.bin", outs, len(batch))
-                for i, name in enumerate(program.outputs):
-                    parts.setdefault(name, []).append(found[f"f{i}"].reshape(len(batch), *program.edges[name].shape))
-                if taps:
-                    for name, values in _taps(program, where / "taps.bin", len(batch)).items():
-                        parts.setdefault(name, []).append(values) if name not in program.outputs else None
+            values, counted = _run(built, folder, batch, taps)
+            counts += counted
+            for name, array in values.items():
+                parts.setdefault(name, []).append(array)
             progress(len(batch))
         values = {name: np.concatenate(chunks) for name, chunks in parts.items()}
-        stats: dict[str, Any] = {} if taps else {**counts[0], **json.loads((folder / "size.json").read_text())}
-        return RunResult(values, stats)
+        if taps:
+            folder = _image(built, "plain")
+            counts = _run(built, folder, frames[:1], False)[1]
+        return RunResult(values, {**counts[0], **json.loads((folder / "size.json").read_text())})
+
+
+@cache
+def _has_newlib() -> bool:
+    found = subprocess.run([CC, "-print-file-name=nano.specs"], capture_output=True, text=True, check=False)
+    return Path(found.stdout.strip()).is_absolute()
 
 
 def measure(folder: Path | str | Built) -> dict[str, int]:
@@ -84,12 +85,7 @@ def per_kernel(folder: Path | str | Built) -> dict[str, int]:
     """Instructions of each kernel by name, within the few that looking at the counter takes."""
     built = _load(folder)
     program = built.program
-    frame = np.zeros(1, _struct([program.edges[n] for n in program.inputs]))
-    for i, values in enumerate(_at_zero(program).values()):
-        frame[f"f{i}"] = values.reshape(1, -1)
-    with tempfile.TemporaryDirectory(prefix="hwcomp-m4-") as temporary:
-        frame.tofile(Path(temporary) / "in.bin")
-        marks = _boot(_image(built, "marks") / "image.elf", Path(temporary))[0]["marks"]
+    marks = _run(built, _image(built, "marks"), _frames(program, _at_zero(program)), False)[1][0]["marks"]
     ids, counts = tap_ids(program), {}
     before = max((marks[ids[n]] for n in program.inputs), default=0)
     for k in program.kernels:
@@ -110,6 +106,30 @@ def _at_zero(program: Program) -> dict[str, np.ndarray]:
     return {e.name: np.full((1, *e.shape), min(max(e.zero, e.lo), e.hi), e.dtype) for e in edges}
 
 
+def _frames(program: Program, inputs: dict[str, np.ndarray]) -> np.ndarray:
+    """One input struct per sample."""
+    samples = len(next(iter(inputs.values())))
+    frames = np.zeros(samples, _struct([program.edges[n] for n in program.inputs]))
+    for i, name in enumerate(program.inputs):
+        frames[f"f{i}"] = np.asarray(inputs[name]).reshape(samples, -1)
+    return frames
+
+
+def _run(built: Built, folder: Path, frames: np.ndarray, taps: bool) -> tuple[dict[str, np.ndarray], list[dict]]:
+    """Boot the image in `folder` on some frames -> (logical values, what it printed per frame)."""
+    program = built.program
+    edges = [program.edges[n] for n in program.outputs]
+    with tempfile.TemporaryDirectory(prefix="hwcomp-m4-") as temporary:
+        where = Path(temporary)
+        frames.tofile(where / "in.bin")
+        printed = _boot(folder / "image.elf", where)
+        found = _read(where / "out.bin", _struct(edges), len(frames))
+        values = _taps(program, where / "taps.bin", len(frames)) if taps else {}
+    for i, e in enumerate(edges):
+        values[e.name] = found[f"f{i}"].reshape(len(frames), *e.shape)
+    return values, printed
+
+
 def _struct(edges: list) -> np.dtype:
     """The C struct of one frame, as the Arm ABI lays it out."""
     return np.dtype([(f"f{i}", e.dtype, (e.size,)) for i, e in enumerate(edges)], align=True)
@@ -126,17 +146,10 @@ def _image(built: Built, mode: str) -> Path:
     def build(folder: Path) -> None:
         for n, content in files.items():
             (folder / n).write_bytes(content)
-        units = [
-            *([f"{name}.c"] if mode == "plain" else []),
-            f"{name}_weights.c",
-            f"{name}_static.c",
-            "harness.c",
-            "startup.c",
-            "semihost.c",
-            "board.c",
-        ]
-        compile_all([CC, *ARCH, *FLAGS, "-c", *units], folder)
-        compile_all([CC, *ARCH, *LINK, *(u.replace(".c", ".o") for u in units), "-o", "image.elf"], folder)
+        units = ["harness", "startup", "semihost", "board", f"{name}_weights", f"{name}_static"]
+        units += [name] if mode == "plain" else []  # else the harness includes it
+        compile_all([CC, *ARCH, *FLAGS, "-c", *(f"{u}.c" for u in units)], folder)
+        compile_all([CC, *ARCH, *LINK, *(f"{u}.o" for u in units), "-o", "image.elf"], folder)
         if mode == "plain":
             (folder / "size.json").write_text(json.dumps(_sizes(folder, name)))
 

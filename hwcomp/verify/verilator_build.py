@@ -100,7 +100,7 @@ def _runtime() -> Path:
 def run(command: list, **options) -> str:
     """Run a tool; WorkFailed with the first lines of what it said where it fails. Returns its standard output."""
     done = subprocess.run(
-        [str(c) for c in command], capture_output=True, text=True, stdin=subprocess.DEVNULL, **options
+        [str(c) for c in command], check=False, capture_output=True, text=True, stdin=subprocess.DEVNULL, **options
     )
     if done.returncode:
         said = "; ".join((done.stderr or done.stdout).strip().splitlines()[:3])

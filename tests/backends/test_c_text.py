@@ -17,9 +17,9 @@ from tests.program_factory import Builder, assert_all_equal, c_product, random_p
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "c"
 HOSTILE = [
-    'a;system("x")', "*/ evil(); /*", "??/", "\\", "line\nbreak", "tab\t\0nul", "../../x", "x" * 10_000, "\N{SNOWMAN}\U0001f980",
-    "int", "endmodule", "INT8_MAX", "NULL", "9lives", "", "_", "a b", "a_b", "A_B", "%s%n", "{{ p }}", "{% raw %}", "\x1b[31m",
-    "\u202eabc", "__LINE__", "linux", "#define", "//", "'\"", "\x7f", "\udcff",
+    'a;system("x")', "*/ evil(); /*", "??/", "\\", "line\nbreak", "tab\t\0nul", "../../x", "x" * 10_000,
+    "\N{SNOWMAN}\U0001f980", "int", "endmodule", "INT8_MAX", "NULL", "9lives", "", "_", "a b", "a_b", "A_B", "%s%n",
+    "{{ p }}", "{% raw %}", "\x1b[31m", "\u202eabc", "__LINE__", "linux", "#define", "//", "'\"", "\x7f", "\udcff",
 ]  # fmt: skip
 
 
@@ -57,7 +57,7 @@ def renamed(program: Program, names: list[str]) -> Program:
     new = {old: names[i % len(names)] + ("" if i < len(names) else f"\n{i}") for i, old in enumerate(program.edges)}
     edges = {new[n]: type(e)(**{**vars(e), "name": new[n]}) for n, e in program.edges.items()}
     kernels = [
-        Kernel(k.kind, names[i % len(names)] + str(i), tuple(new[n] for n in k.inputs), tuple(new[n] for n in k.outputs),
+        Kernel(k.kind, f"{names[i % len(names)]}{i}", tuple(map(new.get, k.inputs)), tuple(map(new.get, k.outputs)),
                k.params, k.constants, tuple(names))
         for i, k in enumerate(program.kernels)
     ]  # fmt: skip

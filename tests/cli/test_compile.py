@@ -140,11 +140,13 @@ def test_golden_sets_the_samples_of_the_vectors(compiled):
     assert npz.load(folder / "vectors" / "outputs.npz")["y"].shape == (2, 5)
 
 
-def test_requantize_bits_bound_every_multiplier(compiled):
-    _, folder = compiled("--requantize-bits", 9)
-    found = [a for n, a in npz.load(folder / "program" / "constants.npz").items() if n.endswith(".multiplier")]
-    assert len(found) == 2
-    assert all(0 <= a.min() and 1 << 7 < a.max() < 1 << 9 for a in found)
+@pytest.mark.parametrize(("bits", "least"), [(9, 1 << 8), (16, 1 << 15)])
+def test_requantize_bits_bound_every_multiplier(compiled, bits, least):
+    _, folder = compiled("--requantize-bits", bits)
+    constants = npz.load(folder / "program" / "constants.npz")
+    largest = [int(a.max()) for n, a in constants.items() if n.endswith(".multiplier")]
+    assert len(largest) == 2
+    assert least <= max(largest) < 1 << bits
 
 
 def test_budget_bounds_the_lanes(compiled):
@@ -214,9 +216,10 @@ def test_a_pass_can_be_switched_off(compiled):
     assert kinds == ["conv2d", "requantize", "maxpool2d", "reshape", "dense"]
 
 
-def test_pass_options_arrive(compiled):
-    found, _ = compiled("--pass", "calibrate.samples=2", "--print-passes")
-    assert "calibrate: 2 samples, minmax" in found.out.splitlines()
+def test_pass_options_arrive(cli, net, tmp_path):
+    command = ["compile", net.model, "--target", "mcu", "-o", tmp_path / "out", "--quiet", "--print-passes"]
+    assert "calibrate: 64 samples, minmax" in cli(*command).out.splitlines()
+    assert "calibrate: 2 samples, minmax" in cli(*command, "--pass", "calibrate.samples=2").out.splitlines()
 
 
 def test_check_passes_does_not_change_the_product(compiled, net):

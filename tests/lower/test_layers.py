@@ -1,4 +1,4 @@
-"""Lowering: every layer of the Program computes what the quantized float graph says, and the facts it carries are true."""
+"""Lowering: every layer of the Program computes what the quantized graph says, and the facts it carries are true."""
 
 import math
 
@@ -43,7 +43,8 @@ def conv_net(**attrs):
         "v": np.abs(values("v", 4)) + np.float32(0.5), "k": values("k", 5, 4 * 3 * 3),
     }  # fmt: skip
     nodes = [
-        ("Conv", ["x", "w"], ["c"], {"pads": [1, 1, 1, 1], **attrs}), ("BatchNormalization", ["c", "s", "b", "m", "v"], ["n"], {}),
+        ("Conv", ["x", "w"], ["c"], {"pads": [1, 1, 1, 1], **attrs}),
+        ("BatchNormalization", ["c", "s", "b", "m", "v"], ["n"], {}),
         ("Relu", ["n"], ["r"], {}), ("MaxPool", ["r"], ["p"], {"kernel_shape": [2, 2], "strides": [2, 2]}),
         ("Flatten", ["p"], ["f"], {}), ("Gemm", ["f", "k"], ["y"], {"transB": 1}),
     ]  # fmt: skip
@@ -61,7 +62,10 @@ def test_zero_points_and_padding(interval, bits):
 
 @pytest.mark.parametrize("enabled", [True, False])
 def test_passes_change_nothing_but_the_kernels(enabled):
-    passes = {n: {"enabled": enabled} for n in ("fuse_bias", "fuse_batchnorm", "fuse_activation", "analyze_ranges", "eliminate_dead")}
+    passes = {
+        n: {"enabled": enabled}
+        for n in ("fuse_bias", "fuse_batchnorm", "fuse_activation", "analyze_ranges", "eliminate_dead")
+    }
     graph, _ = quantized(conv_net(), input_ranges={"x": (-1.0, 1.0)}, passes=passes)
     lowered = lower(graph)
     kinds = [k.kind for k in lowered.program.kernels]
@@ -83,11 +87,13 @@ def test_facts_of_every_edge_and_kernel():
         assert kernel.origin
         if "acc_bits" in kernel.params:
             p = kernel.params
-            assert type_range(p["acc_bits"], True)[0] <= p["acc_lo"] <= p["acc_hi"] <= type_range(p["acc_bits"], True)[1]
+            assert (
+                type_range(p["acc_bits"], True)[0] <= p["acc_lo"] <= p["acc_hi"] <= type_range(p["acc_bits"], True)[1]
+            )
         for array in kernel.constants.values():
             assert array.dtype.kind == "i"
     assert program.edges["p"].layout == Layout.channels_last((4, 3, 3)) == program.edges["f"].layout
-    assert [k.origin for k in program.kernels][0] == ("Conv_0", "BatchNormalization_1", "Relu_2")
+    assert program.kernels[0].origin == ("Conv_0", "BatchNormalization_1", "Relu_2")
 
 
 def test_ranges_of_edges_are_reached_only_inside():
@@ -160,7 +166,9 @@ def test_small_clip_of_a_large_sum_saturates():
 
 
 def test_a_clip_far_below_the_inputs_step_saturates():
-    proto = model([("Clip", ["x", "lo", "hi"], ["y"], {})], {"x": (1, 9)}, {"lo": np.float32(0), "hi": np.float32(1e-30)})
+    proto = model(
+        [("Clip", ["x", "lo", "hi"], ["y"], {})], {"x": (1, 9)}, {"lo": np.float32(0), "hi": np.float32(1e-30)}
+    )
     graph, _ = quantized(proto, input_ranges={"x": (-1.0, 1.0)})
     program = lower(graph).program
     from hwcomp.verify.reference import run_program

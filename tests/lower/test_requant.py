@@ -32,7 +32,10 @@ def jobs(draw, least=-40, most=40, widest=53):
     """Arguments of `choose`: scales, an accumulator range inside a signed width, a type and limits inside it."""
     bits = draw(st.integers(1, widest))
     top = 1 << (bits - 1)
-    lo, hi = -draw(st.one_of(st.just(top), st.integers(0, top))), draw(st.one_of(st.just(top - 1), st.integers(0, top - 1)))
+    lo, hi = (
+        -draw(st.one_of(st.just(top), st.integers(0, top))),
+        draw(st.one_of(st.just(top - 1), st.integers(0, top - 1))),
+    )
     signed = draw(st.booleans())
     n = draw(st.sampled_from([1, 4, 8, 8, 8, 16]))
     least_q, most_q = (-(1 << (n - 1)), (1 << (n - 1)) - 1) if signed else (0, (1 << n) - 1)
@@ -45,7 +48,7 @@ def jobs(draw, least=-40, most=40, widest=53):
 @settings(max_examples=600)
 @given(jobs())
 def test_limits_of_the_contract(job):
-    scale, lo, hi, acc_bits, zero, q_lo, q_hi, profile = job
+    scale, lo, hi, _, zero, q_lo, q_hi, profile = job
     rq = requant.choose(*job)
     m = [int(v) for v in rq.multiplier]
     assert len(m) == len(scale)
@@ -100,7 +103,7 @@ def test_affine_only_where_it_is_the_same_function(job):
 @given(jobs(least=-12, most=3, widest=10))
 def test_rne_only_where_a_tie_can_be_reached(job):
     """The cheaper form is taken whenever no accumulator is a tie: only then is rne needed."""
-    scale, lo, hi = job[:3]
+    _, lo, hi = job[:3]
     rq = requant.choose(*job)
     if rq.form == "rne":
         reach = max(abs(lo), abs(hi))
@@ -112,7 +115,9 @@ def choose(scale, lo=-1000, hi=1000, bits=11, zero=0, ends=(-128, 127), profile=
     return requant.choose(np.array(scale, np.float32), lo, hi, bits, zero, *ends, profile)
 
 
-@pytest.mark.parametrize(("scale", "shift", "multiplier"), [(1.0, 0, 1), (0.5, 1, 1), (2.0**-20, 20, 1), (4.0, 0, 4), (0.75, 2, 3)])
+@pytest.mark.parametrize(
+    ("scale", "shift", "multiplier"), [(1.0, 0, 1), (0.5, 1, 1), (2.0**-20, 20, 1), (4.0, 0, 4), (0.75, 2, 3)]
+)
 def test_powers_of_two_end_as_a_shift(scale, shift, multiplier):
     rq = choose([scale])
     assert (rq.shift, rq.multiplier.tolist()) == (shift, [multiplier])

@@ -31,13 +31,22 @@ def test_relu_is_the_lower_limit(run):
 
 
 def test_behind_a_dense_layer(run):
-    out = run(model([("Gemm", ["x", "w"], ["h"], {}), clip("h", "y", "a", "b")], {"x": ("N", 4)}, {"w": values("w", 4, 3), **bounds(a=-0.1, b=0.2)}), "fuse_activation")
+    out = run(
+        model(
+            [("Gemm", ["x", "w"], ["h"], {}), clip("h", "y", "a", "b")],
+            {"x": ("N", 4)},
+            {"w": values("w", 4, 3), **bounds(a=-0.1, b=0.2)},
+        ),
+        "fuse_activation",
+    )
     assert out.ops == ["Dense"]
     assert out.node("Dense").attrs.clamp == (np.float32(-0.1), np.float32(0.2))
     assert out.change() == 0
 
 
-@pytest.mark.parametrize("ends", [((0, 6), (1, 3)), ((0, 2), (1, 3)), ((1, 3), (0, 2)), ((0, 1), (2, 3)), ((2, 3), (0, 1)), ((1, 1), (1, 1))])
+@pytest.mark.parametrize(
+    "ends", [((0, 6), (1, 3)), ((0, 2), (1, 3)), ((1, 3), (0, 2)), ((0, 1), (2, 3)), ((2, 3), (0, 1)), ((1, 1), (1, 1))]
+)
 def test_chains_of_clips(run, ends):
     """Overlapping, nested and disjoint: clip after clip is one clip."""
     (a, b), (c, d) = ends
@@ -70,7 +79,8 @@ def test_clips_without_a_dot_product_become_one(run):
 @pytest.mark.parametrize("middle", [
     [("MaxPool", ["h"], ["p"], POOL)], [("Flatten", ["h"], ["p"], {})],
     [("MaxPool", ["h"], ["q"], POOL), ("MaxPool", ["q"], ["p"], POOL)],
-    [("MaxPool", ["h"], ["q"], {**POOL, "pads": [1, 1, 0, 0]}), ("Flatten", ["q"], ["p"], {})], [("Identity", ["h"], ["p"], {})],
+    [("MaxPool", ["h"], ["q"], {**POOL, "pads": [1, 1, 0, 0]}), ("Flatten", ["q"], ["p"], {})],
+    [("Identity", ["h"], ["p"], {})],
 ])  # fmt: skip
 def test_relu_moves_through_what_only_selects(run, middle):
     out = run(model([CONV, *middle, ("Relu", ["p"], ["y"], {})], X, W), "fuse_activation")

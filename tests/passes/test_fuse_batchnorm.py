@@ -10,9 +10,11 @@ TOLERANCE = 1e-5
 
 def bn(prefix, channels):
     return {
-        f"{prefix}s": values(prefix + "s", channels) * 2, f"{prefix}b": values(prefix + "b", channels),
-        f"{prefix}m": values(prefix + "m", channels), f"{prefix}v": np.abs(values(prefix + "v", channels)) + np.float32(0.2),
-    }  # fmt: skip
+        f"{prefix}s": values(prefix + "s", channels) * 2,
+        f"{prefix}b": values(prefix + "b", channels),
+        f"{prefix}m": values(prefix + "m", channels),
+        f"{prefix}v": np.abs(values(prefix + "v", channels)) + np.float32(0.2),
+    }
 
 
 def bn_node(x, y, prefix):
@@ -31,7 +33,11 @@ def test_behind_a_convolution(run):
 
 
 def test_behind_a_dense_layer_without_bias(run):
-    proto = model([("Gemm", ["x", "w"], ["h"], {}), bn_node("h", "y", "n")], {"x": ("N", 6)}, {"w": values("w", 6, 4), **bn("n", 4)})
+    proto = model(
+        [("Gemm", ["x", "w"], ["h"], {}), bn_node("h", "y", "n")],
+        {"x": ("N", 6)},
+        {"w": values("w", 6, 4), **bn("n", 4)},
+    )
     out = run(proto, "fuse_batchnorm")
     assert out.ops == ["Dense"]
     assert out.change() <= TOLERANCE
@@ -121,7 +127,12 @@ def test_shared_weights_are_copied_before_they_change(run):
 
 def test_a_shared_normalization_is_folded_for_each(run):
     constants = {"w": values("w", 3, 2, 3, 3), "u": values("u", 3, 2, 3, 3), **bn("n", 3)}
-    nodes = [("Conv", ["x", "w"], ["h"], {}), bn_node("h", "y", "n"), ("Conv", ["x", "u"], ["i"], {}), bn_node("i", "z", "n")]
+    nodes = [
+        ("Conv", ["x", "w"], ["h"], {}),
+        bn_node("h", "y", "n"),
+        ("Conv", ["x", "u"], ["i"], {}),
+        bn_node("i", "z", "n"),
+    ]
     out = run(model(nodes, {"x": (1, 2, 5, 5)}, constants, ("y", "z")), "fuse_batchnorm")
     assert out.ops == ["Conv", "Conv"]
     assert out.change() <= TOLERANCE
@@ -134,7 +145,11 @@ def test_a_shared_normalization_is_folded_for_each(run):
 @pytest.mark.parametrize("first", [False, True])
 def test_add_behind_matmul_is_its_bias(run, shape, first):
     ins = ["c", "h"] if first else ["h", "c"]
-    proto = model([("MatMul", ["x", "w"], ["h"], {}), ("Add", ins, ["y"], {})], {"x": (1, 7)}, {"w": values("w", 7, 5), "c": values("c", *shape)})
+    proto = model(
+        [("MatMul", ["x", "w"], ["h"], {}), ("Add", ins, ["y"], {})],
+        {"x": (1, 7)},
+        {"w": values("w", 7, 5), "c": values("c", *shape)},
+    )
     out = run(proto, "fuse_bias")
     assert out.ops == ["Dense"]
     assert out.node("Dense").origin == ("MatMul_0", "Add_1")
@@ -142,7 +157,12 @@ def test_add_behind_matmul_is_its_bias(run, shape, first):
 
 
 def test_adds_behind_a_convolution_with_a_bias(run):
-    constants = {"w": values("w", 3, 2, 2, 2), "k": values("k", 3), "c": values("c", 3, 1, 1), "d": values("d", 1, 3, 1, 1)}
+    constants = {
+        "w": values("w", 3, 2, 2, 2),
+        "k": values("k", 3),
+        "c": values("c", 3, 1, 1),
+        "d": values("d", 1, 3, 1, 1),
+    }
     nodes = [("Conv", ["x", "w", "k"], ["h"], {}), ("Add", ["h", "c"], ["i"], {}), ("Add", ["d", "i"], ["y"], {})]
     out = run(model(nodes, {"x": (1, 2, 4, 4)}, constants), "fuse_bias")
     assert out.ops == ["Conv"]
@@ -167,7 +187,9 @@ def test_add_of_a_rank_3_product_counts_the_last_axis(run):
 
 
 def test_add_of_two_tensors_stays(run):
-    proto = model([("MatMul", ["x", "w"], ["h"], {}), ("Add", ["h", "x"], ["y"], {})], {"x": (1, 6)}, {"w": values("w", 6, 6)})
+    proto = model(
+        [("MatMul", ["x", "w"], ["h"], {}), ("Add", ["h", "x"], ["y"], {})], {"x": (1, 6)}, {"w": values("w", 6, 6)}
+    )
     out = run(proto, "fuse_bias")
     assert out.ops == ["Dense", "Add"]
 

@@ -1,4 +1,4 @@
-"""All passes together: the order, the options, the checks between them, and what they leave of every operator's cases."""
+"""All passes together: their order, their options, the checks between them, and every operator's cases."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -58,7 +58,11 @@ def test_every_pass_says_what_it_is(name):
 
 
 def test_options_arrive_as_text_or_value():
-    given = {"calibrate": {"samples": "7", "seed": 3}, "fuse_bias": {"enabled": "off"}, "fuse_activation": {"enabled": False}}
+    given = {
+        "calibrate": {"samples": "7", "seed": 3},
+        "fuse_bias": {"enabled": "off"},
+        "fuse_activation": {"enabled": False},
+    }
     passes = {p.name: p for p in pipeline.configured(given)}
     assert (passes["calibrate"].samples, passes["calibrate"].seed) == (7, 3)
     assert [n for n, p in passes.items() if not p.enabled] == ["fuse_bias", "fuse_activation"]
@@ -66,8 +70,10 @@ def test_options_arrive_as_text_or_value():
 
 @pytest.mark.parametrize(("options", "text"), [
     ({"no_such": {}}, "no pass 'no_such'"), ({"calibrate": {"foo": 1}}, "no option 'foo'"),
-    ({"calibrate": {"samples": "many"}}, "'many' is not a int"), ({"calibrate": {"samples": 1.5}}, "'1.5' is not a int"),
-    ({"fuse_bias": {"enabled": "perhaps"}}, "'perhaps' is not a bool"), ({"fuse_bias": {"enabled": 1}}, "'1' is not a bool"),
+    ({"calibrate": {"samples": "many"}}, "'many' is not a int"),
+    ({"calibrate": {"samples": 1.5}}, "'1.5' is not a int"),
+    ({"fuse_bias": {"enabled": "perhaps"}}, "'perhaps' is not a bool"),
+    ({"fuse_bias": {"enabled": 1}}, "'1' is not a bool"),
 ])  # fmt: skip
 def test_wrong_options_are_refused(options, text):
     with pytest.raises(UsageError, match=text):
@@ -153,12 +159,22 @@ def test_a_broken_graph_is_refused_at_once():
 def test_calibration_data_sets_the_ranges(run):
     x = np.linspace(-1, 3, 2 * 2 * 4 * 4, dtype=np.float32).reshape(2, 2, 4, 4)
     out = run(model(RELU, {"x": (1, 2, 4, 4)}), "analyze_ranges", "calibrate", calibration={"x": x})
-    assert out.ctx.observed == {"x": (-1.0, 3.0), "h": (0.0, 3.0), "y": (float(np.maximum(x, 0)[:, :, 1, 1].min()), 3.0)}
+    assert out.ctx.observed == {
+        "x": (-1.0, 3.0),
+        "h": (0.0, 3.0),
+        "y": (float(np.maximum(x, 0)[:, :, 1, 1].min()), 3.0),
+    }
 
 
 def test_a_given_range_of_an_input_goes_over_the_data(run):
     x = np.full((1, 2, 4, 4), 0.5, np.float32)
-    out = run(model(RELU, {"x": (1, 2, 4, 4)}), "analyze_ranges", "calibrate", calibration={"x": x}, input_ranges={"x": (-2.0, 2.0)})
+    out = run(
+        model(RELU, {"x": (1, 2, 4, 4)}),
+        "analyze_ranges",
+        "calibrate",
+        calibration={"x": x},
+        input_ranges={"x": (-2.0, 2.0)},
+    )
     assert out.ctx.observed["x"] == (-2.0, 2.0)
     assert out.after.tensors["h"].range == (0.0, 2.0)
 
@@ -166,7 +182,13 @@ def test_a_given_range_of_an_input_goes_over_the_data(run):
 def test_observed_ranges_stay_inside_provable_ones(run):
     """Calibration data outside the range that the user gave."""
     x = np.full((1, 2, 4, 4), 9.0, np.float32)
-    out = run(model(RELU, {"x": (1, 2, 4, 4)}), "analyze_ranges", "calibrate", calibration={"x": x}, input_ranges={"x": (-1.0, 1.0)})
+    out = run(
+        model(RELU, {"x": (1, 2, 4, 4)}),
+        "analyze_ranges",
+        "calibrate",
+        calibration={"x": x},
+        input_ranges={"x": (-1.0, 1.0)},
+    )
     assert all(-1.0 <= lo <= hi <= 1.0 for lo, hi in out.ctx.observed.values())
 
 
@@ -185,7 +207,8 @@ def test_calibration_runs_in_batches_as_in_one(run):
 def test_tensors_that_only_select_share_a_type(run):
     """Conv -> MaxPool -> Flatten: one type, and it spans what is read behind them, not what the pool throws away."""
     proto = model(
-        [("Conv", ["x", "w"], ["c"], {}), ("MaxPool", ["c"], ["p"], {"kernel_shape": [2, 2]}), ("Flatten", ["p"], ["y"], {})],
+        [("Conv", ["x", "w"], ["c"], {}), ("MaxPool", ["c"], ["p"], {"kernel_shape": [2, 2]}),
+         ("Flatten", ["p"], ["y"], {})],
         {"x": (1, 2, 5, 5)}, {"w": values("share", 2, 2, 2, 2)},
     )  # fmt: skip
     out = run(proto, "analyze_ranges", "calibrate", "quantize_int8", input_ranges={"x": (-1.0, 1.0)})
@@ -199,7 +222,13 @@ def test_tensors_that_only_select_share_a_type(run):
 
 def test_zero_is_exact_in_every_type(run):
     for interval in ((2.0, 6.0), (-5.0, -1.0), (-1.0, 1.0)):
-        out = run(model(RELU, {"x": (1, 2, 4, 4)}), "analyze_ranges", "calibrate", "quantize_int8", input_ranges={"x": interval})
+        out = run(
+            model(RELU, {"x": (1, 2, 4, 4)}),
+            "analyze_ranges",
+            "calibrate",
+            "quantize_int8",
+            input_ranges={"x": interval},
+        )
         for tensor in out.after.tensors.values():
             assert tensor.qtype.lo <= tensor.qtype.zero <= tensor.qtype.hi
 

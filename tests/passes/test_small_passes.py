@@ -1,5 +1,7 @@
 """Dead code, Identity and Dropout, constants, a final Softmax, shapes, and provable ranges."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -30,7 +32,7 @@ def test_an_unused_input_stays_an_input(run):
 @pytest.mark.parametrize("count", [1, 2, 4])
 def test_chains_that_do_nothing_go(run, op, count):
     names = ["h", *(f"i{n}" for n in range(count))]
-    nodes = [("Relu", ["x"], ["h"], {}), *((op, [a], [b], {}) for a, b in zip(names, names[1:], strict=False))]
+    nodes = [("Relu", ["x"], ["h"], {}), *((op, [a], [b], {}) for a, b in pairwise(names))]
     out = run(model([*nodes, ("Gemm", [names[-1], "w"], ["y"], {})], X, W, opset=12), "eliminate_dead")
     assert out.ops == ["Clip", "Dense"]
     assert out.change() == 0
@@ -39,7 +41,7 @@ def test_chains_that_do_nothing_go(run, op, count):
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_an_output_behind_identities_keeps_its_name(run, count):
     names = ["h", *(f"i{n}" for n in range(count - 1)), "y"]
-    nodes = [("Relu", ["x"], ["h"], {}), *(("Identity", [a], [b], {}) for a, b in zip(names, names[1:], strict=False))]
+    nodes = [("Relu", ["x"], ["h"], {}), *(("Identity", [a], [b], {}) for a, b in pairwise(names))]
     out = run(model(nodes, X), "eliminate_dead")
     assert out.ops == ["Clip"]
     assert out.after.nodes[0].outputs == ("y",)

@@ -32,9 +32,7 @@ def affine(a: int, m: int, c: int, s: int, lo: int, hi: int) -> int:
 def out_sizes(shape, kernel, strides, dilations, pads):
     top, left, bottom, right = pads
     padded = (shape[0] + top + bottom, shape[1] + left + right)
-    return [
-        (n - (k - 1) * d - 1) // s + 1 for n, k, s, d in zip(padded, kernel, strides, dilations, strict=True)
-    ]
+    return [(n - (k - 1) * d - 1) // s + 1 for n, k, s, d in zip(padded, kernel, strides, dilations, strict=True)]
 
 
 def taps(x, channel, row, col, kernel, strides, dilations, pads, pad_value):

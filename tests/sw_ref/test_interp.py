@@ -43,7 +43,9 @@ def plain(kernel, x):
         out = {at: plain_requantize(p["requantize"], c, int(v), at[0]) for at, v in np.ndenumerate(x)}
     elif kernel.kind == "argmax":
         lines = np.moveaxis(x, p["axis"], -1)
-        found = np.array([exact.argmax(lines[at].tolist()) for at in np.ndindex(*lines.shape[:-1])]).reshape(lines.shape[:-1])
+        found = np.array([exact.argmax(lines[at].tolist()) for at in np.ndindex(*lines.shape[:-1])]).reshape(
+            lines.shape[:-1]
+        )
         return np.expand_dims(found, p["axis"]) if p["keepdims"] else found
     else:
         return x.reshape(p["shape"])
@@ -115,13 +117,21 @@ def test_another_shape_is_refused():
     with pytest.raises(ValueError, match="shape"):
         interp.run(program, {"x": np.zeros((1, 2, 4, 5), np.int8)})
     name = program.kernels[0].outputs[0]
-    edges = {**program.edges, name: replace(program.edges[name], shape=(3, 4, 1), layout=Layout.channels_last((3, 4, 1)))}
+    edges = {
+        **program.edges,
+        name: replace(program.edges[name], shape=(3, 4, 1), layout=Layout.channels_last((3, 4, 1))),
+    }
     with pytest.raises(ValueError, match=f"'{name}': shape"):
         interp.run(replace(program, edges=edges), samples(program, 1))
 
 
 def test_an_output_that_is_read_further_on_is_kept():
-    b = Builder(np.random.default_rng(5)).input((2, 3, 3), name="x").conv2d(2, (1, 1), name="a").conv2d(2, (1, 1), name="b")
+    b = (
+        Builder(np.random.default_rng(5))
+        .input((2, 3, 3), name="x")
+        .conv2d(2, (1, 1), name="a")
+        .conv2d(2, (1, 1), name="b")
+    )
     program = b.program(["b", "a", "x"])
     outputs = interp.run(program, samples(program, 2))
     assert list(outputs) == ["b", "a", "x"]

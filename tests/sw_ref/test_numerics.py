@@ -60,7 +60,13 @@ def test_requantize_affine_equals_the_rational(a, m, c, s, ends):
 
 def test_requantize_forms_on_every_small_value():
     a = np.arange(-300, 301)
-    for m, s, zero, lo, hi in [(0, 0, 3, -8, 7), (1, 0, 0, -128, 127), (3, 2, -5, -128, 127), (13, 5, 9, 0, 31), (77, 3, 0, -1, 1)]:
+    for m, s, zero, lo, hi in [
+        (0, 0, 3, -8, 7),
+        (1, 0, 0, -128, 127),
+        (3, 2, -5, -128, 127),
+        (13, 5, 9, 0, 31),
+        (77, 3, 0, -1, 1),
+    ]:
         assert nm.requantize_rne(a, m, s, zero, lo, hi).tolist() == [exact.rne(int(v), m, s, zero, lo, hi) for v in a]
         c = zero * 2**s + 2**s // 2 + 1
         assert nm.requantize_affine(a, m, c, s, lo, hi).tolist() == [exact.affine(int(v), m, c, s, lo, hi) for v in a]
@@ -80,7 +86,10 @@ def test_requantize_rounds_before_the_zero_point():
     assert int(nm.requantize_rne(5, 1, 1, 1, -128, 127)) == 3
 
 
-@pytest.mark.parametrize(("bits", "dtype"), [(2, np.float32), (25, np.float32), (26, np.float64), (54, np.float64), (55, np.int64), (64, np.int64)])
+@pytest.mark.parametrize(
+    ("bits", "dtype"),
+    [(2, np.float32), (25, np.float32), (26, np.float64), (54, np.float64), (55, np.int64), (64, np.int64)],
+)
 def test_exact_dtype_changes_at_the_limits(bits, dtype):
     assert nm.exact_dtype(bits) is dtype
 
@@ -88,7 +97,13 @@ def test_exact_dtype_changes_at_the_limits(bits, dtype):
 @pytest.mark.parametrize("bits", [25, 54])
 def test_exact_dtype_holds_every_integer_of_its_width(bits):
     dtype = nm.exact_dtype(bits)
-    for v in (-(1 << (bits - 1)), -(1 << (bits - 1)) + 1, (1 << (bits - 1)) - 1, (1 << (bits - 1)) - 2, (1 << (bits - 2)) + 1):
+    for v in (
+        -(1 << (bits - 1)),
+        -(1 << (bits - 1)) + 1,
+        (1 << (bits - 1)) - 1,
+        (1 << (bits - 1)) - 2,
+        (1 << (bits - 2)) + 1,
+    ):
         assert int(dtype(v)) == v
     assert int(dtype((1 << (bits - 1)) + 1)) != (1 << (bits - 1)) + 1  # one bit more would be too much
 

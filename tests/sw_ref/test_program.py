@@ -57,9 +57,13 @@ def test_reshape_keeps_the_layout(shape, split):
     assert Layout.row_major(shape) == Layout.row_major(merged) == Layout(shape, tuple(range(len(shape))))
 
 
-@pytest.mark.parametrize("shape", [(3, 4, 5), (1, 4, 5), (3, 1, 1), (1, 1, 1), (7,), (), (2, 3), (2, 3, 4, 5), (4, 1, 6)])
+@pytest.mark.parametrize(
+    "shape", [(3, 4, 5), (1, 4, 5), (3, 1, 1), (1, 1, 1), (7,), (), (2, 3), (2, 3, 4, 5), (4, 1, 6)]
+)
 def test_channels_last(shape):
-    want = np.moveaxis(np.arange(np.prod(shape, dtype=int)).reshape(shape), 0, -1).ravel() if shape else np.zeros(1, int)
+    want = (
+        np.moveaxis(np.arange(np.prod(shape, dtype=int)).reshape(shape), 0, -1).ravel() if shape else np.zeros(1, int)
+    )
     assert Layout.channels_last(shape).order().tolist() == want.tolist()
 
 
@@ -84,7 +88,9 @@ def edge(**changes):
     return Edge(**{**plain, **changes})
 
 
-@pytest.mark.parametrize("changes", [{"lo": -129}, {"hi": 128}, {"lo": 8}, {"signed": False}, {"signed": False, "lo": 0, "hi": 256}])
+@pytest.mark.parametrize(
+    "changes", [{"lo": -129}, {"hi": 128}, {"lo": 8}, {"signed": False}, {"signed": False, "lo": 0, "hi": 256}]
+)
 def test_range_must_lie_in_the_type(changes):
     with pytest.raises(ValueError, match="range"):
         edge(**changes)
@@ -135,7 +141,14 @@ def test_round_trip_through_files(seed, tmp_path):
     back = through_files(program, tmp_path)
     assert (back.inputs, back.outputs, back.edges) == (program.inputs, program.outputs, program.edges)
     for a, b in zip(back.kernels, program.kernels, strict=True):
-        assert (a.kind, a.name, a.inputs, a.outputs, a.params, a.origin) == (b.kind, b.name, b.inputs, b.outputs, b.params, b.origin)
+        assert (a.kind, a.name, a.inputs, a.outputs, a.params, a.origin) == (
+            b.kind,
+            b.name,
+            b.inputs,
+            b.outputs,
+            b.params,
+            b.origin,
+        )
         assert a.constants.keys() == b.constants.keys()
         for name, array in a.constants.items():
             assert array.dtype == b.constants[name].dtype
@@ -209,7 +222,8 @@ def test_hash_does_not_depend_on_the_order_of_params_and_constants():
 def test_hash_does_not_depend_on_the_byte_order_in_memory():
     program = everything()
     kernels = [
-        replace(k, constants={n: a.astype(a.dtype.newbyteorder(">")) for n, a in k.constants.items()}) for k in program.kernels
+        replace(k, constants={n: a.astype(a.dtype.newbyteorder(">")) for n, a in k.constants.items()})
+        for k in program.kernels
     ]
     assert replace(program, kernels=tuple(kernels)).sha256() == program.sha256()
 
@@ -228,7 +242,9 @@ def test_other_constants_are_refused(damage):
     array = constants.pop(key).copy()
     if damage != "missing":
         array.reshape(-1)[0] += damage == "value"
-        constants[key] = array.astype(np.int64) if damage == "dtype" else array.reshape(-1) if damage == "shape" else array
+        constants[key] = (
+            array.astype(np.int64) if damage == "dtype" else array.reshape(-1) if damage == "shape" else array
+        )
     with pytest.raises((ValueError, KeyError)):
         Program.from_json(program.to_json(), constants)
 

@@ -103,8 +103,8 @@ static inline int64_t net_rne(int64_t a, int64_t m, unsigned s, int64_t z)
 
 /* acc[row][window] += sum over 4*groups of weight * value: 2 rows of weights, 1 window. */
 #if net_DSP
-/* r0 values, r1 weights, r2 and r3 the sums of row 0 and row 1. An odd group first, then pairs of groups of 92 bytes, four
-   pairs in a turn; the first turn is entered in its middle. */
+/* r0 values, r1 weights, r2 and r3 the sums of row 0 and row 1. An odd group first, then pairs of groups, 92 bytes
+   of code each and four in a turn; the first turn is entered in its middle. */
 static void net_ASM net_dot_rawx2_s8_s8(
     const int8_t *x __attribute__((unused)), const int8_t *w __attribute__((unused)),
     size_t groups __attribute__((unused)), int32_t *acc __attribute__((unused)))
@@ -134,7 +134,7 @@ static void net_ASM net_dot_rawx2_s8_s8(
         "rsb    r12, lr, #4\n\t"
         "and    r12, r12, #3\n\t"
         "mov    r5, #92\n\t"
-        "adr    r4, 1f\n\t"
+        "adr.w  r4, 1f\n\t"
         "mla    r12, r12, r5, r4\n\t"
         "add    lr, lr, #3\n\t"
         "lsr    lr, lr, #2\n\t"
@@ -236,7 +236,6 @@ static inline int net_greater_int8_t(int8_t a, int8_t b)
     return a > b;
 }
 
-
 /* clamp((a * m[channel] + c[channel]) >> 32, -128, 127) */
 static inline int8_t net_k0_requantize(int32_t a, int32_t m, int64_t c)
 {
@@ -256,13 +255,11 @@ static net_NOINLINE void net_k0_block(const int8_t *values, int8_t *y)
         net_dot_rawx2_s8_s8(values, w, 5, acc);
         y[m] = net_k0_requantize(acc[0], net_m0[m], net_c0[m]);
         y[m + 1] = net_k0_requantize(acc[1], net_m0[m + 1], net_c0[m + 1]);
-
     }
     { /* the odd row */
         acc[0] = net_b0[2];
         net_dot_rawx1_s8_s8(values, w, 5, acc);
         y[2] = net_k0_requantize(acc[0], net_m0[2], net_c0[2]);
-
     }
 }
 
@@ -381,7 +378,6 @@ static void net_k4_block(const int8_t *values, int8_t *y)
         net_dot_rawx2_s8_s8(values, w, 5, acc);
         y[m] = net_k4_requantize(acc[0], net_m4[m]);
         y[m + 1] = net_k4_requantize(acc[1], net_m4[m + 1]);
-
     }
 }
 
@@ -420,7 +416,6 @@ static void net_pack0(const int8_t *from, int8_t *to)
         for (j = 0; j < 2; j++)
             *to++ = from[i + j * 30];
 }
-
 
 void net_run_arena(const net_in_t *in, net_out_t *out, void *arena)
 {

@@ -1,0 +1,88 @@
+"""The C primitives against sw_ref/numerics.py."""
+
+import ctypes
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+
+from hwcomp.backends._c_text import render
+from sw_ref import numerics as nm
+
+pytestmark = pytest.mark.skipif(not shutil.which("gcc"), reason="gcc is not installed")
+
+NAMES = ("clamp32", "clamp64", "affine", "affine_high", "rne", "SIGNED", "UNSIGNED", "max_int8_t", "greater_int8_t")
+CALLS = """
+void affine(const int64_t *a, const int64_t *m, const int64_t *c, unsigned s, int64_t *y, size_t n)
+{ for (size_t i = 0; i < n; i++) y[i] = t_affine(a[i], m[i], c[i], s); }
+void affine_high(const int32_t *a, const int32_t *m, const int32_t *c, unsigned s, int32_t *y, size_t n)
+{ for (size_t i = 0; i < n; i++) y[i] = t_affine_high(a[i], m[i], c[i], s); }
+void rne(const int64_t *a, const int64_t *m, unsigned s, int64_t z, int64_t *y, size_t n)
+{ for (size_t i = 0; i < n; i++) y[i] = t_rne(a[i], m[i], s, z); }
+void clamp(const int32_t *a, int32_t lo, int32_t hi, int32_t *y, size_t n)
+{ for (size_t i = 0; i < n; i++) y[i] = t_clamp32(a[i], lo, hi); }
+void saturate(const int32_t *a, int32_t *y, int32_t *z, size_t n)
+{ for (size_t i = 0; i < n; i++) { y[i] = t_SIGNED(a[i], 8); z[i] = t_UNSIGNED(a[i], 8); } }
+void bytes(const int8_t *a, const int8_t *b, int8_t *larger, int *greater, size_t n)
+{ for (size_t i = 0; i < n; i++) { larger[i] = t_max_int8_t(a[i], b[i]); greater[i] = t_greater_int8_t(a[i], b[i]); } }
+"""
+
+
+@pytest.fixture(scope="module")
+def c(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("prims")
+    body = " ".join(f"t_{n}(" for n in NAMES) + " _requantize("
+    text = "#include <stdint.h>\n#include <stddef.h>\n#include <string.h>\n"
+    text += render("prim/c/requantize.c.j2", p="t", body=body)
+    text += render("prim/c/select.c.j2", p="t", body=body, prim={"type": "int8_t"}) + CALLS
+    (folder / "prims.c").write_text(text)
+    sanitize = ["-fsanitize=undefined", "-fsanitize-undefined-trap-on-error"]
+    command = ["gcc", "-std=c99", "-O1", *sanitize, "-shared", "-fPIC", "prims.c", "-o", "prims.so"]
+    subprocess.run(command, cwd=folder, check=True)
+    return ctypes.CDLL(str(folder / "prims.so"))
+
+
+def call(function, *args):
+    pointers = [a.ctypes.data_as(ctypes.c_void_p) if isinstance(a, np.ndarray) else a for a in args]
+    function(*pointers, ctypes.c_size_t(max(a.size for a in args if isinstance(a, np.ndarray))))
+
+
+@pytest.mark.parametrize("s", [0, 1, 2, 7, 16, 31, 32, 33, 40, 61, 62])
+def test_requantize(c, s):
+    rng = np.random.default_rng(s)
+    n = 20_000
+    m = rng.integers(-(1 << 31), 1 << 31, n)
+    a = rng.integers(-(1 << 30), 1 << 30, n)
+    m[::3], a[::3] = 1 << rng.integers(0, 31, len(m[::3])), rng.integers(-4000, 4000, len(a[::3]))  # ties
+    y = np.empty(n, np.int64)
+    call(c.rne, a, m, ctypes.c_uint(s), ctypes.c_int64(-77), y)
+    np.testing.assert_array_equal(y, nm.rshift_rne(a * m, s) - 77)
+    offset = rng.integers(-(1 << 60), 1 << 60, n)
+    call(c.affine, a, m, offset, ctypes.c_uint(s), y)
+    np.testing.assert_array_equal(y, (a * m + offset) >> s)
+    if s >= 32:
+        high = rng.integers(-(1 << 28), 1 << 28, n)
+        narrow = np.empty(n, np.int32)
+        call(
+            c.affine_high, a.astype(np.int32), m.astype(np.int32), high.astype(np.int32), ctypes.c_uint(s - 32), narrow
+        )
+        np.testing.assert_array_equal(narrow, (a * m + (high << 32)) >> s)
+
+
+def test_clamps(c):
+    a = np.concatenate([np.arange(-70_000, 70_000), [-(1 << 31), (1 << 31) - 1]]).astype(np.int32)
+    y, z = np.empty_like(a), np.empty_like(a)
+    call(c.saturate, a, y, z)
+    np.testing.assert_array_equal(y, np.clip(a, -128, 127))
+    np.testing.assert_array_equal(z, np.clip(a, 0, 255))
+    call(c.clamp, a, -5, 300, y)
+    np.testing.assert_array_equal(y, np.clip(a, -5, 300))
+
+
+def test_comparisons_of_all_bytes(c):
+    a, b = (g.astype(np.int8).ravel() for g in np.meshgrid(np.arange(-128, 128), np.arange(-128, 128)))
+    larger, greater = np.empty_like(a), np.empty(a.size, np.int32)
+    call(c.bytes, a, b, larger, greater)
+    np.testing.assert_array_equal(larger, np.maximum(a, b))
+    np.testing.assert_array_equal(greater, a > b)

@@ -1,0 +1,102 @@
+"""L2: random networks and random Programs; every tensor equal on every engine, stalls on both sides of the Verilog."""
+
+import pytest
+from hypothesis import given, settings
+
+from hwcomp.errors import UnsupportedError, WorkFailed
+from hwcomp.lower.build import lower
+from tests.models import quantized
+from tests.oracle import worst_steps
+from tests.products import check, compiled, from_program, stress
+from tests.program_factory import random_program
+from tests.strategies import chain, chains
+
+FEW = {"calibrate": {"samples": 8}}
+
+
+@settings(max_examples=150)
+@given(chains())
+def test_networks_compute_their_float_semantics(c):
+    """The Program against the float graph, layer by layer: engines that agree could still be wrong together."""
+    graph, _ = quantized(c.proto, input_ranges={"x": c.interval}, passes=FEW)
+    program = lower(graph).program
+    for name, steps in worst_steps(graph, program, stress(program)):
+        assert steps < 1e-3, name
+
+
+def both(seed, folder):
+    """A random network on C and Verilog, or on C alone where the Verilog back end names the node that it can't do."""
+    c = chain(seed)
+    options = {"input_ranges": {"x": c.interval}, "passes": FEW}
+    names = {f"{op}_{i}" for i, (op, *_) in enumerate(c.nodes)}
+    try:
+        product = compiled(c.proto, folder, "mcu,fpga", pe_simd_budget=c.budget, **options)
+        engines = ("reference", "c", "verilator")
+    except UnsupportedError as error:
+        assert error.node in names, str(error)
+        product, engines = compiled(c.proto, folder, "mcu", **options), ("reference", "c")
+    check(product, engines, seed=seed)
+
+
+@pytest.mark.parametrize("seed", range(36))
+def test_random_networks(seed, tmp_path):
+    both(seed, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(1000, 1320))
+def test_many_random_networks(seed, tmp_path):
+    both(seed, tmp_path)
+
+
+@pytest.mark.parametrize("seed", [3, 11, 29])
+def test_random_networks_on_the_cortex_m4(seed, tmp_path):
+    c = chain(seed)
+    product = compiled(c.proto, tmp_path, "mcu", input_ranges={"x": c.interval}, passes=FEW)
+    check(product, ("c:m4",), count=4, seed=seed)
+
+
+def program_on_both(seed, folder, budget):
+    program = random_program(seed)
+    targets, engines = "mcu,fpga", ("reference", "c", "verilator")
+    try:
+        product = from_program(program, folder, targets, budget)
+    except UnsupportedError as error:
+        assert error.node in {k.origin[0] for k in program.kernels}, str(error)
+        product, engines = from_program(program, folder, "mcu"), ("reference", "c")
+    check(product, engines, seed=seed)
+
+
+@pytest.mark.parametrize("seed", range(16))
+def test_random_programs(seed, tmp_path):
+    """Beyond what `lower` writes today: other widths, signs, forms, limits, layouts."""
+    program_on_both(seed, tmp_path, None if seed % 2 else 3 + seed * 7)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(2000, 2200))
+def test_many_random_programs(seed, tmp_path):
+    program_on_both(seed, tmp_path, None if seed % 2 else 3 + seed % 97)
+
+
+BUDGETS = [1, 2, 3, 5, 7, 16, 31, 64, 100, 1000]
+
+
+@pytest.mark.parametrize("budget", BUDGETS)
+def test_one_network_under_many_budgets(budget, tmp_path):
+    """Lane counts that do not divide the channels; the bits never change."""
+    from tests.models import model, values
+
+    nodes = [
+        ("Conv", ["x", "w"], ["a"], {"pads": [1, 1, 1, 1]}),
+        ("MaxPool", ["a"], ["b"], {"kernel_shape": [2, 2], "strides": [2, 2]}),
+        ("Flatten", ["b"], ["c"], {}), ("Gemm", ["c", "v"], ["y"], {}),
+    ]  # fmt: skip
+    proto = model(nodes, {"x": (1, 3, 7, 7)}, {"w": values("w", 5, 3, 3, 3), "v": values("v", 45, 11)})
+    if budget < 2:
+        with pytest.raises(WorkFailed, match="--pe-simd-budget 2"):
+            compiled(proto, tmp_path, "fpga", pe_simd_budget=budget)
+        return
+    product = compiled(proto, tmp_path, "fpga", pe_simd_budget=budget)
+    check(product, ("verilator",), count=6)
+    assert product.manifest["targets"]["fpga"]["interval"] >= 7 * 7 * 5 * 27 / budget
