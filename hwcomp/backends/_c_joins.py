@@ -15,7 +15,7 @@ from sw_ref import numerics as nm
 from sw_ref.program import Edge, Kernel, Program
 
 _ALL_PAIRS = 1 << 16  # pairs of inputs that are all tried when multipliers are shortened: two bytes
-_MOST32 = (1 << 31) - 1
+_MOST32, _MOST64 = (1 << 31) - 1, (1 << 63) - 1
 _LANE_TAPS = 256  # sums of so many bytes fit 16 bits, signed or not
 
 
@@ -36,7 +36,7 @@ def add_printed(program: Program, plan: MemoryPlan, index: int) -> Printed:
     kernel = program.kernels[index]
     a, b = (program.edges[n] for n in kernel.inputs)
     y, rq = program.edges[kernel.outputs[0]], kernel.params["requantize"]
-    form, shift, zero = rq["form"], rq["shift"], rq.get("zero", 0)
+    form, shift, zero = rq["form"], rq["shift"], rq.get("zero", 0) if rq["form"] == "rne" else 0
     ma, mb = (int(m) for m in kernel.constants["multiplier"])
     c = int(kernel.constants["offset"][0])
     inner = f"a * {ma} + b * {mb} + {c}"
@@ -49,7 +49,7 @@ def add_printed(program: Program, plan: MemoryPlan, index: int) -> Printed:
     if form == "rne" or _most(a, b, ma, mb, c) > _MOST32:
         short = shorter_sum(a, b, ma, mb, c, rq)
         if short is not None:
-            form, (ma, mb, c, shift) = "affine", short
+            form, (ma, mb, c, shift), zero = "affine", short, 0
             note = "computed with shorter multipliers: equal for all inputs, tried when this was compiled"
     low = sum(min(m * e.lo, m * e.hi) for m, e in ((ma, a), (mb, b))) + c
     high = sum(max(m * e.lo, m * e.hi) for m, e in ((ma, a), (mb, b))) + c
@@ -58,12 +58,16 @@ def add_printed(program: Program, plan: MemoryPlan, index: int) -> Printed:
     wide = max(most, *map(abs, reach)) > _MOST32 or shift > 31
     ctype = "int64_t" if wide else "int32_t"
     arguments = [_cast(a, ctype) + "a", literal(ma, ctype), _cast(b, ctype) + "b", literal(mb, ctype)]
-    arguments += [literal(c, ctype), str(shift)] + ([literal(zero, ctype)] if form == "rne" else [])
+    arguments += [literal(c, ctype), str(shift)]
+    if form == "rne":
+        high = zero << shift
+        inside = most + abs(high) <= (_MOST64 if wide else _MOST32)
+        arguments += [literal(high if inside else 0, ctype), literal(0 if inside else zero, ctype)]
     name = f"{form}{64 if wide else 32}"
     k = {
         "id": index, "a": c_type(a.dtype), "b": c_type(b.dtype), "y": c_type(y.dtype), "size": y.size, "sum": name,
-        "call": ", ".join(arguments), "wide": wide, "lo": rq["lo"],
-        "hi": rq["hi"], "narrow": not wide or max(map(abs, reach)) <= _MOST32, "formula": formula, "note": note,
+        "call": ", ".join(arguments), "wide": wide, "lo": rq["lo"], "hi": rq["hi"],
+        "narrow": not wide or max(map(abs, reach)) <= _MOST32, "formula": formula, "note": note,
         "saturate": saturation(rq["lo"], rq["hi"]), "comment": heading(program, index),
     }  # fmt: skip
     return Printed("add", k, prims={("add", name): {"name": name, "form": form, "type": ctype}})
