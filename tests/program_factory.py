@@ -189,7 +189,8 @@ class Builder:
         rng, x, taps = self.rng, self.x, math.prod(kernel)
         size = self._pooled(kernel, strides, dilations, pads)
         pad = int(rng.integers(x.lo, x.hi + 1))
-        bias = int(rng.integers(-x.hi * taps - 9, x.hi * taps + 10))
+        reach = max(abs(x.lo), abs(x.hi)) * taps
+        bias = int(rng.integers(-reach - 9, reach + 10))
         acc_lo, acc_hi = bias + min(0, x.lo * taps), bias + max(0, x.hi * taps)
         acc_bits = max(acc_hi.bit_length(), (~acc_lo).bit_length(), 1) + 1
         count_class = rng.integers(0, classes or 1, size)

@@ -218,6 +218,6 @@ def test_what_c_can_not_take():
     with pytest.raises(UnsupportedError, match="lie in different orders"):
         CBackend().supports(b.plus("t1").program())
     with pytest.raises(UnsupportedError, match="stored in different types"):
-        CBackend().supports(fork(left={"bits": 16}).concat(["t1"]).program())
+        CBackend().supports(fork(right={"bits": 16}).concat(["t1"]).program())
     with pytest.raises(UnsupportedError, match="kernel at node '/fold_0/Node'"):
         CBackend().supports(chain().add("fold", chain().x, {}).program())
