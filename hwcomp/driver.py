@@ -73,7 +73,7 @@ def quantized_graph(model: Model, options: CompileOptions, watch: Watch) -> tupl
     else:
         watch.warned(NO_DATA)
     ctx = PassContext(
-        calibration, options.input_ranges, options.logits, progress=watch.progress, warn=watch.warned,
+        calibration, options.input_ranges, options.logits, options.quant, progress=watch.progress, warn=watch.warned,
     )  # fmt: skip
     graph = run_passes(graph, ctx, configured(options.passes), watch.check_passes, watch.after_pass)
     return graph, ctx

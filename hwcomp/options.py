@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from hwcomp.errors import UnsupportedError, UsageError, shown
+from hwcomp.errors import UsageError, shown
+from hwcomp.quantize.schemes import scheme
 
 TARGETS = ("mcu", "fpga", "hls")
 _SCHEMES = re.compile(r"int8|int16|int4|int2|ternary|binary|binary-weights|fixed:Q\d+\.\d+|dfp\d+|auto|keep")
@@ -43,8 +44,7 @@ class CompileOptions:
             raise UsageError("name each target once", fix="for instance --target mcu,fpga")
         if not _SCHEMES.fullmatch(self.quant):
             raise UsageError(f"unknown quantization '{shown(self.quant)}'", fix="for instance --quant int8")
-        if self.quant != "int8":
-            raise UnsupportedError(f"--quant {self.quant} is not available in this version", fix="use --quant int8")
+        scheme(self.quant)
         if self.pe_simd_budget is not None and self.pe_simd_budget < 1:
             raise UsageError(f"--pe-simd-budget {self.pe_simd_budget}", fix="give a number of multipliers, 1 or more")
         if not 8 <= self.requantize_bits <= 31:

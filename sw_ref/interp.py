@@ -67,13 +67,56 @@ def _argmax(kernel: Kernel, x: np.ndarray) -> np.ndarray:
     return np.expand_dims(index, 1 + kernel.params["axis"]) if kernel.params["keepdims"] else index
 
 
-KERNELS: dict[str, Callable[[Kernel, np.ndarray], np.ndarray]] = {
+def _add(kernel: Kernel, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    rq = kernel.params["requantize"]
+    ma, mb = (int(v) for v in kernel.constants["multiplier"])
+    offset = int(kernel.constants["offset"][0])
+    if rq["form"] == "rne":
+        return nm.add_rne(a, b, ma, mb, offset, rq["shift"], rq["zero"], rq["lo"], rq["hi"])
+    return nm.add_affine(a, b, ma, mb, offset, rq["shift"], rq["lo"], rq["hi"])
+
+
+def _avgpool2d(kernel: Kernel, x: np.ndarray) -> np.ndarray:
+    p = kernel.params
+    acc = nm.sumpool2d(
+        x, kernel=p["kernel"], strides=p["strides"], dilations=p["dilations"], pads=p["pads"], pad_value=p["pad_value"]
+    )
+    acc = acc + int(kernel.constants["bias"][0])
+    rq = p["requantize"]
+    m = kernel.constants["multiplier"].astype(np.int64)[kernel.constants["count_class"].astype(np.int64)]
+    if rq["form"] == "rne":
+        return nm.requantize_rne(acc, m, rq["shift"], rq["zero"], rq["lo"], rq["hi"])
+    offset = int(kernel.constants["offset"][0])
+    return nm.requantize_affine(acc, m, offset, rq["shift"], rq["lo"], rq["hi"])
+
+
+def _concat(kernel: Kernel, *xs: np.ndarray) -> np.ndarray:
+    return np.concatenate(xs, axis=1 + kernel.params["axis"])
+
+
+def _slice(kernel: Kernel, x: np.ndarray) -> np.ndarray:
+    p = kernel.params
+    index = [slice(None)] * x.ndim
+    index[1 + p["axis"]] = slice(p["start"], p["stop"])
+    return x[tuple(index)]
+
+
+def _shuffle(kernel: Kernel, x: np.ndarray) -> np.ndarray:
+    return x[:, kernel.constants["order"].astype(np.int64)]
+
+
+KERNELS: dict[str, Callable[..., np.ndarray]] = {
+    "add": _add,
     "argmax": _argmax,
+    "avgpool2d": _avgpool2d,
+    "concat": _concat,
     "conv2d": _conv2d,
     "dense": _dense,
     "maxpool2d": _maxpool2d,
     "requantize": _requantize,
     "reshape": _reshape,
+    "shuffle": _shuffle,
+    "slice": _slice,
 }
 
 

@@ -83,6 +83,23 @@ def maxpool2d(x, *, kernel, strides, dilations, pads, pad_value: int):
     return win.max(axis=(4, 5))
 
 
+def sumpool2d(x, *, kernel, strides, dilations, pads, pad_value: int):
+    """Sums over windows: x [N, C, H, W] -> int64 [N, C, OH, OW]; padded elements are `pad_value`."""
+    win = windows2d(pad2d(np.asarray(x, np.int64), pads, pad_value), kernel, strides, dilations)
+    return win.sum(axis=(4, 5))
+
+
+def add_rne(a, b, ma: int, mb: int, offset: int, s: int, zero: int, lo: int, hi: int):
+    """clamp(rshift_rne(a*ma + b*mb + offset, s) + zero, lo, hi): two terms, one rounding."""
+    total = np.asarray(a, np.int64) * ma + np.asarray(b, np.int64) * mb + offset
+    return np.clip(rshift_rne(total, s) + zero, lo, hi)
+
+
+def add_affine(a, b, ma: int, mb: int, offset: int, s: int, lo: int, hi: int):
+    """clamp((a*ma + b*mb + offset) >> s, lo, hi); `offset` holds rounding and zero points."""
+    return np.clip((np.asarray(a, np.int64) * ma + np.asarray(b, np.int64) * mb + offset) >> s, lo, hi)
+
+
 def argmax_first(x, axis: int):
     """Index of the largest element along `axis`; the lowest index on ties. Source: ONNX ArgMax, select_last_index=0."""
     return np.argmax(x, axis=axis).astype(np.int64)

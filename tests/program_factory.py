@@ -15,7 +15,7 @@ SCALES = (ONE, 0x3C23D70A, 0x3E800000)
 
 @dataclass
 class Builder:
-    """Appends kernels to a chain; `last` is the edge that the next kernel reads."""
+    """Appends kernels to a chain; `last` is the edge that the next kernel reads, `at` starts a branch there."""
 
     rng: np.random.Generator
     edges: dict[str, Edge] = field(default_factory=dict)
@@ -43,9 +43,14 @@ class Builder:
     def x(self) -> Edge:
         return self.edges[self.last]
 
-    def add(self, kind: str, out: Edge, params: dict, constants: dict | None = None) -> Builder:
+    def at(self, name: str) -> Builder:
+        self.last = name
+        return self
+
+    def add(self, kind: str, out: Edge, params: dict, constants: dict | None = None, inputs=None) -> Builder:
         name = f"{kind}_{len(self.kernels)}"
-        k = Kernel(kind, name, (self.last,), (out.name,), params, constants or {}, (f"/{name}/Node",))
+        inputs = tuple(inputs or (self.last,))
+        k = Kernel(kind, name, inputs, (out.name,), params, constants or {}, (f"/{name}/Node",))
         self.kernels.append(k)
         self.last = out.name
         return self
@@ -56,17 +61,19 @@ class Builder:
     # Kernels ---------------------------------------------------------------------------------------------------------
 
     def conv2d(self, m, kernel=(3, 3), strides=(1, 1), dilations=(1, 1), pads=(0, 0, 0, 0), groups=1, **how) -> Builder:
-        c, h, w = self.x.shape
-        out = [
-            (n + a + b - ((k - 1) * d + 1)) // s + 1
-            for n, a, b, k, d, s in zip((h, w), pads[:2], pads[2:], kernel, dilations, strides, strict=True)
-        ]
+        c, out = self.x.shape[0], self._pooled(kernel, strides, dilations, pads)
         pad = int(self.rng.integers(self.x.lo, self.x.hi + 1))
         params = {
             "kernel": list(kernel), "strides": list(strides), "dilations": list(dilations), "pads": list(pads),
             "groups": groups, "pad_value": pad,
         }  # fmt: skip
         return self._dot("conv2d", (m, c // groups, *kernel), (m, *out), params, **how)
+
+    def _pooled(self, kernel, strides, dilations, pads) -> list[int]:
+        return [
+            (n + a + b - ((k - 1) * d + 1)) // s + 1
+            for n, a, b, k, d, s in zip(self.x.shape[1:], pads[:2], pads[2:], kernel, dilations, strides, strict=True)
+        ]
 
     def dense(self, m, **how) -> Builder:
         shape = self.x.shape
@@ -126,11 +133,7 @@ class Builder:
 
     def maxpool2d(self, kernel=(2, 2), strides=(2, 2), dilations=(1, 1), pads=(0, 0, 0, 0)) -> Builder:
         x = self.x
-        c, h, w = x.shape
-        out = [
-            (n + a + b - ((k - 1) * d + 1)) // s + 1
-            for n, a, b, k, d, s in zip((h, w), pads[:2], pads[2:], kernel, dilations, strides, strict=True)
-        ]
+        c, out = x.shape[0], self._pooled(kernel, strides, dilations, pads)
         least = type_range(x.bits, x.signed)[0]
         y = self.edge((c, *out), x.bits, x.signed, least if any(pads) else x.lo, x.hi)
         params = {
@@ -160,6 +163,81 @@ class Builder:
 
     def flatten(self) -> Builder:
         return self.reshape((math.prod(self.x.shape),))
+
+    def plus(self, other: str, bits=8, signed=True, form=None, mb=(20, 20), lo=None, hi=None, name=None) -> Builder:
+        """`last` + `other`, with multipliers of `mb` bits."""
+        rng, a, b = self.rng, self.x, self.edges[other]
+        out = self.edge(a.shape, bits, signed, lo, hi, a.layout, name)
+        multiplier = [int(rng.integers(1 << (n - 1), 1 << n)) for n in mb]
+        if rng.random() < 0.3:
+            multiplier = [1 << (n - 1) for n in mb]  # ties are reached
+        reach = sum(m * max(abs(e.lo), abs(e.hi)) for m, e in zip(multiplier, (a, b), strict=True))
+        shift = max(0, reach.bit_length() - (out.hi - out.lo + 1).bit_length() - int(rng.integers(-1, 3)))
+        form = form or str(rng.choice(["rne", "affine"]))
+        zero, offset = int(rng.integers(out.lo, out.hi + 1)), int(rng.integers(-reach // 8, reach // 8 + 1))
+        record = {"form": form, "shift": shift, "zero": zero, "lo": out.lo, "hi": out.hi}
+        if form == "affine":
+            offset += ((1 << shift) >> 1) + (zero << shift)
+        constants = {"multiplier": np.array(multiplier), "offset": np.array([offset], np.int64)}
+        return self.add("add", out, {"requantize": record}, constants, (a.name, b.name))
+
+    def avgpool2d(
+        self, kernel=(2, 2), strides=(2, 2), dilations=(1, 1), pads=(0, 0, 0, 0), classes=1, bits=8, signed=True,
+        form=None, mb=24, name=None,
+    ) -> Builder:  # fmt: skip
+        """`classes`: different multipliers; None for one per number of taps inside the map."""
+        rng, x, taps = self.rng, self.x, math.prod(kernel)
+        size = self._pooled(kernel, strides, dilations, pads)
+        pad = int(rng.integers(x.lo, x.hi + 1))
+        reach = max(abs(x.lo), abs(x.hi)) * taps
+        bias = int(rng.integers(-reach - 9, reach + 10))
+        acc_lo, acc_hi = bias + min(0, x.lo * taps), bias + max(0, x.hi * taps)
+        acc_bits = max(acc_hi.bit_length(), (~acc_lo).bit_length(), 1) + 1
+        count_class = rng.integers(0, classes or 1, size)
+        if classes is None:
+            ones = np.pad(np.ones(x.shape[1:], np.int64), (pads[::2], pads[1::2]))
+            window = [(k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True)]
+            view = np.lib.stride_tricks.sliding_window_view(ones, window)
+            counts = view[:: strides[0], :: strides[1], :: dilations[0], :: dilations[1]].sum((2, 3))
+            found, count_class = np.unique(counts, return_inverse=True)
+            classes, count_class = len(found), count_class.reshape(counts.shape)
+        out = self.edge((x.shape[0], *size), bits, signed, name=name)
+        record, constants = self.record(acc_lo, acc_hi, out, classes, form, mb)
+        if "offset" in constants:
+            constants["offset"] = constants["offset"][:1]
+        params = {
+            "kernel": list(kernel), "strides": list(strides), "dilations": list(dilations), "pads": list(pads),
+            "pad_value": pad, "acc_bits": acc_bits, "acc_lo": acc_lo, "acc_hi": acc_hi, "requantize": record,
+        }  # fmt: skip
+        return self.add("avgpool2d", out, params, constants | {"bias": np.array([bias]), "count_class": count_class})
+
+    def global_average(self, **how) -> Builder:
+        return self.avgpool2d(self.x.shape[1:], (1, 1), **how)
+
+    def concat(self, others, axis=0, name=None) -> Builder:
+        """`last` and `others`, edges of one type."""
+        names = (self.last, *others)
+        edges = [self.edges[n] for n in names]
+        shape = list(self.x.shape)
+        shape[axis] = sum(e.shape[axis] for e in edges)
+        lo, hi = min(e.lo for e in edges), max(e.hi for e in edges)
+        out = self.edge(tuple(shape), self.x.bits, self.x.signed, lo, hi, name=name)
+        return self.add("concat", out, {"axis": axis}, inputs=names)
+
+    def slice(self, start, stop, axis=0, name=None) -> Builder:
+        x, shape = self.x, list(self.x.shape)
+        shape[axis] = stop - start
+        out = self.edge(tuple(shape), x.bits, x.signed, x.lo, x.hi, name=name)
+        return self.add("slice", out, {"axis": axis, "start": start, "stop": stop})
+
+    def shuffle(self, order=None, groups=None, name=None) -> Builder:
+        """`order`, or as ShuffleNet does it with `groups`, or at random."""
+        x = self.x
+        n = x.shape[0]
+        if order is None:
+            order = np.arange(n).reshape(groups, -1).T.ravel() if groups else self.rng.permutation(n)
+        out = self.edge(x.shape, x.bits, x.signed, x.lo, x.hi, x.layout, name)
+        return self.add("shuffle", out, {}, {"order": np.asarray(order, np.int64)})
 
     def argmax(self, axis=0, keepdims=False, name=None) -> Builder:
         x = self.x
@@ -194,7 +272,12 @@ def lenet5(seed: int = 5) -> Program:
 
 
 def random_program(seed: int) -> Program:
-    """A chain of one to six kernels with every parameter drawn at random."""
+    """A network with branches and joins (two seeds of five), or a chain."""
+    return random_network(seed) if seed % 5 in (0, 2) else random_chain(seed)
+
+
+def draws(seed: int):
+    """(builder, a function that picks one of its arguments, a function that picks an element type)."""
     rng = np.random.default_rng(seed)
 
     def draw(*values):
@@ -205,7 +288,75 @@ def random_program(seed: int) -> Program:
         bits, signed = draw(*(t for group in many for t in group))
         return {"bits": bits, "signed": signed}
 
-    b = Builder(rng)
+    return Builder(rng), draw, acts
+
+
+def random_network(seed: int) -> Program:
+    """Three to ten kernels that read any earlier map or vector; several inputs, outputs that others read too."""
+    b, draw, acts = draws(seed)
+    rng = b.rng
+    shape = tuple(int(n) for n in rng.integers((1, 2, 2), (13, 10, 10)))
+    b.input(shape, **acts())
+    if rng.random() < 0.3:
+        b.input(draw(shape, (int(rng.integers(1, 13)), *shape[1:])), **acts())
+    for _ in range(int(rng.integers(3, 11))):
+        tensors = [e for e in b.edges.values() if e.size]
+        b.at(draw(b.last, draw(*tensors).name))
+        random_join(b, draw, acts)
+    ends = [n for n in b.edges if not any(n in k.inputs for k in b.kernels)]
+    read = [n for n in b.edges if n not in ends]
+    outputs = [n for n in ends if n == b.last or rng.random() < 0.5]
+    return b.program(outputs + [n for n in read if rng.random() < 0.15])
+
+
+def random_join(b: Builder, draw, acts) -> None:
+    """One kernel, or two where the operands of a join must be made equal first, on `last`."""
+    rng, x = b.rng, b.x
+    kind = draw("add", "add", "add", "concat", "concat", "slice", "shuffle", "average", "map", "map", "vector")
+    if kind == "add":
+        others = [e.name for e in b.edges.values() if e.shape == x.shape and e.layout == x.layout]
+        mb = [int(draw(1, 2, 8, 16, 24, 31, 31)) for _ in range(2)]
+        b.plus(draw(*others), **acts(), mb=mb, **draw({}, {"lo": 0}))
+    elif kind == "concat":
+        axis = int(rng.integers(len(x.shape))) if rng.random() < 0.3 else 0
+
+        def rest(e):
+            return (len(e.shape), *e.shape[:axis], *e.shape[axis + 1 :])
+
+        others = []
+        for _ in range(int(rng.integers(1, 4))):
+            e = draw(*(e for e in b.edges.values() if rest(e) == rest(x)))
+            if (e.bits, e.signed) != (x.bits, x.signed):
+                b.at(e.name).requantize(bits=x.bits, signed=x.signed, per_channel=False)
+                e = b.x
+            others.append(e.name)
+        b.at(x.name).concat(others, axis)
+    elif kind == "slice":
+        axis = int(rng.integers(len(x.shape))) if rng.random() < 0.3 else 0
+        start, stop = sorted(rng.choice(x.shape[axis] + 1, 2, replace=False).tolist())
+        b.slice(start, stop, axis)
+    elif kind == "shuffle":
+        groups = draw(*(g for g in range(1, x.shape[0] + 1) if x.shape[0] % g == 0))
+        b.shuffle(groups=draw(groups, None))
+    elif len(x.shape) != 3:
+        if x.layout == Layout.row_major(x.shape):
+            b.dense(int(rng.integers(1, 12)), **dot_options(b, draw, acts))
+    elif kind == "vector":
+        b.flatten()
+    elif kind == "average":
+        how = {**acts(), "mb": draw(8, 16, 24, 31)}
+        if rng.random() < 0.4:
+            b.global_average(**how)
+        else:
+            b.avgpool2d(**random_window(b, draw), classes=draw(1, 1, 2, 5, None, None), **how)
+    else:
+        random_map_kernel(b, draw, acts)
+
+
+def random_chain(seed: int) -> Program:
+    """One to six kernels with every parameter drawn at random."""
+    b, draw, acts = draws(seed)
+    rng = b.rng
     if rng.random() < 0.8:
         shape = (int(rng.integers(1, 9)), int(rng.integers(1, 12)), int(rng.integers(1, 12)))
         b.input(shape, **acts(), layout=draw(Layout.channels_last(shape), None))
@@ -239,8 +390,7 @@ def dot_options(b: Builder, draw, acts) -> dict:
 
 
 def random_map_kernel(b: Builder, draw, acts) -> None:
-    rng = b.rng
-    c, h, w = b.x.shape
+    rng, c = b.rng, b.x.shape[0]
     kind = draw("conv2d", "conv2d", "conv2d", "maxpool2d", "requantize", "clamp")
     if kind == "requantize":
         b.requantize(**acts(), per_channel=draw(True, False))
@@ -248,25 +398,29 @@ def random_map_kernel(b: Builder, draw, acts) -> None:
         lo, hi = sorted(rng.integers(b.x.lo, b.x.hi + 1, 2).tolist())
         b.clamp(lo, hi)
     else:
-        kernel, strides, dilations, pads = [], [], [], [[], []]
-        for n in (h, w):
-            d = int(draw(1, 1, 2, 3))
-            p0, p1 = int(draw(0, 0, 1, 2)), int(draw(0, 0, 1, 3))
-            k = int(rng.integers(1, max(2, min(5, (n + p0 + p1 - 1) // d + 1) + 1)))
-            if (k - 1) * d + 1 > n + p0 + p1:
-                k = 1
-            kernel.append(k)
-            dilations.append(d)
-            strides.append(int(draw(1, 1, 2, 3)))
-            pads[0].append(p0)
-            pads[1].append(p1)
-        where = {"kernel": kernel, "strides": strides, "dilations": dilations, "pads": [*pads[0], *pads[1]]}
+        where = random_window(b, draw)
         if kind == "maxpool2d":
             b.maxpool2d(**where)
         else:
             groups = int(draw(1, 1, c, *(g for g in range(1, c + 1) if c % g == 0)))
             m = groups * int(draw(1, 1, 2, 3, 5))
             b.conv2d(m, groups=groups, weight_bits=draw(8, 8, 8, 16), **where, **dot_options(b, draw, acts))
+
+
+def random_window(b: Builder, draw) -> dict:
+    kernel, strides, dilations, pads = [], [], [], [[], []]
+    for n in b.x.shape[1:]:
+        d = int(draw(1, 1, 2, 3))
+        p0, p1 = int(draw(0, 0, 1, 2)), int(draw(0, 0, 1, 3))
+        k = int(b.rng.integers(1, max(2, min(5, (n + p0 + p1 - 1) // d + 1) + 1)))
+        if (k - 1) * d + 1 > n + p0 + p1:
+            k = 1
+        kernel.append(k)
+        dilations.append(d)
+        strides.append(int(draw(1, 1, 2, 3)))
+        pads[0].append(p0)
+        pads[1].append(p1)
+    return {"kernel": kernel, "strides": strides, "dilations": dilations, "pads": [*pads[0], *pads[1]]}
 
 
 def c_product(program: Program, folder, name: str = "net", stored=None, **options):

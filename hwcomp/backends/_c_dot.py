@@ -102,13 +102,13 @@ def requantizer(kernel: Kernel, acc: str, lo: int, hi: int, order=None) -> tuple
     )
     record = {
         "a": acc, "fn": fn, "rest": rest, "m": m_text, "narrow": narrow, "lo": rq["lo"], "hi": rq["hi"],
-        "formula": formula, "saturate": _saturation(rq["lo"], rq["hi"]),
+        "formula": formula, "saturate": saturation(rq["lo"], rq["hi"]),
         "args": [{"name": n, "type": types[n]} for n in arrays],
     }  # fmt: skip
     return record, {n: v.astype(types[n][:-2]) for n, v in arrays.items()}
 
 
-def _saturation(lo: int, hi: int) -> tuple[str, int] | None:
+def saturation(lo: int, hi: int) -> tuple[str, int] | None:
     """The type that has exactly the range lo..hi."""
     bits = hi.bit_length()
     if bits >= 31 or bits == 0 or hi != (1 << bits) - 1:

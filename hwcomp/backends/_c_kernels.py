@@ -8,18 +8,12 @@ from typing import Any
 import numpy as np
 
 from hwcomp.backends import _c_dot as dot
+from hwcomp.backends import _c_joins
+from hwcomp.backends._c_common import check_map, ends, heading, map_values, refuse, window_text
 from hwcomp.backends._c_dot import Printed, Way, acc_type, add_constants, add_dot, requantizer
-from hwcomp.backends._c_text import c_type, comment
-from hwcomp.errors import UnsupportedError
+from hwcomp.backends._c_text import c_type
 from hwcomp.plan.memory import MemoryPlan, WeightLayout, Work
-from sw_ref.program import Edge, Kernel, Layout, Program
-
-
-def refuse(kernel: Kernel, why: str) -> UnsupportedError:
-    return UnsupportedError(
-        f"the C back end can't print a {kernel.kind} kernel", node=(kernel.origin or (kernel.name,))[0], why=why,
-        fix="ask for another target",
-    )  # fmt: skip
+from sw_ref.program import Edge, Kernel, Program
 
 
 def supports(program: Program, kernel: Kernel) -> None:
@@ -36,75 +30,11 @@ def printed(program: Program, plan: MemoryPlan, index: int) -> Printed:
     return KINDS[program.kernels[index].kind][2](program, plan, index)
 
 
-def ends(program: Program, kernel: Kernel) -> tuple[Edge, Edge]:
-    return program.edges[kernel.inputs[0]], program.edges[kernel.outputs[0]]
-
-
 def macs(program: Program, kernel: Kernel) -> int:
     _, y = ends(program, kernel)
     if kernel.kind not in ("conv2d", "dense"):
         return 0
     return y.size * math.prod(kernel.constants["weight"].shape[1:])
-
-
-# Maps -------------------------------------------------------------------------------------------------------------
-
-
-def _check_map(program: Program, kernel: Kernel) -> None:
-    for edge in ends(program, kernel):
-        if len(edge.shape) != 3:
-            raise refuse(kernel, f"it needs tensors [channels, height, width], not {list(edge.shape)}")
-        if edge.layout != Layout.channels_last(edge.shape):
-            raise refuse(kernel, "it needs its maps channels last")
-
-
-def _map_values(kernel: Kernel, x: Edge, y: Edge) -> dict[str, Any]:
-    p = kernel.params
-    (kh, kw), (sh, sw), (dh, dw) = p["kernel"], p["strides"], p["dilations"]
-    (c, height, width), (m, oh, ow) = x.shape, y.shape
-    top, left, _, _ = p["pads"]
-
-    def inner(pad: int, size: int, extent: int, stride: int, outs: int) -> tuple[int, int]:
-        """The outputs whose windows lie inside."""
-        first = min(-(-pad // stride), outs)
-        return first, max(first, min(outs, (size - extent + pad) // stride + 1))
-
-    oy0, oy1 = inner(top, height, (kh - 1) * dh + 1, sh, oh)
-    ox0, ox1 = inner(left, width, (kw - 1) * dw + 1, sw, ow)
-    return {
-        "kh": kh, "kw": kw, "sh": sh, "sw": sw, "dh": dh, "dw": dw, "c": c, "height": height, "width": width, "m": m,
-        "oh": oh, "ow": ow, "pt": top, "pl": left, "oy0": oy0, "oy1": oy1, "ox0": ox0, "ox1": ox1,
-        "pad": p["pad_value"], "border": (oy0, oy1, ox0, ox1) != (0, oh, 0, ow), "x": c_type(x.dtype),
-        "y": c_type(y.dtype), "x_bytes": x.dtype.itemsize,
-    }  # fmt: skip
-
-
-def _window_text(kernel: Kernel) -> str:
-    p = kernel.params
-    text = f"kernel {p['kernel'][0]}x{p['kernel'][1]}, stride {p['strides'][0]}x{p['strides'][1]}"
-    if list(p["dilations"]) != [1, 1]:
-        text += f", dilation {p['dilations'][0]}x{p['dilations'][1]}"
-    if any(p["pads"]):
-        text += f", pads {list(p['pads'])} of {p['pad_value']}"
-    if p.get("groups", 1) > 1:
-        text += f", {p['groups']} groups"
-    return text
-
-
-def _heading(program: Program, index: int, *lines: str) -> str:
-    """The comment over a kernel's function."""
-    kernel = program.kernels[index]
-    x, y = ends(program, kernel)
-    origin = f", from ONNX {comment(', '.join(kernel.origin))}" if kernel.origin else ""
-    text = [f"/* Layer {index}: {comment(kernel.name)} ({kernel.kind}){origin}."]
-    text.append(f"   {_shown(x)} -> {_shown(y)}")
-    text += [f"   {line}" for line in lines]
-    return "\n".join(text) + " */"
-
-
-def _shown(e: Edge) -> str:
-    last = ", channels last" if e.layout == Layout.channels_last(e.shape) != Layout.row_major(e.shape) else ""
-    return f"{c_type(e.dtype)} {list(e.shape)}{last}, {e.lo}..{e.hi}"
 
 
 def _acc_line(kernel: Kernel, program: Program) -> str:
@@ -129,7 +59,7 @@ def _conv_runs(kernel: Kernel) -> tuple[int, int]:
 
 def _conv_work(program: Program, kernel: Kernel) -> Work:
     x, y = ends(program, kernel)
-    k = _map_values(kernel, x, y)
+    k = map_values(kernel, x, y)
     if _is_depthwise(kernel):
         taps, w_type = k["kh"] * k["kw"], dot.weight_type(kernel.constants["weight"])
         weights = WeightLayout(k["m"], taps, taps, k["m"], False, w_type)
@@ -148,11 +78,11 @@ def _conv_ways(kernel: Kernel, x: Edge, k: dict[str, Any]) -> tuple[WeightLayout
 def _conv_printed(program: Program, plan: MemoryPlan, index: int) -> Printed:
     kernel, step = program.kernels[index], plan.steps[index]
     (x, y), p, c = ends(program, kernel), kernel.params, kernel.constants
-    k = _map_values(kernel, x, y) | {"id": index, "kind": "conv2d", "groups": p["groups"]}
+    k = map_values(kernel, x, y) | {"id": index, "kind": "conv2d", "groups": p["groups"]}
     acc = acc_type(kernel)
     rq, arrays = requantizer(kernel, acc, p["acc_lo"], p["acc_hi"])
-    heading = _heading(program, index, _window_text(kernel) + ".", _acc_line(kernel, program) + ".")
-    k |= {"rq": rq, "comment": heading}
+    k |= {"rq": rq}
+    k["comment"] = heading(program, index, window_text(kernel) + ".", _acc_line(kernel, program) + ".")
     bias = c["bias"].astype(np.int32 if acc == "int32_t" else np.int64)
     out = Printed("conv2d", k)
     if _is_depthwise(kernel):
@@ -214,7 +144,7 @@ def _dense_printed(program: Program, plan: MemoryPlan, index: int) -> Printed:
     out = Printed("dense", {
         "id": index, "rq": rq, "x": c_type(x.dtype), "y": c_type(y.dtype), "x_bytes": x.dtype.itemsize, "groups": 1,
         "border": False, "m": m, "rows": m, "k": k_size, "vectors": vectors,
-        "comment": _heading(program, index, _acc_line(kernel, program) + "."),
+        "comment": heading(program, index, _acc_line(kernel, program) + "."),
     })  # fmt: skip
     way = dot.ways_of(x, step.weights, acc, vectors, copied=False, joined=True)[step.choice]
     add_dot(out, x, step.weights, acc, way, m)
@@ -226,7 +156,7 @@ def _dense_printed(program: Program, plan: MemoryPlan, index: int) -> Printed:
 
 
 def _pool_check(program: Program, kernel: Kernel) -> None:
-    _check_map(program, kernel)
+    check_map(program, kernel)
     x, y = ends(program, kernel)
     if x.dtype != y.dtype:
         raise refuse(kernel, f"its input and output are stored as {x.dtype} and {y.dtype}")
@@ -235,8 +165,8 @@ def _pool_check(program: Program, kernel: Kernel) -> None:
 def _pool_printed(program: Program, plan: MemoryPlan, index: int) -> Printed:
     kernel = program.kernels[index]
     x, y = ends(program, kernel)
-    k = _map_values(kernel, x, y)
-    k |= {"id": index, "bytes": x.dtype.itemsize == 1, "comment": _heading(program, index, _window_text(kernel) + ".")}
+    k = map_values(kernel, x, y)
+    k |= {"id": index, "bytes": x.dtype.itemsize == 1, "comment": heading(program, index, window_text(kernel) + ".")}
     return Printed("maxpool2d", k, prims={("select", k["x"]): {"type": k["x"]}})
 
 
@@ -252,7 +182,7 @@ def _requantize_printed(program: Program, plan: MemoryPlan, index: int) -> Print
     rq, arrays = requantizer(kernel, acc, x.lo, x.hi, table)
     k = {
         "id": index, "rq": rq, "x": c_type(x.dtype), "y": c_type(y.dtype), "size": x.size, "inner": inner,
-        "period": period, "outer": x.size // inner // period, "comment": _heading(program, index),
+        "period": period, "outer": x.size // inner // period, "comment": heading(program, index),
     }  # fmt: skip
     names = {"m": "multipliers", "c": "offsets"}
     return Printed("requantize", k, [(c_type(v.dtype), f"{n}{index}", v, names[n]) for n, v in arrays.items()])
@@ -288,7 +218,7 @@ def _argmax_printed(program: Program, plan: MemoryPlan, index: int) -> Printed:
     lines = np.moveaxis(position.reshape(x.shape), kernel.params["axis"], -1).reshape(y.size, -1)[y.layout.order()]
     k = {
         "id": index, "x": c_type(x.dtype), "y": c_type(y.dtype), "size": y.size, "n": lines.shape[1], "table": False,
-        "comment": _heading(program, index, f"axis {kernel.params['axis']}."),
+        "comment": heading(program, index, f"axis {kernel.params['axis']}."),
     }  # fmt: skip
     out = Printed("argmax", k, prims={("select", k["x"]): {"type": k["x"]}})
     first, i = lines[:, 0], np.arange(y.size)
@@ -314,13 +244,14 @@ def _no_work(program: Program, kernel: Kernel) -> Work:
 
 
 def _no_print(program: Program, plan: MemoryPlan, index: int) -> Printed:
-    return Printed(None, {"comment": _heading(program, index, "The same memory under another shape: nothing runs.")})
+    return Printed(None, {"comment": heading(program, index, "The same memory under another shape: nothing runs.")})
 
 
 # kind -> (check, work, printed)
 KINDS = {
+    **_c_joins.KINDS,
     "argmax": (_none, _no_work, _argmax_printed),
-    "conv2d": (_check_map, _conv_work, _conv_printed),
+    "conv2d": (check_map, _conv_work, _conv_printed),
     "dense": (_dense_check, _dense_work, _dense_printed),
     "maxpool2d": (_pool_check, _no_work, _pool_printed),
     "requantize": (_requantize_check, _no_work, _requantize_printed),

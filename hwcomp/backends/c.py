@@ -177,7 +177,7 @@ def _calls(program: Program, plan: MemoryPlan, printed, ins: list[Port], outs: l
     for i, (kernel, step) in enumerate(zip(program.kernels, plan.steps, strict=True)):
         if printed[i].template:
             suffix = "requantize_all" if kernel.kind == "requantize" else kernel.kind
-            arguments = [address(kernel.inputs[0]), address(kernel.outputs[0])]
+            arguments = [address(n) for n in (*kernel.inputs, *kernel.outputs)]
             if printed[i].k.get("scratch"):
                 arguments.append(f"bytes + {step.scratch_offset}" if step.scratch_offset else "bytes")
             calls.append({"tap": None, "text": f"{p}_k{i}_{suffix}({', '.join(arguments)})"})

@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hwcomp.errors import UnsupportedError
-from hwcomp.graph import Graph, origin_of
+from hwcomp.graph import Graph
 from hwcomp.lower.context import LowerContext
 from hwcomp.lower.staircase import Proof
 from hwcomp.registry import OPS
-from hwcomp.types import Node
 from sw_ref.program import Program, type_range
 
 
@@ -28,16 +27,8 @@ def lower(graph: Graph, profile: int = 31) -> Lowered:
         qtype = ctx.qtype(name)
         ctx.add_edge(name, *type_range(qtype.bits, qtype.signed), ctx.layout_for(name))
     for node in graph.nodes:
-        _check_inputs(graph, node)
         OPS[node.op].lower(node, ctx)
     for name in graph.outputs:
         if name in graph.inputs:
             raise UnsupportedError(f"output '{name}' is an input: there is nothing to compute")
     return Lowered(Program(graph.inputs, graph.outputs, ctx.edges, tuple(ctx.kernels)), tuple(ctx.proofs))
-
-
-def _check_inputs(graph: Graph, node: Node) -> None:
-    if len(graph.data_inputs(node)) != 1:
-        raise UnsupportedError(
-            f"{node.op} of {len(graph.data_inputs(node))} computed tensors can't be compiled yet", node=origin_of(node)
-        )

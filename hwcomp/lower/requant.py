@@ -62,7 +62,7 @@ def choose(
         shift -= 1  # the largest mantissa rounds up to a power of two: one bit too many
     # A scale of 2^bits and more saturates every accumulator but 0; so does the largest multiplier.
     multiplier = np.minimum(np.rint(np.ldexp(exact, shift)), 2.0**bits - 1).astype(np.int64)
-    common = _trailing_zeros(int(np.bitwise_or.reduce(multiplier))) if multiplier.any() else shift
+    common = trailing_zeros(int(np.bitwise_or.reduce(multiplier))) if multiplier.any() else shift
     common = min(shift, common)
     multiplier, shift = multiplier >> common, shift - common
     if not _tie_reachable(multiplier, shift, max(abs(acc_lo), abs(acc_hi))):
@@ -130,7 +130,8 @@ def _tamed(
     return limited, np.clip(offset, -most, most)
 
 
-def _trailing_zeros(value: int) -> int:
+def trailing_zeros(value: int) -> int:
+    """Of a positive integer."""
     return (value & -value).bit_length() - 1
 
 
@@ -138,5 +139,5 @@ def _tie_reachable(multiplier: np.ndarray, shift: int, largest: int) -> bool:
     """Whether some |a| <= largest makes a*M end in exactly half: a must have shift-1-ctz(M) trailing zeros."""
     if shift == 0:
         return False
-    zeros = {_trailing_zeros(int(m)) for m in multiplier if m}
+    zeros = {trailing_zeros(int(m)) for m in multiplier if m}
     return any(z < shift and (1 << (shift - 1 - z)) <= largest for z in zeros)

@@ -1,4 +1,4 @@
-"""Calibration: run the float graph on the user's samples and keep the least and the largest value of every tensor."""
+"""Calibration: run the float graph on the user's samples and choose the real range of every tensor."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from hwcomp.frontend.float_run import run_float
 from hwcomp.graph import Graph, origin_of
 from hwcomp.passes.analyze_ranges import input_range
 from hwcomp.passes.base import Pass, PassContext
+from hwcomp.quantize.observers import METHODS, Histogram, choose_range
+from hwcomp.quantize.schemes import scheme
 from hwcomp.registry import graph_pass
 
 # Elements of one tensor that a batch may hold: bounds memory for any network.
@@ -28,33 +30,41 @@ class Calibrate(Pass):
     required: ClassVar[bool] = True
     samples: int = 64
     seed: int = 0
+    method: str = "minmax"
+    percentile: float = 99.99
 
     def run(self, graph: Graph, ctx: PassContext) -> Graph:
-        if self.samples < 1 or self.seed < 0:
-            raise UsageError("pass calibrate needs samples of 1 or more and a seed of 0 or more")
+        self._check()
         data = ctx.calibration if ctx.calibration is not None else self._random(graph, ctx)
-        total = len(next(iter(data.values())))
-        largest = max(int(np.prod(t.shape)) for t in graph.tensors.values() if not t.is_constant)
-        step = max(1, min(total, 64, _BATCH_ELEMENTS // max(largest, 1)))
         observed: dict[str, tuple[float, float]] = {}
 
         def see(name: str, value: np.ndarray) -> None:
-            if value.dtype.kind == "f":
-                lo, hi = float(value.min()), float(value.max())
-                if not np.isfinite([lo, hi]).all():
-                    raise _overflow(graph, name)
-                old = observed.get(name, (lo, hi))
-                observed[name] = (min(lo, old[0]), max(hi, old[1]))
+            lo, hi = float(value.min()), float(value.max())
+            if not np.isfinite([lo, hi]).all():
+                raise _overflow(graph, name)
+            old = observed.get(name, (lo, hi))
+            observed[name] = (min(lo, old[0]), max(hi, old[1]))
 
-        for start in range(0, total, step):
-            with np.errstate(over="ignore", invalid="ignore"):  # what overflows is refused by name
-                run_float(graph, {n: a[start : start + step] for n, a in data.items()}, observe=see)
-            ctx.progress("calibrating", min(start + step, total), total)
+        total = _watch(graph, ctx, data, see, "calibrating")
+        if self.method != "minmax":
+            kind = scheme(ctx.quant)
+            histograms = {n: Histogram.empty(*r) for n, r in observed.items()}
+            _watch(graph, ctx, data, lambda name, value: histograms[name].add(value), "histograms")
+            for name, histogram in histograms.items():
+                observed[name] = choose_range(histogram, self.method, kind.bits, self.percentile, kind.symmetric)
         for name in graph.inputs:
             observed[name] = input_range(name, ctx)
         ctx.observed.update({n: _within(r, graph.tensors[n].range) for n, r in observed.items()})
-        ctx.note(self.name, f"{total} samples, minmax")
+        ctx.note(self.name, f"{total} samples, {self.method}")
         return graph
+
+    def _check(self) -> None:
+        if self.samples < 1 or self.seed < 0:
+            raise UsageError("pass calibrate needs samples of 1 or more and a seed of 0 or more")
+        if self.method not in METHODS:
+            raise UsageError(f"unknown calibration method '{shown(self.method)}'", fix=f"choose {', '.join(METHODS)}")
+        if not 50 <= self.percentile <= 100:
+            raise UsageError(f"calibrate.percentile={self.percentile:g}", fix="50 to 100 percent can be kept")
 
     def _random(self, graph: Graph, ctx: PassContext) -> dict[str, np.ndarray]:
         rng = np.random.default_rng(self.seed)
@@ -65,6 +75,19 @@ class Calibrate(Pass):
             shape = (self.samples, *(shape[1:] if graph.batched else shape))
             data[name] = rng.uniform(lo, hi, shape).astype(np.float32)
         return data
+
+
+def _watch(graph: Graph, ctx: PassContext, data: dict[str, np.ndarray], see, what: str) -> int:
+    """Run the float graph on all samples; `see` gets every float tensor of every batch. Returns the number of samples."""
+    total = len(next(iter(data.values())))
+    largest = max(int(np.prod(t.shape)) for t in graph.tensors.values() if not t.is_constant)
+    step = max(1, min(total, 64, _BATCH_ELEMENTS // max(largest, 1)))
+    for start in range(0, total, step):
+        batch = {n: a[start : start + step] for n, a in data.items()}
+        with np.errstate(over="ignore", invalid="ignore"):  # what overflows is refused by name
+            run_float(graph, batch, observe=lambda name, v: see(name, v) if v.dtype.kind == "f" else None)
+        ctx.progress(what, min(start + step, total), total)
+    return total
 
 
 def _overflow(graph: Graph, name: str) -> ModelError:

@@ -30,10 +30,14 @@ class WeightLayout:
 
 @dataclass(frozen=True)
 class Work:
-    """What one kernel asks for: sizes of its scratch, the preferred one first, and how its weights are laid out."""
+    """What one kernel asks for: sizes of its scratch, the preferred one first, and how its weights are laid out.
+
+    `in_place`: inputs (by number, the preferred one first) whose memory the output may take over if they die here.
+    """
 
     scratch: tuple[int, ...] = (0,)
     weights: WeightLayout | None = None
+    in_place: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -158,7 +162,7 @@ def plan(program: Program, work: Sequence[Work], aliases: Collection[str], *, sl
     kernels that cost most step down first. The least scratch is always granted.
     """
     align = max([4, *(e.dtype.itemsize for e in program.edges.values())])
-    groups = _groups(program, aliases)
+    groups = _groups(program, work, aliases)
     places, loads, stores, spans = _spans(program, groups)
     names = list(spans)
     tensors = [Block(_round(spans[n][0], align), *spans[n][1:]) for n in names]
@@ -223,13 +227,39 @@ def _round(n: int, align: int) -> int:
     return -(-n // align) * align
 
 
-def _groups(program: Program, aliases: Collection[str]) -> dict[str, str]:
+def _groups(program: Program, work: Sequence[Work], aliases: Collection[str]) -> dict[str, str]:
     """Edge -> the first edge that has the same memory."""
     root = {n: n for n in program.inputs}
-    for k in program.kernels:
+    last: dict[str, int] = {}
+    for i, k in enumerate(program.kernels):
+        last |= dict.fromkeys(k.inputs, i)
+    last |= dict.fromkeys(program.outputs, len(program.kernels))
+    for i, k in enumerate(program.kernels):
         for out in k.outputs:
-            root[out] = root[k.inputs[0]] if k.kind in aliases else out
+            taken = [k.inputs[0]] if k.kind in aliases else _taken_over(program, root, last, aliases, i, work[i])
+            root[out] = root[taken[0]] if taken else out
     return root
+
+
+def _taken_over(program: Program, root, last, aliases: Collection[str], index: int, work: Work) -> list[str]:
+    """Inputs of a kernel whose memory its output can take over: in the arena, of the same size, and not read again."""
+    kernel = program.kernels[index]
+    out = program.edges[kernel.outputs[0]]
+    names = {out.name}
+    for k in program.kernels[index:]:
+        if k.kind in aliases and k.inputs[0] in names:
+            names.update(k.outputs)
+    if any(n in names and is_row_major(program, n) for n in program.outputs):
+        return []  # it goes to the caller's array
+
+    def free(name: str) -> bool:
+        group = root[name]
+        caller = group in program.inputs and is_row_major(program, group)
+        return not caller and all(last.get(n, -1) <= index for n in root if root[n] == group)
+
+    inputs = [program.edges[kernel.inputs[j]] for j in work.in_place]
+    bytes_ = out.size * out.dtype.itemsize
+    return [e.name for e in inputs if e.size * e.dtype.itemsize == bytes_ and free(e.name)]
 
 
 def _spans(program: Program, groups: dict[str, str]):

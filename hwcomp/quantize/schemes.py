@@ -1,10 +1,63 @@
-"""Scales and zero points from ranges."""
+"""Schemes: which integers stand for which reals, for activations and for weights."""
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
+
 import numpy as np
 
+from hwcomp.errors import UsageError, shown
 from hwcomp.types import QType
+
+_TINY = float(np.finfo(np.float32).tiny)
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """`kind`: affine (float scales, zero points, weights per channel), dfp (a power of two per tensor) or fixed (one for all).
+
+    `bits` of activations and weights alike; `fraction`: n of fixed Qm.n.
+    """
+
+    kind: str
+    bits: int
+    fraction: int = 0
+
+    @property
+    def symmetric(self) -> bool:
+        return self.kind != "affine"
+
+    def activation(self, lo: float, hi: float) -> QType:
+        if self.kind == "affine":
+            return affine_type(lo, hi, self.bits)
+        if self.kind == "dfp":
+            return QType(self.bits, True, "pow2", (_power(max(abs(lo), abs(hi)), self.bits),))
+        return QType(self.bits, True, "pow2", (2.0**-self.fraction,))
+
+    def weights(self, rows: np.ndarray, bias: np.ndarray, sx: float) -> np.ndarray:
+        """float32 scales [channels] for float64 weights [channels, K] and biases [channels]."""
+        limit = (1 << (self.bits - 1)) - 1
+        if self.kind == "affine":
+            room = 30 if self.bits <= 8 else 45
+            return weight_scales(np.abs(rows).max(axis=1, initial=0.0), np.abs(bias), sx, limit, room)
+        scale = 2.0**-self.fraction if self.kind == "fixed" else _power(float(np.abs(rows).max(initial=0.0)), self.bits)
+        return np.full(len(rows), scale, np.float32)
+
+
+def scheme(quant: str) -> Scheme:
+    """The scheme of a `--quant` value. UsageError where its numbers are out of range."""
+    if match := re.fullmatch(r"int(8|16)", quant):
+        return Scheme("affine", int(match[1]))
+    if match := re.fullmatch(r"dfp(\d+)", quant):
+        found = Scheme("dfp", int(match[1]))
+    elif match := re.fullmatch(r"fixed:Q(\d+)\.(\d+)", quant):
+        found = Scheme("fixed", 1 + int(match[1]) + int(match[2]), int(match[2]))
+    else:
+        raise UsageError(f"--quant {shown(quant)} is not available in this version", fix="use int8, int16, dfp<bits> or fixed:Q<m>.<n>")
+    if not 4 <= found.bits <= 16:
+        raise UsageError(f"--quant {shown(quant)} has {found.bits} bits", fix="4 to 16 are possible")
+    return found
 
 
 def affine_type(lo: float, hi: float, bits: int) -> QType:
@@ -15,20 +68,28 @@ def affine_type(lo: float, hi: float, bits: int) -> QType:
     lo, hi = min(float(lo), 0.0), max(float(hi), 0.0)
     qmin, qmax = -(1 << (bits - 1)), (1 << (bits - 1)) - 1
     scale = np.float32((hi - lo) / (qmax - qmin))
-    if not scale > 0 or scale < np.finfo(np.float32).tiny:  # a tensor that is always zero: any scale will do
+    if not scale > 0 or scale < _TINY:  # a tensor that is always zero: any scale will do
         return QType(bits, True, "affine", (1.0,), 0)
     zero = int(np.clip(np.rint(qmin - lo / float(scale)), qmin, qmax))
     return QType(bits, True, "affine", (float(scale),), zero)
 
 
-def weight_scales(max_weight: np.ndarray, max_bias: np.ndarray, sx: float, limit: int) -> np.ndarray:
-    """float32 [channels]: max(max|w|/limit, |b|/(sx * 2^30), 2^-16 * the largest of max|w|/limit).
+def weight_scales(max_weight: np.ndarray, max_bias: np.ndarray, sx: float, limit: int, room: int = 30) -> np.ndarray:
+    """float32 [channels]: max(max|w|/limit, |b|/(sx * 2^room), 2^-16 * the largest of max|w|/limit).
 
-    The second term keeps the int32 bias in range, the third keeps dead channels from needing absurd multipliers
+    The second term keeps the bias in range, the third keeps dead channels from needing absurd multipliers
     (docs/numerics.md, "Scales that we choose").
     """
     base = max_weight / limit
     floor = base.max() * 2.0**-16 if base.size else 0.0
-    scales = np.maximum(np.maximum(base, max_bias / (sx * 2.0**30)), floor)
+    scales = np.maximum(np.maximum(base, max_bias / (sx * 2.0**room)), floor)
     scales[scales <= 0] = 1.0  # all weights and biases of the layer are zero
-    return np.maximum(scales, np.finfo(np.float32).tiny).astype(np.float32)
+    return np.maximum(scales, _TINY).astype(np.float32)
+
+
+def _power(largest: float, bits: int) -> float:
+    """The least power of two that keeps `largest` inside a signed type of `bits`; 1.0 for zero."""
+    if largest <= 0:
+        return 1.0
+    mantissa, exponent = np.frexp(largest / ((1 << (bits - 1)) - 1))
+    return float(np.ldexp(1.0, int(exponent) - (mantissa == 0.5)))

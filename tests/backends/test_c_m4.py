@@ -8,7 +8,7 @@ import pytest
 from hwcomp.backends.c import CBackend
 from hwcomp.errors import WorkFailed
 from hwcomp.verify import m4
-from tests.backends.test_c_kernels import CASES
+from tests.backends.test_c_kernels import CASES, JOINS
 from tests.program_factory import Builder, assert_all_equal, c_product, lenet5, random_program, samples
 
 pytestmark = pytest.mark.skipif(bool(m4.CM4().missing()), reason=f"missing: {m4.CM4().missing()}")
@@ -35,6 +35,25 @@ MAPS = (
 @pytest.mark.parametrize("case", MAPS)
 def test_cases(case, slack, tmp_path):
     assert_all_equal(c_product(CASES[case]().program(), tmp_path, arena_slack=slack), m4.CM4(), count=3)
+
+
+SOME = (
+    "a sum of bytes with and without sign", "an average of what is inside", "a global average, unsigned",
+    "a global average of many", "a global average of a long row", "a shuffle in any order",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("case", SOME)
+def test_joins(case, tmp_path):
+    assert_all_equal(c_product(JOINS[case]().program(), tmp_path), m4.CM4(), count=3)
+
+
+def test_sums_and_averages_are_fast(tmp_path):
+    b = Builder(np.random.default_rng(1)).input((32, 8, 8)).clamp(-90, 99)
+    b.plus("t0", mb=(31, 30)).global_average(mb=31, form="affine")
+    counts = m4.per_kernel(c_product(b.program(), tmp_path))
+    assert counts["add_1"] <= 7.2 * 32 * 64
+    assert counts["avgpool2d_2"] <= 1.3 * 32 * 64
 
 
 @pytest.mark.parametrize("windows", [1, 2, 4])

@@ -26,7 +26,18 @@ void saturate(const int32_t *a, int32_t *y, int32_t *z, size_t n)
 { for (size_t i = 0; i < n; i++) { y[i] = t_SIGNED(a[i], 8); z[i] = t_UNSIGNED(a[i], 8); } }
 void bytes(const int8_t *a, const int8_t *b, int8_t *larger, int *greater, size_t n)
 { for (size_t i = 0; i < n; i++) { larger[i] = t_max_int8_t(a[i], b[i]); greater[i] = t_greater_int8_t(a[i], b[i]); } }
+void sums(const int64_t *a, const int64_t *b, const int64_t *m, const int64_t *n, const int64_t *c, unsigned s,
+    int64_t *y, int64_t *z, size_t k)
+{ for (size_t i = 0; i < k; i++) { y[i] = t_sum_affine64(a[i], m[i], b[i], n[i], c[i], s);
+    z[i] = t_sum_rne64(a[i], m[i], b[i], n[i], c[i], s, INT64_C(3) * (INT64_C(1) << s), -80); } }
+void sums32(const int32_t *a, const int32_t *b, const int32_t *m, const int32_t *n, const int32_t *c, unsigned s,
+    int32_t *y, int32_t *z, size_t k)
+{ for (size_t i = 0; i < k; i++) { y[i] = t_sum_affine32(a[i], m[i], b[i], n[i], c[i], s);
+    z[i] = t_sum_rne32(a[i], m[i], b[i], n[i], c[i], s, -(1 << s), -76); } }
 """
+SUMS = [
+    {"name": f"{form}{bits}", "form": form, "type": f"int{bits}_t"} for form in ("affine", "rne") for bits in (32, 64)
+]
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +46,8 @@ def c(tmp_path_factory):
     body = " ".join(f"t_{n}(" for n in NAMES) + " _requantize("
     text = "#include <stdint.h>\n#include <stddef.h>\n#include <string.h>\n"
     text += render("prim/c/requantize.c.j2", p="t", body=body)
-    text += render("prim/c/select.c.j2", p="t", body=body, prim={"type": "int8_t"}) + CALLS
+    text += render("prim/c/select.c.j2", p="t", body=body, prim={"type": "int8_t"})
+    text += "".join(render("prim/c/add.c.j2", p="t", prim=prim) for prim in SUMS) + CALLS
     (folder / "prims.c").write_text(text)
     sanitize = ["-fsanitize=undefined", "-fsanitize-undefined-trap-on-error"]
     command = ["gcc", "-std=c99", "-O1", *sanitize, "-shared", "-fPIC", "prims.c", "-o", "prims.so"]
@@ -68,6 +80,25 @@ def test_requantize(c, s):
             c.affine_high, a.astype(np.int32), m.astype(np.int32), high.astype(np.int32), ctypes.c_uint(s - 32), narrow
         )
         np.testing.assert_array_equal(narrow, (a * m + (high << 32)) >> s)
+
+
+@pytest.mark.parametrize("s", [0, 1, 2, 7, 16, 28, 31, 40, 60])
+def test_sums(c, s):
+    rng = np.random.default_rng(s)
+    for bits, dtype, call_it in ((62, np.int64, c.sums), (30, np.int32, c.sums32)):
+        if s > bits - 3:
+            continue
+        n = 20_000
+        a, b = rng.integers(-128, 128, (2, n))
+        m1, m2 = rng.integers(1, 1 << (bits - 10), (2, n))
+        m1[::3], m2[::3] = 1 << rng.integers(0, bits - 10, len(m1[::3])), 1 << rng.integers(0, bits - 10, len(m1[::3]))
+        offset = rng.integers(-(1 << (bits - 2)), 1 << (bits - 2), n)
+        offset[::3] = 0  # ties
+        y, z = np.empty(n, dtype), np.empty(n, dtype)
+        call(call_it, *(v.astype(dtype) for v in (a, b, m1, m2, offset)), ctypes.c_uint(s), y, z)
+        total = a * m1 + b * m2 + offset
+        np.testing.assert_array_equal(y, total >> s)
+        np.testing.assert_array_equal(z, nm.rshift_rne(total, s) - 77)
 
 
 def test_clamps(c):

@@ -9,7 +9,7 @@ from hwcomp.errors import UnsupportedError, WorkFailed
 from hwcomp.plan import folding
 from hwcomp.plan.dataflow import DEFAULT_LANES, plan_dataflow
 from tests.models import quantized, spine
-from tests.program_factory import Builder, lenet5, random_program
+from tests.program_factory import Builder, lenet5, random_chain
 
 LENET_MACS = 20 * 24 * 24 * 25 + 50 * 8 * 8 * 500 + 500 * 800 + 10 * 500
 
@@ -102,7 +102,7 @@ def test_interval_is_the_shortest_that_the_budget_allows(seed):
 def planned(seeds):
     """Plans of the random Programs that the Verilog back end takes, each with a budget of its own."""
     for seed in seeds:
-        program = random_program(seed)
+        program = random_chain(seed)
         budget = None if seed % 3 == 0 else 6 + seed * 5 % 150
         try:
             yield program, plan_dataflow(program, budget)

@@ -4,7 +4,7 @@ import pytest
 from hwcomp.backends.c import CBackend
 from hwcomp.plan.memory import Block, assign, peak
 from sw_ref.program import Layout
-from tests.program_factory import Builder, lenet5, random_program
+from tests.program_factory import Builder, lenet5, random_network, random_program
 
 
 def disjoint(blocks, offsets):
@@ -53,6 +53,85 @@ def lives(program, plan):
     return [(*v, offset) for offset, names in found.items() for v in names.values()]
 
 
+def check_lives(program, plan):
+    """Nothing is overwritten before its last reader: written anew, from the edges' own lives."""
+    end = len(program.kernels)
+    first = dict.fromkeys(program.inputs, -1) | {k.outputs[0]: i for i, k in enumerate(program.kernels)}
+    last = first | {n: i for i, k in enumerate(program.kernels) for n in k.inputs} | dict.fromkeys(program.outputs, end)
+    aliases = {k.outputs[0]: k.inputs[0] for k in program.kernels if k.kind == "reshape"}
+
+    def root(n):
+        return root(aliases[n]) if n in aliases else n
+
+    in_place = 0
+    for n in sorted(first, key=first.get):
+        a = plan.places[n]
+        assert a.where != "input" or root(n) in program.inputs
+        for m in first:
+            b = plan.places[m]
+            if n == m or root(n) == root(m) or (a.where, b.where) != ("arena", "arena") or first[m] < first[n]:
+                continue
+            if a.offset + a.bytes <= b.offset or b.offset + b.bytes <= a.offset or last[n] < first[m]:
+                continue
+            maker = program.producer(m)
+            assert maker.kind == "add" and last[n] == first[m] and n in maker.inputs, (n, m)
+            assert (a.offset, a.bytes) == (b.offset, b.bytes)
+            in_place += 1
+    return in_place
+
+
+@pytest.mark.parametrize("seed", range(300, 400))
+def test_nothing_is_overwritten_that_is_read_again(seed):
+    program = random_network(seed)
+    check_lives(program, CBackend().plan(program, {}))
+
+
+def residual(shape=(8, 6, 6)):
+    b = Builder(np.random.default_rng(0)).input(shape).conv2d(8, (1, 1), name="left")
+    return b.at("t0").conv2d(8, (1, 1), name="right")
+
+
+def test_a_sum_takes_over_an_input_that_dies():
+    b = residual().plus("left", name="sum").conv2d(2, (1, 1))
+    plan = CBackend().plan(b.program(), {})
+    assert check_lives(b.program(), plan) == 1
+    assert plan.places["sum"] == plan.places["right"], "the first of the two"
+    assert plan.peak_tensors == 3 * 8 * 36, "the input and both sides"
+
+
+def test_a_sum_takes_over_nothing_that_is_read_again():
+    for outputs in (["left"], ["left", "right"], ["left", "t0"]):
+        b = residual().plus("left", name="sum")
+        b.plus("right", name="again").conv2d(2, (1, 1))
+        program = b.program([b.last, *outputs])
+        plan = CBackend().plan(program, {})
+        check_lives(program, plan)
+        assert plan.places["sum"].offset not in (plan.places["left"].offset, plan.places["right"].offset)
+
+
+def test_a_sum_takes_over_nothing_of_another_size_or_from_the_caller():
+    b = residual().requantize(bits=16).plus("left", name="sum").conv2d(2, (1, 1))
+    assert (
+        CBackend().plan(b.program(), {}).places["sum"].offset == CBackend().plan(b.program(), {}).places["left"].offset
+    )
+    b = residual().plus("left", bits=16, name="sum").conv2d(2, (1, 1))
+    assert check_lives(b.program(), CBackend().plan(b.program(), {})) == 0
+    b = Builder(np.random.default_rng(0)).input((9,), name="a").input((9,), name="b").plus("a", name="sum").dense(2)
+    plan = CBackend().plan(b.program(), {})
+    assert (plan.places["a"].where, plan.places["sum"].where) == ("input", "arena")
+
+
+def test_a_sum_of_a_reshaped_tensor_keeps_what_its_other_name_reads():
+    b = Builder(np.random.default_rng(0)).input((9,)).dense(6, name="v").reshape((6, 1, 1), name="m")
+    b.at("v").plus("v", name="sum").dense(3)
+    left = b.last
+    b.at("m").conv2d(2, (1, 1))
+    program = b.program([left, b.last])
+    plan = CBackend().plan(program, {})
+    assert check_lives(program, plan) == 0
+    assert plan.places["sum"].offset != plan.places["v"].offset
+
+
 @pytest.mark.parametrize("seed", range(80))
 def test_random_programs(seed):
     program = random_program(seed)
@@ -69,7 +148,7 @@ def test_random_programs(seed):
         a, b = plan.places[k.inputs[0]], plan.places[k.outputs[0]]
         if k.kind == "reshape":
             assert (a.where, a.offset, a.port) == (b.where, b.offset, b.port)
-        elif a.where == b.where == "arena":
+        elif a.where == b.where == "arena" and k.kind != "add":
             assert a.offset + a.bytes <= b.offset or b.offset + b.bytes <= a.offset
     assert all(size + offset <= plan.arena_bytes and offset % plan.align == 0 for size, _, _, offset in tensors)
     assert plan.peak_tensors <= plan.peak_live <= plan.arena_bytes <= 1.1 * plan.peak_live

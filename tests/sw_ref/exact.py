@@ -68,6 +68,14 @@ def maxpool2d(x, *, kernel, strides, dilations, pads, pad_value):
     }
 
 
+def sumpool2d(x, *, kernel, strides, dilations, pads, pad_value):
+    rows, cols = out_sizes((len(x[0]), len(x[0][0])), kernel, strides, dilations, pads)
+    return {
+        (c, row, col): sum(taps(x, c, row, col, kernel, strides, dilations, pads, pad_value))
+        for c, row, col in product(range(len(x)), range(rows), range(cols))
+    }
+
+
 def argmax(values) -> int:
     best = 0
     for i, v in enumerate(values):

@@ -10,6 +10,8 @@ from sw_ref.program import Layout
 from tests.program_factory import Builder, random_program, samples
 from tests.sw_ref import exact
 
+ROUNDED = ("add", "avgpool2d", "conv2d", "dense", "requantize")
+
 
 def plain_requantize(record, constants, acc, channel):
     m = constants["multiplier"]
@@ -20,7 +22,25 @@ def plain_requantize(record, constants, acc, channel):
     return exact.affine(acc, m, int(c[channel if len(c) > 1 else 0]), record["shift"], record["lo"], record["hi"])
 
 
-def plain(kernel, x):
+def plain_average(p, c, x):
+    where = {k: p[k] for k in ("kernel", "strides", "dilations", "pads", "pad_value")}
+    out = {}
+    for at, total in exact.sumpool2d(x.tolist(), **where).items():
+        acc = total + int(c["bias"][0])
+        assert p["acc_lo"] <= acc <= p["acc_hi"]
+        constants = {**c, "multiplier": c["multiplier"][[int(c["count_class"][at[1:]])]]}
+        out[at] = plain_requantize(p["requantize"], constants, acc, 0)
+    return out
+
+
+def plain_sum(p, c, a, b):
+    acc = a * int(c["multiplier"][0]) + b * int(c["multiplier"][1])
+    if p["requantize"]["form"] == "rne":
+        acc += int(c["offset"][0])
+    return plain_requantize(p["requantize"], {"multiplier": [1], "offset": c["offset"]}, acc, 0)
+
+
+def plain(kernel, x, *more):
     """One sample through one kernel, element by element."""
     p, c = kernel.params, kernel.constants
     if kernel.kind == "conv2d":
@@ -41,6 +61,18 @@ def plain(kernel, x):
         out = exact.maxpool2d(x.tolist(), **where)
     elif kernel.kind == "requantize":
         out = {at: plain_requantize(p["requantize"], c, int(v), at[0]) for at, v in np.ndenumerate(x)}
+    elif kernel.kind == "avgpool2d":
+        out = plain_average(p, c, x)
+    elif kernel.kind == "add":
+        out = {at: plain_sum(p, c, int(v), int(more[0][at])) for at, v in np.ndenumerate(x)}
+    elif kernel.kind == "concat":
+        lines = [line for part in (x, *more) for line in np.moveaxis(part, p["axis"], 0).tolist()]
+        return np.moveaxis(np.array(lines), 0, p["axis"])
+    elif kernel.kind == "slice":
+        lines = np.moveaxis(x, p["axis"], 0).tolist()
+        return np.moveaxis(np.array(lines[p["start"] : p["stop"]]), 0, p["axis"])
+    elif kernel.kind == "shuffle":
+        return np.array([x[int(i)].tolist() for i in c["order"]])
     elif kernel.kind == "argmax":
         lines = np.moveaxis(x, p["axis"], -1)
         found = np.array([exact.argmax(lines[at].tolist()) for at in np.ndindex(*lines.shape[:-1])]).reshape(
@@ -61,8 +93,8 @@ def test_equals_plain_integers(seed):
     outputs = interp.run(program, inputs, observe=lambda name, array: seen.update({name: array}))
     assert list(seen) == [*program.inputs, *(k.outputs[0] for k in program.kernels)]
     for kernel in program.kernels:
-        for x, y in zip(seen[kernel.inputs[0]], seen[kernel.outputs[0]], strict=True):
-            assert plain(kernel, x.astype(np.int64)).tolist() == y.tolist()
+        for *xs, y in zip(*(seen[n] for n in (*kernel.inputs, *kernel.outputs)), strict=True):
+            assert plain(kernel, *(x.astype(np.int64) for x in xs)).tolist() == y.tolist()
     for name, array in outputs.items():
         assert array.tolist() == seen[name].tolist()
         assert array.dtype == program.edges[name].dtype
@@ -73,7 +105,7 @@ def test_random_programs_cover_every_kind_and_form():
     kernels = [k for p in programs for k in p.kernels]
     assert {k.kind for k in kernels} == set(interp.KERNELS)
     forms = {(k.kind, k.params["requantize"]["form"]) for k in kernels if "requantize" in k.params}
-    assert forms == {(kind, form) for kind in ("conv2d", "dense", "requantize") for form in ("rne", "affine")}
+    assert forms == {(kind, form) for kind in ROUNDED for form in ("rne", "affine")}
 
 
 def test_a_batch_is_its_samples_one_by_one():

@@ -1,4 +1,4 @@
-"""int8: every activation gets an affine type, every dot product per-channel narrow int8 weights and an int32 bias."""
+"""Quantization: every activation gets an integer type, every dot product integer weights and bias, by the scheme of --quant."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from hwcomp.graph import Graph
 from hwcomp.passes.base import Pass, PassContext, constant
-from hwcomp.quantize.schemes import affine_type, weight_scales
+from hwcomp.quantize.schemes import Scheme, scheme
 from hwcomp.registry import OPS, graph_pass
 from hwcomp.types import Node, QType, Tensor
 
@@ -18,10 +18,10 @@ _DOT = {"Conv", "Dense"}
 
 @graph_pass
 @dataclass(frozen=True)
-class QuantizeInt8(Pass):
+class Quantize(Pass):
     """Post-training, from the observed ranges. Rules for the scales: docs/numerics.md, "Scales that we choose"."""
 
-    name: ClassVar[str] = "quantize_int8"
+    name: ClassVar[str] = "quantize"
     kind: ClassVar[str] = "lossy"
     required: ClassVar[bool] = True
 
@@ -32,8 +32,8 @@ class QuantizeInt8(Pass):
         nodes = []
         for node in graph.nodes:
             if node.op in _DOT:
-                node = _quantize_weights(node, tensors)
-                ctx.note(self.name, f"{node.op} '{node.name}': int8 weights, one scale per output channel")
+                node = _quantize_weights(node, tensors, scheme(ctx.quant))
+                ctx.note(self.name, f"{node.op} '{node.name}': {ctx.quant} weights")
             nodes.append(node)
         return graph.rebuilt(nodes, tensors)
 
@@ -53,7 +53,8 @@ def _activation_types(graph: Graph, ctx: PassContext) -> dict[str, QType]:
 
     for node in graph.nodes:
         if OPS[node.op].keeps_type:
-            group[find(node.outputs[0])] = find(node.inputs[0])
+            for name in graph.data_inputs(node):
+                group[find(node.outputs[0])] = find(name)
     ranges: dict[str, tuple[float, float]] = {}
     floats = [t.name for t in graph.tensors.values() if not t.is_constant and t.dtype == "float"]
     for name in floats:
@@ -62,22 +63,23 @@ def _activation_types(graph: Graph, ctx: PassContext) -> dict[str, QType]:
             lo, hi = ctx.observed[name]
             old = ranges.get(find(name), (lo, hi))
             ranges[find(name)] = (min(lo, old[0]), max(hi, old[1]))
-    types = {root: affine_type(*r, bits=8) for root, r in ranges.items()}
+    types = {root: scheme(ctx.quant).activation(*r) for root, r in ranges.items()}
     return {name: types[find(name)] for name in floats}
 
 
-def _quantize_weights(node: Node, tensors: dict[str, Tensor]) -> Node:
+def _quantize_weights(node: Node, tensors: dict[str, Tensor], kind: Scheme) -> Node:
     """The node on new constants of its own: two nodes may share a float weight, but not its scales."""
     weight = tensors[node.inputs[1]].data.astype(np.float64)
     rows = weight.reshape(weight.shape[0], -1)
     has_bias = len(node.inputs) > 2 and bool(node.inputs[2])
     bias = tensors[node.inputs[2]].data.astype(np.float64) if has_bias else np.zeros(len(rows))
     sx = float(tensors[node.inputs[0]].qtype.scale[0])
-    scales = weight_scales(np.abs(rows).max(axis=1), np.abs(bias), sx, limit=127).astype(np.float64)
-    q = np.clip(np.rint(rows / scales[:, None]), -127, 127).astype(np.int8).reshape(weight.shape)
+    scales = kind.weights(rows, bias, sx).astype(np.float64)
+    limit = (1 << (kind.bits - 1)) - 1
+    q = np.clip(np.rint(rows / scales[:, None]), -limit, limit).astype(np.int64).reshape(weight.shape)
     step = sx * scales
     qw = constant(tensors, f"{node.outputs[0]}__weight_q", q)
-    tensors[qw.name] = qw.with_(qtype=QType(8, True, "affine", tuple(map(float, scales)), 0, 0))
-    qb = constant(tensors, f"{node.outputs[0]}__bias_q", np.rint(bias / step).astype(np.int32))
-    tensors[qb.name] = qb.with_(qtype=QType(32, True, "affine", tuple(map(float, step)), 0, 0))
+    tensors[qw.name] = qw.with_(qtype=QType(kind.bits, True, "affine", tuple(map(float, scales)), 0, 0))
+    qb = constant(tensors, f"{node.outputs[0]}__bias_q", np.rint(bias / step).astype(np.int64))
+    tensors[qb.name] = qb.with_(qtype=QType(64, True, "affine", tuple(map(float, step)), 0, 0))
     return node.with_(inputs=(node.inputs[0], qw.name, qb.name))
