@@ -25,11 +25,6 @@ def one(op, inputs, attrs, shapes, constants=None, opset=17, outputs=("y",)):
 BN = {k: np.ones(2, F) for k in ("s", "b", "m", "v")}
 
 REFUSED = {
-    "conv 1d": (
-        one("Conv", ["x", "w"], {}, {"x": (1, 2, 6)}, {"w": np.ones((3, 2, 3), F)}),
-        UNSUPPORTED,
-        "a 1D convolution",
-    ),
     "conv 3d": (
         one("Conv", ["x", "w"], {}, {"x": (1, 2, 6, 6, 6)}, {"w": np.ones((3, 2, 3, 3, 3), F)}),
         UNSUPPORTED,
@@ -111,7 +106,11 @@ REFUSED = {
     "clip vector": (one("Clip", ["x", "lo"], {}, X2, {"lo": np.ones(4, F)}), BROKEN, "min has 4 elements"),
     "clip attribute in 11": (one("Clip", ["x"], {"min": 0.0}, X2, opset=11), UNSUPPORTED, "unknown attribute 'min'"),
     "clip input in 10": (one("Clip", ["x", "lo"], {}, X2, {"lo": S}, 10), BROKEN, "Clip has 2 inputs"),
-    "maxpool 1d": (one("MaxPool", ["x"], {"kernel_shape": [2]}, {"x": (1, 2, 6)}), UNSUPPORTED, "only 2D pooling"),
+    "maxpool 3d": (
+        one("MaxPool", ["x"], {"kernel_shape": [2]}, {"x": (1, 2, 6, 4, 4)}),
+        UNSUPPORTED,
+        "only 1D and 2D pooling",
+    ),
     "maxpool kernel": (one("MaxPool", ["x"], {}, X4), BROKEN, "'kernel_shape' is missing"),
     "maxpool column major": (
         one("MaxPool", ["x"], {"kernel_shape": [2, 2], "storage_order": 1}, X4),
