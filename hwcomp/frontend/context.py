@@ -73,7 +73,6 @@ class OnnxNode:
         if len(self.outputs) > 1 and not many_outputs:
             raise self.unsupported(f"{self.op_type} has more than one output", extra_outputs)
 
-
     def axes(self, values: Iterable[int], rank: int) -> tuple[int, ...]:
         """Axes counted from 0, in the given order. ModelError where one is not there or is given twice."""
         values = tuple(values)

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from hwcomp.types import Node, Tensor
 
 
-def affine_nodes(node: OnnxNode, ctx: ImportContext, x: str, constant: str, *, product: bool, sign: int = 1) -> list[Node]:
+def affine_nodes(
+    node: OnnxNode, ctx: ImportContext, x: str, constant: str, *, product: bool, sign: int = 1
+) -> list[Node]:
     """Nodes for x * c (`product`), x - c (`sign` 1) or c - x (`sign` -1), for a constant c with one value per channel.
 
     BatchNormalization is (x - mean) * scale / sqrt(var + epsilon) + bias; with var = 1 and epsilon = 0 nothing is
@@ -45,7 +47,9 @@ def affine_nodes(node: OnnxNode, ctx: ImportContext, x: str, constant: str, *, p
     chain = Chain(node, ctx, x)
     forth = (0, rank - 1, *range(1, rank - 1)) if axis != 1 else tuple(range(rank))
     back = tuple(int(i) for i in np.argsort(forth))
-    return chain.transpose(*forth).add("BatchNormalization", BatchNormalizationAttrs(0.0), *terms).transpose(*back).nodes()
+    return (
+        chain.transpose(*forth).add("BatchNormalization", BatchNormalizationAttrs(0.0), *terms).transpose(*back).nodes()
+    )
 
 
 def _channel_axis(x: Tensor, c: Tensor) -> int | None:

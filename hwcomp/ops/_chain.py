@@ -39,4 +39,3 @@ class Chain:
             made.append(self._ctx.node(self._node, op, (source, *more), attrs, target))
             source = target
         return made
-

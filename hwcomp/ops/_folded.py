@@ -30,7 +30,7 @@ class Folded(Op):
 
 
 class Elementwise(Folded):
-    """An operator on elements that broadcast: `function` of `arity` arrays, into `result` (None: the inputs' type)."""
+    """An operator on elements that broadcast: `function` of `arity` arrays, into `result` (None: as x)."""
 
     arity = 2
     function: Callable[..., np.ndarray]

@@ -38,7 +38,8 @@ class Window:
     def out_sizes(self, size: Pair) -> Pair:
         """[OH, OW] for an input of [H, W] = `size`; what does not fit is found by `out_size`."""
         height, width = (
-            (size[a] + self.pads[a] + self.pads[a + 2] - (self.kernel[a] - 1) * self.dilations[a] - 1) // self.strides[a]
+            (size[a] + self.pads[a] + self.pads[a + 2] - (self.kernel[a] - 1) * self.dilations[a] - 1)
+            // self.strides[a]
             for a in (0, 1)
         )
         return height + 1, width + 1

@@ -59,9 +59,7 @@ class AveragePool(Op):
         ceil = node.opset >= 10 and node.attr.flag("ceil_mode", False)
         include = node.attr.flag("count_include_pad", False)
         window = read_window(node, x.shape[2:], kernel, dilated=node.opset >= 19, ceil=ceil)
-        attrs = AveragePoolAttrs(
-            window.kernel, window.strides, window.dilations, window.pads, include, window.beyond
-        )
+        attrs = AveragePoolAttrs(window.kernel, window.strides, window.dilations, window.pads, include, window.beyond)
         return pool_nodes(node, ctx, "AveragePool", attrs, window)
 
     def infer(self, node, inputs):

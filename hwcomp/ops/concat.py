@@ -66,7 +66,11 @@ class Concat(Op):
         yield case("concat three", after(1, 3), {"x": ("N", 1, 3, 3), "z": ("N", 4, 3, 3)}, opset=7)
         yield case("concat columns", after(-1), {"x": (1, 2, 3, 5), "z": (1, 2, 3, 2)}, opset=11)
         yield case("concat vectors", after(1), {"x": (1, 7), "z": (1, 4)})
-        branches = [("Relu", ["x"], ["a"], {}), ("Add", ["x", "c"], ["b"], {}), ("Concat", ["a", "b"], ["h"], {"axis": 1})]
+        branches = [
+            ("Relu", ["x"], ["a"], {}),
+            ("Add", ["x", "c"], ["b"], {}),
+            ("Concat", ["a", "b"], ["h"], {"axis": 1}),
+        ]
         nodes = [*branches, ("Relu", ["h"], ["y"], {})]
         yield case("concat branches", nodes, {"x": (1, 3, 2, 3)}, {"c": random("concat branches", 3, 1, 1)})
         one = [("Concat", ["x"], ["h"], {"axis": 1}), ("Relu", ["h"], ["y"], {})]

@@ -1,4 +1,4 @@
-"""ConstantOfShape: a constant of one value. Source: ONNX operator specification, ConstantOfShape (from version 9 on)."""
+"""ConstantOfShape: a constant of one value. Source: ONNX operator specification, ConstantOfShape."""
 
 from __future__ import annotations
 
@@ -31,6 +31,12 @@ class ConstantOfShape(Folded):
         yield case("constantofshape", filled, {"x": (1, 3, 2, 2)}, {"s": np.array([3, 1, 1])}, opset=9)
         ones = numpy_helper.from_array(np.array([1]), "v")
         nodes = [("ConstantOfShape", ["s"], ["c"], {"value": ones}), ("Mul", ["c", "m"], ["d"], {})]
-        nodes += [("Equal", ["t", "d"], ["e"], {}), ("Where", ["e", "c", "t"], ["f"], {}), ("Expand", ["b", "f"], ["g"], {})]
+        nodes += [
+            ("Equal", ["t", "d"], ["e"], {}),
+            ("Where", ["e", "c", "t"], ["f"], {}),
+            ("Expand", ["b", "f"], ["g"], {}),
+        ]
         constants = {"s": np.array([2]), "m": np.array(-1), "t": np.array([-1, 4]), "b": np.float32([[0.25]])}
-        yield case("constantofshape as PyTorch expands", [*nodes, ("Add", ["x", "g"], ["y"], {})], {"x": (1, 4)}, constants)
+        yield case(
+            "constantofshape as PyTorch expands", [*nodes, ("Add", ["x", "g"], ["y"], {})], {"x": (1, 4)}, constants
+        )

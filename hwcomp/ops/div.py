@@ -32,7 +32,9 @@ class Div(Op):
         with np.errstate(all="ignore"):
             inverse = np.float32(1) / divisor
         # A power of two and its inverse, both without a rounding error.
-        if not np.all((np.abs(np.frexp(divisor)[0]) == 0.5) & np.isfinite(inverse) & (np.float32(1) / inverse == divisor)):
+        if not np.all(
+            (np.abs(np.frexp(divisor)[0]) == 0.5) & np.isfinite(inverse) & (np.float32(1) / inverse == divisor)
+        ):
             why, fix = "a product with the inverse would round otherwise", "multiply by a constant instead"
             raise node.unsupported("Div by a constant that is not a power of two", why, fix)
         factor = ctx.derived(("inverse", b), node, divisor.shape, lambda: inverse)

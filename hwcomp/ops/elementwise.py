@@ -94,6 +94,10 @@ class Where(Folded):
         return []
 
     def cases(self):
-        nodes = [("Equal", ["s", "m"], ["e"], {}), ("Where", ["e", "o", "s"], ["t"], {}), ("Reshape", ["x", "t"], ["y"], {})]
+        nodes = [
+            ("Equal", ["s", "m"], ["e"], {}),
+            ("Where", ["e", "o", "s"], ["t"], {}),
+            ("Reshape", ["x", "t"], ["y"], {}),
+        ]
         constants = {"s": np.array([-2, 3, 4]), "m": np.array(-2), "o": np.array([1])}
         yield case("where", nodes, {"x": (1, 12)}, constants, opset=16)

@@ -52,6 +52,12 @@ class Gather(Op):
         yield one("gather one", ("N", 3, 4), -1, 1)
         yield one("gather a range", (1, 5, 3, 2), [1, 2, 3], 1, opset=7)
         yield one("gather channels", (1, 6, 3, 2), [0, 3, 1, 4, 2, 5], 1, opset=13)
-        size = [("Shape", ["x"], ["s"], {}), ("Gather", ["s", "i"], ["t"], {}), ("Concat", ["t", "r"], ["u"], {"axis": 0})]
+        size = [
+            ("Shape", ["x"], ["s"], {}),
+            ("Gather", ["s", "i"], ["t"], {}),
+            ("Concat", ["t", "r"], ["u"], {"axis": 0}),
+        ]
         constants = {"i": np.array([0, 2]), "r": np.array([-1])}
-        yield case("gather sizes", [*size, ("Reshape", ["x", "u"], ["y"], {})], {"x": ("N", 2, 3, 2)}, constants, opset=11)
+        yield case(
+            "gather sizes", [*size, ("Reshape", ["x", "u"], ["y"], {})], {"x": ("N", 2, 3, 2)}, constants, opset=11
+        )

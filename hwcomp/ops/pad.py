@@ -105,7 +105,10 @@ class Pad(Op):
         into = [("Pad", ["x", "p"], ["h"], {}), ("Conv", ["h", "w"], ["y"], {"strides": [2, 2]})]
         tf = {"p": np.array([0, 0, 0, 0, 0, 0, 1, 1]), **conv}
         yield case("pad before conv", into, {"x": (1, 2, 6, 8)}, tf)
-        old = [("Pad", ["x"], ["h"], {"pads": [0, 0, 2, 1, 0, 0, 0, 1]}), ("Conv", ["h", "w"], ["y"], {"pads": [1, 0, 1, 2]})]
+        old = [
+            ("Pad", ["x"], ["h"], {"pads": [0, 0, 2, 1, 0, 0, 0, 1]}),
+            ("Conv", ["h", "w"], ["y"], {"pads": [1, 0, 1, 2]}),
+        ]
         yield case("pad attribute before conv", old, {"x": (1, 2, 5, 5)}, conv, opset=10)
         pool = [("Pad", ["x", "p", "v", "a"], ["h"], {}), ("MaxPool", ["h"], ["y"], {"kernel_shape": [3, 3]})]
         values = {"p": np.array([1, 0, 1, 2]), "v": np.float32(-np.inf), "a": np.array([-2, 3])}

@@ -100,5 +100,4 @@ def _limits(node, size, start, end, step):
     start, end = (max(-_FAR, min(v, _FAR)) for v in (start, end))
     start, end = (v + size if v < 0 else v for v in (start, end))
     least, most = (0, size) if step > 0 else (-1, size - 1)
-    start = max(0 if step > 0 else 0, min(start, size if step > 0 else size - 1))
-    return start, max(least, min(end, most))
+    return max(0, min(start, most)), max(least, min(end, most))

@@ -38,7 +38,9 @@ class Split(Op):
             sizes = list(node.attr.integers("split")) if node.attr.has("split") else None
         else:
             sizes = ctx.integers(node, 1, "split") if node.input(1) else None
-        pieces = node.attr.integer("num_outputs", least=1) if node.opset >= 18 and node.attr.has("num_outputs") else None
+        pieces = (
+            node.attr.integer("num_outputs", least=1) if node.opset >= 18 and node.attr.has("num_outputs") else None
+        )
         if sizes is not None and pieces is not None:
             raise node.model_error("Split has both sizes and num_outputs", "only one of the two may be given")
         if sizes is None:

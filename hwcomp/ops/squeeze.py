@@ -12,7 +12,7 @@ from hwcomp.registry import op
 
 @op("Squeeze")
 class Squeeze(Op):
-    """Input (x), any shape; the axes are an attribute before opset 13 and an input after; without them, all of size 1."""
+    """Input (x), any shape; the axes are an attribute before opset 13, an input after; without them, all of size 1."""
 
     becomes = "Reshape"
 
