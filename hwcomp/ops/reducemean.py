@@ -37,9 +37,9 @@ class ReduceMean(Op):
         chain = Chain(node, ctx)
         if rank == 4 and set(axes) <= {2, 3}:
             chain.add("AveragePool", whole(s if axis in axes else 1 for axis, s in ((2, x.shape[2]), (3, x.shape[3]))))
-        elif rank == 4 and set(axes) <= {1, 2}:  # a feature map whose channels are last
+        elif rank == 4 and axes == (1, 2):  # a feature map whose channels are last
             chain.transpose(0, 3, 1, 2)
-            chain.add("AveragePool", whole(s if axis in axes else 1 for axis, s in ((1, x.shape[1]), (2, x.shape[2]))))
+            chain.add("AveragePool", whole(x.shape[1:3]))
             chain.transpose(0, 2, 3, 1)
         elif rank == 3 and axes == (2,):
             chain.reshape(*planar(x.shape)).add("AveragePool", whole((1, x.shape[2]))).reshape(*kept)

@@ -8,6 +8,7 @@ import pytest
 from hwcomp.passes.base import PassContext
 from hwcomp.registry import PASSES
 from tests.models import loaded, model, values
+import itertools
 
 LINE = {"x": (1, 3, 12)}
 W = {"w": values("w", 4, 3, 3), "v": values("v", 4, 4, 3)}
@@ -95,7 +96,7 @@ def test_long_chains_take_linear_time():
     names = ["x", *(f"t{i}" for i in range(10_000))]
     shapes = {"s0": np.array([1, 6]), "s1": np.array([1, 2, 3])}
     nodes = []
-    for i, (a, b) in enumerate(zip(names, names[1:], strict=False)):
+    for i, (a, b) in enumerate(itertools.pairwise(names)):
         nodes += [("Reshape", [a, f"s{i % 2}"], [f"r{b}"], {}), ("Relu", [f"r{b}"], [b], {})]
     graph = loaded(model(nodes, {"x": (1, 6)}, shapes, outputs=(names[-1],))).graph
     start = time.process_time()
