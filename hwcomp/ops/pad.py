@@ -31,6 +31,8 @@ class PadAttrs:
 class Pad(Op):
     """Input (x [N, C, H, W]); [N, H, W, C] is transposed, [N, C, L] reshaped around it."""
 
+    note = "padding of the convolution or pool behind it"
+
     def convert(self, node, ctx):
         node.expect(inputs=(1, 1) if node.opset < 11 else (2, 4 if node.opset >= 18 else 3))
         x = ctx.tensor(node, 0)
