@@ -1,10 +1,11 @@
 """Shape arithmetic that explodes, lies or never ends: one clear error each, at once, in little memory."""
 
+import itertools
+
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
 from hwcomp.errors import ModelError, UnsupportedError
-import itertools
 
 HOSTILE = {}
 

@@ -1,5 +1,6 @@
 """Reshapes that meet, and what may work in front of them."""
 
+import itertools
 import time
 
 import numpy as np
@@ -8,7 +9,6 @@ import pytest
 from hwcomp.passes.base import PassContext
 from hwcomp.registry import PASSES
 from tests.models import loaded, model, values
-import itertools
 
 LINE = {"x": (1, 3, 12)}
 W = {"w": values("w", 4, 3, 3), "v": values("v", 4, 4, 3)}
