@@ -59,24 +59,33 @@ class Attributes:
             raise self._error(f"attribute '{name}' has {len(value)} values")
         return value
 
-    def integer(self, name: str, default: int = _REQUIRED, *, least: int = -_LARGEST_INTEGER) -> int:
+    def integer(
+        self, name: str, default: int = _REQUIRED, *, least: int = -_LARGEST_INTEGER, wide: bool = False
+    ) -> int:
+        """`wide`: any int64 (exporters write the largest one for "to the end")."""
         value = self._take(name, "INT", "i", default)
-        self._check_integer(name, value, least)
+        self._check_integer(name, value, least, wide)
         return int(value)
 
     def integers(
-        self, name: str, default: tuple = _REQUIRED, *, count: int | None = None, least: int = -_LARGEST_INTEGER
+        self,
+        name: str,
+        default: tuple = _REQUIRED,
+        *,
+        count: int | None = None,
+        least: int = -_LARGEST_INTEGER,
+        wide: bool = False,
     ) -> tuple[int, ...]:
-        """`count` values (None: any number), each at least `least`."""
+        """`count` values (None: any number), each at least `least`; `wide`: any int64."""
         values = tuple(self._take(name, "INTS", "ints", default))
         if count is not None and len(values) != count:
             raise self._error(f"attribute '{name}' has {len(values)} values", f"{count} are needed here")
         for value in values:
-            self._check_integer(name, value, least)
+            self._check_integer(name, value, least, wide)
         return values
 
-    def _check_integer(self, name: str, value: int, least: int) -> None:
-        if not least <= value <= _LARGEST_INTEGER:
+    def _check_integer(self, name: str, value: int, least: int, wide: bool) -> None:
+        if not wide and not least <= value <= _LARGEST_INTEGER:
             raise self._error(f"attribute '{name}' has the impossible value {value}")
 
     def flag(self, name: str, default: bool = _REQUIRED) -> bool:
@@ -86,7 +95,7 @@ class Attributes:
             raise self._error(f"attribute '{name}' is {value}", "it must be 0 or 1")
         return bool(value)
 
-    def axis(self, name: str, default: int, *, rank: int, beyond: bool = False) -> int:
+    def axis(self, name: str, default: int = _REQUIRED, *, rank: int, beyond: bool = False) -> int:
         """An axis counted from 0; negative ones count from the end. `beyond`: `rank` itself is allowed."""
         value = self.integer(name, default)
         if not -rank <= value <= rank - (not beyond):

@@ -15,11 +15,15 @@ from hwcomp.registry import OPS
 from hwcomp.types import Node, Tensor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from hwcomp.frontend.tensors import Weights
 
 _DTYPES = {"float32": "float", "int64": "int64", "bool": "bool"}
+# Elements of a computed constant that is no float: such values are shapes and indices.
+_SHAPE_ELEMENTS = 1 << 20
+# Elements of a list of axes, sizes or positions.
+_LIST_ELEMENTS = 1 << 10
 # Multiply-accumulates that may be spent on values that depend on no input.
 _FOLD_MACS = 1 << 31
 
@@ -35,6 +39,7 @@ class OnnxNode:
         self.label = name or f"{self.op_type} #{index}"
         self.inputs = _names(proto.input, "an input's name")
         self.outputs = _names(proto.output, "an output's name")
+        self.outputs_listed = len(proto.output)  # with absent ones at the end
         self.attr = Attributes(self.label, proto.attribute)
 
     def model_error(self, what: str, why: str = "", fix: str = "") -> ModelError:
@@ -47,17 +52,34 @@ class OnnxNode:
         """Name of an input; "" where it is absent."""
         return self.inputs[index] if index < len(self.inputs) else ""
 
-    def expect(self, inputs: tuple[int, int], extra_outputs: str = "only its first output is available") -> None:
-        """Check the number of inputs (required, most) and of outputs (one); `extra_outputs` says why not more."""
+    def expect(
+        self,
+        inputs: tuple[int, int],
+        extra_outputs: str = "only its first output is available",
+        *,
+        many_outputs: bool = False,
+    ) -> None:
+        """Check the number of inputs (required, most) and of outputs: one, or with `many_outputs` any number.
+
+        `extra_outputs` says why one is all there is.
+        """
         required, most = inputs
         if len(self.inputs) > most or not all(self.input(i) for i in range(required)):
             given = sum(map(bool, self.inputs))
             wanted = str(required) if required == most else f"{required} to {most}"
             raise self.model_error(f"{self.op_type} has {given} inputs", f"it takes {wanted} in opset {self.opset}")
-        if not self.outputs or not self.outputs[0]:
+        if not any(self.outputs) or not (self.outputs[0] or many_outputs):
             raise self.model_error(f"{self.op_type} has no output")
-        if len(self.outputs) > 1:
+        if len(self.outputs) > 1 and not many_outputs:
             raise self.unsupported(f"{self.op_type} has more than one output", extra_outputs)
+
+    def axes(self, values: Iterable[int], rank: int) -> tuple[int, ...]:
+        """Axes counted from 0, in the given order. ModelError where one is not there or is given twice."""
+        values = tuple(values)
+        if any(not -rank <= v < rank for v in values) or len({v % rank for v in values}) < len(values):
+            why = f"the tensor has {rank} dimensions, and each axis may be given once"
+            raise self.model_error(f"axes {list(values[:8])} of {self.op_type} are impossible", why)
+        return tuple(v % rank for v in values)
 
 
 def _names(values, what: str) -> tuple[str, ...]:
@@ -110,6 +132,26 @@ class ImportContext:
             self.check_finite(tensor, node.label)
         return tensor.data
 
+    def integers(self, node: OnnxNode, index: int, what: str) -> list[int]:
+        """Values of an input that must be a constant int64 vector: axes, sizes, positions."""
+        array = self.constant(node, index, what, dtype="int64")
+        if array.ndim != 1:
+            raise node.model_error(f"the {what} of {node.op_type} has shape {list(array.shape)}", "it must be a vector")
+        if array.size > _LIST_ELEMENTS:
+            raise node.model_error(f"the {what} of {node.op_type} has {array.size} values")
+        return array.tolist()
+
+    def axes(self, node: OnnxNode, index: int, *, rank: int, since: int) -> tuple[int, ...] | None:
+        """The attribute `axes`, or from opset `since` on the input `index`, counted from 0; None where absent."""
+        if node.opset >= since:
+            return node.axes(self.integers(node, index, "axes"), rank) if node.input(index) else None
+        return node.axes(node.attr.integers("axes"), rank) if node.attr.has("axes") else None
+
+    def values(self, node: OnnxNode) -> list[np.ndarray] | None:
+        """All inputs of `node`, or None unless all are constant."""
+        tensors = [self.tensors[name] for name in node.inputs if name]
+        return [t.data for t in tensors] if all(t.is_constant for t in tensors) else None
+
     def keep_batch_under_broadcast(self, node: OnnxNode, first: str, second: str) -> None:
         """UnsupportedError where broadcasting the two against each other would move or stretch the batch axis."""
         a, b = self.tensors[first], self.tensors[second]
@@ -123,11 +165,14 @@ class ImportContext:
 
     # What operators make
 
-    def node(self, source: OnnxNode, op: str, inputs: tuple[str, ...], attrs: Any = None) -> Node:
-        """A graph node that writes the output of `source`."""
-        return Node(
-            op, self._unique(source.label, self._node_names), tuple(inputs), source.outputs, attrs, (source.label,)
-        )
+    def node(self, source: OnnxNode, op: str, inputs: tuple[str, ...], attrs: Any = None, output: str = "") -> Node:
+        """A graph node that writes the output of `source`, or `output`."""
+        outputs = (output,) if output else source.outputs
+        return Node(op, self._unique(source.label, self._node_names), tuple(inputs), outputs, attrs, (source.label,))
+
+    def inserted(self, wish: str) -> str:
+        """A name for a tensor that is not in the model: `wish`, or that with a number."""
+        return self._unique(wish, self._tensor_names)
 
     def read_tensor(self, node: OnnxNode, proto) -> np.ndarray:
         """Values of a TensorProto that is an attribute of `node`."""
@@ -137,6 +182,18 @@ class ImportContext:
         """Make output `name` of `node` a constant."""
         elements(array.shape, f"tensor '{shown(name)}'", node.label)
         self.add_constant(name, array)
+
+    def compute(self, node: OnnxNode, shape: tuple[int, ...], dtype: Any, make: Callable[[], np.ndarray]) -> None:
+        """Make the output of `node` a constant: `make` is called when its size is known to be acceptable."""
+        what = f"tensor '{shown(node.outputs[0])}'"
+        count = elements(shape, what, node.label)
+        if np.dtype(dtype) != np.float32 and count > _SHAPE_ELEMENTS:
+            why = f"computed shapes and indices may have {_SHAPE_ELEMENTS} elements"
+            raise node.model_error(f"{what} is too large (shape {'x'.join(map(str, shape))})", why)
+        self._weights.spend(count, "a computed constant", node.label)
+        with np.errstate(all="ignore"):
+            array = np.ascontiguousarray(make(), dtype).reshape(shape)
+        self.add_constant(node.outputs[0], array)
 
     def derived(self, key: Any, node: OnnxNode, shape: tuple[int, ...], make: Callable[[], np.ndarray]) -> str:
         """Name of a float32 constant computed from others; the same `key` gives the same constant, made once."""

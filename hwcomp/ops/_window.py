@@ -1,6 +1,6 @@
 """Sliding windows of convolutions and pools: attributes, padding rules, sizes, views.
 
-Source: the ONNX operator specification, Conv and MaxPool (`auto_pad`, `ceil_mode`, `pads`).
+Source: the ONNX operator specification, Conv, MaxPool and AveragePool (`auto_pad`, `ceil_mode`, `pads`).
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hwcomp.graph import origin_of
+from hwcomp.ops._chain import Chain
 from hwcomp.ops._checks import bad
 from hwcomp.ops._limits import elements
 
 if TYPE_CHECKING:
-    from hwcomp.frontend.context import OnnxNode
+    from hwcomp.frontend.context import ImportContext, OnnxNode
     from hwcomp.types import Node
 
 Pair = tuple[int, int]
@@ -23,23 +24,44 @@ Pair = tuple[int, int]
 
 @dataclass(frozen=True)
 class Window:
-    """A window over [H, W]. `pads` is (top, left, bottom, right), with auto_pad and ceil_mode already worked in."""
+    """A window over [H, W]. `pads` is (top, left, bottom, right), with auto_pad and ceil_mode already worked in.
+
+    `beyond`: how many rows at the bottom and columns at the right of the pads only ceil_mode has added.
+    """
 
     kernel: Pair
     strides: Pair
     dilations: Pair
     pads: tuple[int, int, int, int]
+    beyond: Pair = (0, 0)
+
+    def out_sizes(self, size: Pair) -> Pair:
+        """[OH, OW] for an input of [H, W] = `size`; what does not fit is found by `out_size`."""
+        height, width = (
+            (size[a] + self.pads[a] + self.pads[a + 2] - (self.kernel[a] - 1) * self.dilations[a] - 1)
+            // self.strides[a]
+            for a in (0, 1)
+        )
+        return height + 1, width + 1
 
 
-def read_window(node: OnnxNode, size: Pair, kernel: Pair, *, dilated: bool = True, ceil: bool = False) -> Window:
-    """Read strides, dilations, pads and auto_pad of `node`, for an input of [H, W] = `size`.
+def planar(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """[..., L] as [..., 1, L], so that one dimension is a plane of height 1."""
+    return (*shape[:-1], 1, shape[-1])
+
+
+def read_window(
+    node: OnnxNode, size: tuple[int, ...], kernel: tuple[int, ...], *, dilated: bool = True, ceil: bool = False
+) -> Window:
+    """Read strides, dilations, pads and auto_pad of `node`, for an input of [H, W] or [L] = `size`.
 
     `dilated`: this version of the operator has dilations. `ceil`: ceil_mode, by which the last window may hang over
-    the end as long as it starts inside the input or its leading pad.
+    the end as long as it starts inside the input or its leading pad. One dimension becomes a plane of height 1.
     """
-    strides = node.attr.integers("strides", (1, 1), count=2, least=1)
-    dilations = node.attr.integers("dilations", (1, 1), count=2, least=1) if dilated else (1, 1)
-    pads = node.attr.integers("pads", (0, 0, 0, 0), count=4, least=0)
+    rank = len(size)
+    strides = node.attr.integers("strides", (1,) * rank, count=rank, least=1)
+    dilations = node.attr.integers("dilations", (1,) * rank, count=rank, least=1) if dilated else (1,) * rank
+    pads = node.attr.integers("pads", (0,) * 2 * rank, count=2 * rank, least=0)
     auto = node.attr.text("auto_pad", "NOTSET", ("NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER"))
     if auto != "NOTSET":
         if any(pads):
@@ -47,26 +69,32 @@ def read_window(node: OnnxNode, size: Pair, kernel: Pair, *, dilated: bool = Tru
         if ceil:
             raise node.unsupported(f"auto_pad={auto} together with ceil_mode=1", "the standard leaves its meaning open")
     ends = []
-    for axis in (0, 1):
+    for axis in range(rank):
         extent = (kernel[axis] - 1) * dilations[axis] + 1
-        before, after = pads[axis], pads[axis + 2]
+        before, after = pads[axis], pads[axis + rank]
+        beyond = 0
         if auto.startswith("SAME"):
             total = max((-(-size[axis] // strides[axis]) - 1) * strides[axis] + extent - size[axis], 0)
             before = total // 2 if auto == "SAME_UPPER" else total - total // 2
             after = total - before
         elif ceil:
-            after = _ceil_pad(size[axis], extent, strides[axis], before, after)
-        ends.append((before, after))
-    (top, bottom), (left, right) = ends
-    return Window(kernel, strides, dilations, (top, left, bottom, right))
+            given, after = after, _ceil_pad(size[axis], extent, strides[axis], before, after)
+            beyond = max(after - given, 0)
+        ends.append((before, after, beyond))
+    if rank == 1:
+        ends.insert(0, (0, 0, 0))
+        kernel, strides, dilations = (1, *kernel), (1, *strides), (1, *dilations)
+    (top, bottom, below), (left, right, behind) = ends
+    return Window(kernel, strides, dilations, (top, left, bottom, right), (below, behind))
 
 
 def _ceil_pad(size: int, extent: int, stride: int, before: int, after: int) -> int:
     """The trailing pad under which rounding down gives the number of windows that ceil_mode asks for."""
-    count = -(-(size + before + after - extent) // stride) + 1
+    padded = size + before + after - extent
+    count = -(-padded // stride) + 1
     if (count - 1) * stride >= size + before:
         count -= 1
-    return max(after, (count - 1) * stride + extent - size - before)
+    return after if padded // stride + 1 == count else max((count - 1) * stride + extent - size - before, 0)
 
 
 def out_size(node: Node, size: Pair, kernel: Pair, attrs, channels: int) -> Pair:
@@ -83,11 +111,14 @@ def out_size(node: Node, size: Pair, kernel: Pair, attrs, channels: int) -> Pair
     return counts[0], counts[1]
 
 
-def first_taps(count: int, kernel: int, stride: int, dilation: int, before: int) -> tuple[np.ndarray, np.ndarray]:
-    """For each of `count` windows along an axis: its first tap at or after index 0, as tap number and as position."""
-    start = np.arange(count) * stride - before
-    tap = np.maximum(-(start // dilation), 0)
-    return tap, start + tap * dilation
+def window_in_padding(attrs, size: Pair, out: Pair) -> bool:
+    """Whether one of the `out` windows over [H, W] = `size` covers nothing but padding."""
+    for axis in (0, 1):
+        start = np.arange(out[axis]) * attrs.strides[axis] - attrs.pads[axis]
+        tap = np.maximum(-(start // attrs.dilations[axis]), 0)  # the first at or after index 0
+        if np.any((tap >= attrs.kernel[axis]) | (start + tap * attrs.dilations[axis] >= size[axis])):
+            return True
+    return False
 
 
 def taps(x: np.ndarray, axis: int, tap: int, count: int, stride: int, dilation: int) -> np.ndarray:
@@ -96,3 +127,19 @@ def taps(x: np.ndarray, axis: int, tap: int, count: int, stride: int, dilation: 
     index = [slice(None)] * x.ndim
     index[axis] = slice(begin, begin + (count - 1) * stride + 1, stride)
     return x[tuple(index)]
+
+
+def pool_kernel(node: OnnxNode, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The attribute kernel_shape of a pool over a tensor of `shape`: [N, C, H, W] or [N, C, L]."""
+    if len(shape) not in (3, 4):
+        raise node.unsupported(f"pooling of a tensor of shape {list(shape)}", "only 1D and 2D pooling is available")
+    return node.attr.integers("kernel_shape", count=len(shape) - 2, least=1)
+
+
+def pool_nodes(node: OnnxNode, ctx: ImportContext, op: str, attrs, window: Window) -> list[Node]:
+    """The graph node of a pool; a 1D pool stands between reshapes."""
+    shape = ctx.tensor(node, 0).shape
+    if len(shape) == 4:
+        return [ctx.node(node, op, node.inputs, attrs)]
+    length = window.out_sizes(planar(shape)[2:])[1]
+    return Chain(node, ctx).reshape(*planar(shape)).add(op, attrs).reshape(*shape[:2], length).nodes()

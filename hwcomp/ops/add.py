@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,9 +12,17 @@ from hwcomp.graph import origin_of
 from hwcomp.ops import _interval
 from hwcomp.ops._cases import case, random
 from hwcomp.ops._checks import bad, need_float, result
+from hwcomp.ops._folded import broadcast, need_one_type
 from hwcomp.ops.base import Cost, Op
 from hwcomp.registry import op
 from hwcomp.types import per_channel
+
+
+@dataclass(frozen=True)
+class AddAttrs:
+    """`clamp` is a fused (lo, hi) on the result, None for an open end."""
+
+    clamp: tuple[float | None, float | None] | None = None
 
 
 @op("Add")
@@ -25,12 +34,16 @@ class Add(Op):
 
     def convert(self, node, ctx):
         node.expect(inputs=(2, 2))
+        if (values := ctx.values(node)) is not None:
+            need_one_type(node, values)
+            ctx.compute(node, broadcast(node, values), values[0].dtype, lambda: np.add(*values))
+            return []
         a, b = node.input(0), node.input(1)
         if ctx.is_constant(a) and not ctx.is_constant(b):
             a, b = b, a
         if ctx.batched and not ctx.is_constant(a):
             ctx.keep_batch_under_broadcast(node, a, b)
-        return [ctx.node(node, "Add", (a, b))]
+        return [ctx.node(node, "Add", (a, b), AddAttrs())]
 
     def infer(self, node, inputs):
         x, y = inputs
@@ -42,11 +55,12 @@ class Add(Op):
         return result(node, shape)
 
     def evaluate(self, node, inputs):
-        return [inputs[0] + inputs[1]]
+        y = inputs[0] + inputs[1]
+        return [np.clip(y, *node.attrs.clamp) if node.attrs.clamp else y]
 
     def interval(self, node, inputs, graph):
         (a, b), (c, d) = (_interval.of_input(node, i, inputs, graph) for i in (0, 1))
-        return _interval.outward(np.float64(a) + c, np.float64(b) + d, 0.0)
+        return _interval.clamped(_interval.outward(np.float64(a) + c, np.float64(b) + d, 0.0), node.attrs.clamp)
 
     def lower(self, node, ctx):
         ctx.need_batch(node)
@@ -55,7 +69,7 @@ class Add(Op):
         if channels is None:
             what = "a constant that is not one value per channel" if y.is_constant else "two computed tensors"
             raise UnsupportedError(f"Add of {what} can't be compiled yet", node=origin_of(node))
-        ctx.pointwise(node, np.ones(len(channels)), channels.astype(np.float64))
+        ctx.pointwise(node, np.ones(len(channels)), channels.astype(np.float64), node.attrs.clamp)
 
     def export(self, node, writer):
         y = writer.graph.tensors[node.inputs[1]]
@@ -75,4 +89,9 @@ class Add(Op):
         )
         yield case("add scalar", add, {"x": ("N", 2, 3)}, {"c": random("add scalar")})
         yield case("add to itself", [("Add", ["x", "x"], ["y"], {})], {"x": (1, 7)})
+        residual = [("Relu", ["x"], ["a"], {}), ("Add", ["a", "x"], ["h"], {}), ("Relu", ["h"], ["y"], {})]
+        yield case("add residual", residual, {"x": (1, 3, 4, 5)})
+        shapes = [("Add", ["s", "t"], ["u"], {}), ("Reshape", ["x", "u"], ["y"], {})]
+        constants = {"s": np.array([1, 3, 4]), "t": np.array([0, 1, 2])}
+        yield case("add shapes", shapes, {"x": (1, 2, 3, 4)}, constants, opset=13)
         yield case("add two inputs", [("Add", ["x", "z"], ["y"], {})], {"x": (1, 2, 3, 3), "z": (1, 2, 3, 3)})

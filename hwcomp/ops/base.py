@@ -55,6 +55,8 @@ class Op:
     # Kinds of kernel that `lower` makes of it; empty where it can't stay until then (`note` says what becomes of it).
     kernels: tuple[str, ...] = ()
     note = ""
+    # The operator of the graph that ONNX nodes of this name become; "": itself; None: constants.
+    becomes: str | None = ""
 
     @property
     def importable(self) -> bool:

@@ -13,6 +13,8 @@ _FORMS = ("value", "value_float", "value_floats", "value_int", "value_ints")
 
 @op("Constant")
 class Constant(Op):
+    becomes = None
+
     def convert(self, node, ctx):
         node.expect(inputs=(0, 0))
         given = [name for name in _FORMS if node.attr.has(name) and (name == "value" or node.opset >= 12)]
@@ -28,9 +30,9 @@ class Constant(Op):
         elif form == "value_floats":
             array = np.array(node.attr.reals(form), np.float32)
         elif form == "value_int":
-            array = np.int64(node.attr.integer(form))
+            array = np.int64(node.attr.integer(form, wide=True))
         else:
-            array = np.array(node.attr.integers(form), np.int64)
+            array = np.array(node.attr.integers(form, wide=True), np.int64)
         ctx.define(node, node.outputs[0], np.asarray(array))
         return []
 

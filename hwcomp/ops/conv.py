@@ -1,4 +1,4 @@
-"""Conv: 2D convolution with any stride, dilation, group and pads. Source: ONNX operator specification, Conv."""
+"""Conv: 1D and 2D convolution with any stride, dilation, group, pads. Source: ONNX operator specification, Conv."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import numpy as np
 
 from hwcomp.ops import _interval
 from hwcomp.ops._cases import case, random
+from hwcomp.ops._chain import Chain
 from hwcomp.ops._checks import bad, need_float, need_rank, need_shape, result
-from hwcomp.ops._window import out_size, read_window, taps
+from hwcomp.ops._window import out_size, planar, read_window, taps
 from hwcomp.ops.base import Cost, Op
 from hwcomp.registry import op
 
@@ -31,7 +32,10 @@ class ConvAttrs:
 
 @op("Conv")
 class Conv(Op):
-    """Inputs (x [N, C, H, W], weight [M, C/groups, KH, KW] constant, bias [M] constant or "")."""
+    """Inputs (x [N, C, H, W], weight [M, C/groups, KH, KW] constant, bias [M] constant or "").
+
+    A 1D convolution becomes one of height 1, between reshapes.
+    """
 
     kernels = ("conv2d",)
 
@@ -43,18 +47,22 @@ class Conv(Op):
         if weight.ndim != len(x.shape):
             why = f"the input is {list(x.shape)}, the weight {list(weight.shape)}"
             raise node.model_error("input and weight of the convolution have different ranks", why)
-        if weight.ndim != 4:
-            kind = {3: "1D", 5: "3D"}.get(weight.ndim, f"rank-{weight.ndim}")
-            fix = "use a 2D convolution with a kernel of height 1" if weight.ndim == 3 else ""
-            raise node.unsupported(f"a {kind} convolution", "only 2D convolutions are available", fix)
-        kernel = node.attr.integers("kernel_shape", weight.shape[2:], count=2, least=1)
+        if weight.ndim not in (3, 4):
+            kind = "3D" if weight.ndim == 5 else f"rank-{weight.ndim}"
+            raise node.unsupported(f"a {kind} convolution", "only 1D and 2D convolutions are available")
+        kernel = node.attr.integers("kernel_shape", weight.shape[2:], count=weight.ndim - 2, least=1)
         if kernel != weight.shape[2:]:
             raise node.model_error(f"kernel_shape is {list(kernel)}, the weight has {list(weight.shape[2:])}")
         window = read_window(node, x.shape[2:], kernel)
         groups = node.attr.integer("group", 1, least=1)
         attrs = ConvAttrs(window.strides, window.dilations, window.pads, groups)
-        inputs = (node.input(0), node.input(1), node.input(2) if bias is not None else "")
-        return [ctx.node(node, "Conv", inputs, attrs)]
+        bias_name = node.input(2) if bias is not None else ""
+        if weight.ndim == 4:
+            return [ctx.node(node, "Conv", (node.input(0), node.input(1), bias_name), attrs)]
+        flat = ctx.derived(("planar", node.input(1)), node, weight.shape, lambda: weight.reshape(planar(weight.shape)))
+        length = window.out_sizes(planar(x.shape)[2:])[1]
+        chain = Chain(node, ctx).reshape(*planar(x.shape)).add("Conv", attrs, flat, bias_name)
+        return chain.reshape(x.shape[0], len(weight), length).nodes()
 
     def infer(self, node, inputs):
         x, weight, bias = inputs
@@ -121,6 +129,9 @@ class Conv(Op):
         yield _case("conv SAME_LOWER", (2, 6, 7), (3, 2, 4, 3), auto_pad="SAME_LOWER", strides=[2, 2], opset=7)
         yield _case("conv VALID", (1, 5, 5), (2, 1, 2, 2), auto_pad="VALID", opset=22)
         yield _case("conv whole input", (3, 4, 2), (5, 3, 4, 2))
+        yield _case("conv 1d", (3, 11), (4, 3, 3), strides=[2], pads=[1, 0])
+        yield _case("conv 1d grouped", (4, 9), (6, 2, 3), group=2, dilations=[2], auto_pad="VALID", bias=False)
+        yield _case("conv 1d SAME_UPPER", (2, 7), (3, 2, 4), auto_pad="SAME_UPPER", strides=[2], opset=7)
 
 
 def _case(label, shape, weight, *, bias=True, opset=17, **attrs):

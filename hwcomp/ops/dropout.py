@@ -11,6 +11,8 @@ from hwcomp.registry import op
 
 @op("Dropout")
 class Dropout(Op):
+    becomes = "Identity"
+
     def convert(self, node, ctx):
         node.expect(inputs=(1, 3 if node.opset >= 12 else 1), extra_outputs="the mask of Dropout is not available")
         if node.opset < 12:

@@ -14,6 +14,8 @@ from hwcomp.registry import op
 class Flatten(Op):
     """Input (x), any shape; output [sizes before axis, sizes from axis on]."""
 
+    becomes = "Reshape"
+
     def convert(self, node, ctx):
         node.expect(inputs=(1, 1))
         shape = ctx.tensor(node, 0).shape

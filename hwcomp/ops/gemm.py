@@ -17,6 +17,8 @@ class Gemm(Op):
     Inputs (A [N, K], B [K, M] or, with transB, [M, K], optional C that broadcasts to [N, M]).
     """
 
+    becomes = "Dense"
+
     def convert(self, node, ctx):
         node.expect(inputs=(2, 3))
         alpha, beta = node.attr.real("alpha", 1.0), node.attr.real("beta", 1.0)

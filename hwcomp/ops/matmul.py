@@ -12,6 +12,8 @@ from hwcomp.registry import op
 class MatMul(Op):
     """Inputs (A [..., K], B [K, M] constant)."""
 
+    becomes = "Dense"
+
     def convert(self, node, ctx):
         node.expect(inputs=(2, 2))
         x = ctx.tensor(node, 0)

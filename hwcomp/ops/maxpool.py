@@ -1,4 +1,4 @@
-"""MaxPool over H and W. Source: ONNX operator specification, MaxPool (versions 1 to 22)."""
+"""MaxPool over H and W, or over L. Source: ONNX operator specification, MaxPool (versions 1 to 22)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from hwcomp.ops import _interval
 from hwcomp.ops._cases import case
 from hwcomp.ops._checks import bad, need_float, need_rank, result
-from hwcomp.ops._window import Pair, first_taps, out_size, read_window, taps
+from hwcomp.ops._window import Pair, out_size, pool_kernel, pool_nodes, read_window, taps, window_in_padding
 from hwcomp.ops.base import Cost, Op
 from hwcomp.registry import op
 from sw_ref.program import Layout, type_range
@@ -28,7 +28,7 @@ class MaxPoolAttrs:
 
 @op("MaxPool")
 class MaxPool(Op):
-    """Input (x [N, C, H, W])."""
+    """Input (x [N, C, H, W]). A 1D pool becomes one of height 1, between reshapes."""
 
     keeps_type = True
     kernels = ("maxpool2d",)
@@ -36,26 +36,22 @@ class MaxPool(Op):
     def convert(self, node, ctx):
         node.expect(inputs=(1, 1), extra_outputs="indices of the largest elements are not available")
         x = ctx.tensor(node, 0)
-        if len(x.shape) != 4:
-            raise node.unsupported(f"pooling of a tensor of shape {list(x.shape)}", "only 2D pooling is available")
-        kernel = node.attr.integers("kernel_shape", count=2, least=1)
+        kernel = pool_kernel(node, x.shape)
         if node.opset >= 8 and node.attr.flag("storage_order", False):
             raise node.unsupported("storage_order=1", "it only matters for indices, which are not available")
         modern = node.opset >= 10
         ceil = modern and node.attr.flag("ceil_mode", False)
         window = read_window(node, x.shape[2:], kernel, dilated=modern, ceil=ceil)
-        attrs = MaxPoolAttrs(kernel, window.strides, window.dilations, window.pads)
-        return [ctx.node(node, "MaxPool", node.inputs, attrs)]
+        attrs = MaxPoolAttrs(window.kernel, window.strides, window.dilations, window.pads)
+        return pool_nodes(node, ctx, "MaxPool", attrs, window)
 
     def infer(self, node, inputs):
         x, a = inputs[0], node.attrs
         need_float(node, x)
         need_rank(node, x, 4)
         out = out_size(node, x.shape[2:], a.kernel, a, x.shape[1])
-        for axis in (0, 1):
-            tap, position = first_taps(out[axis], a.kernel[axis], a.strides[axis], a.dilations[axis], a.pads[axis])
-            if np.any((tap >= a.kernel[axis]) | (position >= x.shape[2 + axis])):
-                raise bad(node, "a pooling window lies wholly in the padding", "it has no largest element")
+        if window_in_padding(a, x.shape[2:], out):
+            raise bad(node, "a pooling window lies wholly in the padding", "it has no largest element")
         return result(node, (*x.shape[:2], *out))
 
     def evaluate(self, node, inputs):
@@ -105,6 +101,8 @@ class MaxPool(Op):
         yield _case("maxpool dilated", (2, 8, 9), kernel_shape=[3, 2], dilations=[2, 3], opset=22)
         yield _case("maxpool SAME_UPPER", (2, 5, 6), strides=[2, 2], auto_pad="SAME_UPPER")
         yield _case("maxpool SAME_LOWER", (2, 5, 6), strides=[2, 2], auto_pad="SAME_LOWER")
+        yield _case("maxpool 1d", (3, 9), kernel_shape=[3], strides=[2], pads=[1, 1])
+        yield _case("maxpool 1d ceil", (2, 8), kernel_shape=[3], strides=[2], ceil_mode=1, dilations=[1], opset=10)
 
 
 def _case(label, shape, *, opset=17, **attrs):

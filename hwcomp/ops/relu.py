@@ -10,6 +10,8 @@ from hwcomp.registry import op
 
 @op("Relu")
 class Relu(Op):
+    becomes = "Clip"
+
     def convert(self, node, ctx):
         node.expect(inputs=(1, 1))
         return [ctx.node(node, "Clip", node.inputs, ClipAttrs(0.0, None))]

@@ -10,6 +10,7 @@ import numpy as np
 from hwcomp.ops import _interval
 from hwcomp.ops._cases import case
 from hwcomp.ops._checks import bad, result
+from hwcomp.ops._limits import MAX_RANK
 from hwcomp.ops.base import Op
 from hwcomp.registry import op
 
@@ -23,7 +24,7 @@ class ReshapeAttrs:
 
 @op("Reshape")
 class Reshape(Op):
-    """Input (x), any shape. Flatten becomes Reshape."""
+    """Input (x), any shape. Flatten, Squeeze and Unsqueeze become Reshape."""
 
     keeps_type = True
     kernels = ("reshape",)
@@ -31,11 +32,8 @@ class Reshape(Op):
     def convert(self, node, ctx):
         node.expect(inputs=(2, 2))
         allow_zero = node.opset >= 14 and node.attr.flag("allowzero", False)
-        target = ctx.constant(node, 1, "shape", dtype="int64")
-        if target.ndim != 1:
-            raise node.model_error(f"the shape to reshape to has shape {list(target.shape)}", "it must be a vector")
-        x = ctx.tensor(node, 0)
-        attrs = ReshapeAttrs(_resolve(node, x.shape, target.tolist(), allow_zero))
+        target = ctx.integers(node, 1, "shape")
+        attrs = ReshapeAttrs(_resolve(node, ctx.tensor(node, 0).shape, target, allow_zero))
         return [ctx.node(node, "Reshape", (node.input(0),), attrs)]
 
     def infer(self, node, inputs):
@@ -72,6 +70,8 @@ def _case(label, shape, target, *, opset=17, **attrs):
 
 def _resolve(node, shape, target, allow_zero):
     """The output shape: 0 copies the input's size (unless allowzero), one -1 is what remains."""
+    if len(target) > MAX_RANK:
+        raise node.model_error(f"the shape to reshape to has {len(target)} dimensions", f"at most {MAX_RANK} are taken")
     sizes = []
     for axis, size in enumerate(target):
         if size < -1 or (size == 0 and allow_zero) or (size == 0 and axis >= len(shape)):

@@ -24,7 +24,7 @@ class FuseBias(Pass):
     def run(self, graph: Graph, ctx: PassContext) -> Graph:
         edit = Editor(graph)
         for i, add in enumerate(graph.nodes):
-            if add.op == "Add" and (index := self._dot(edit, i)) is not None:
+            if add.op == "Add" and add.attrs.clamp is None and (index := self._dot(edit, i)) is not None:
                 dot, addend = edit.nodes[index], edit.tensors[add.inputs[1]]
                 channels = per_channel(addend, edit.tensors[dot.outputs[0]], 1 if dot.op == "Conv" else -1)
                 if channels is None:

@@ -6,10 +6,6 @@ from typing import Any
 
 from hwcomp.registry import BACKENDS, OPS
 
-_IMPORTED = {  # ONNX operators that the front end turns into another operator of the graph
-    "Gemm": "Dense", "MatMul": "Dense", "Relu": "Clip", "Flatten": "Reshape", "Dropout": "Identity", "Constant": None,
-}  # fmt: skip
-
 
 def matrix() -> dict[str, Any]:
     """{"targets": [...], "operators": {name: {"targets": {target: bool}, "note": text}}} for every ONNX operator taken."""
@@ -18,11 +14,11 @@ def matrix() -> dict[str, Any]:
     for name in OPS:
         if not OPS[name].importable:
             continue
-        becomes = _IMPORTED.get(name, name)
-        entry = OPS[becomes] if becomes else None
+        becomes = OPS[name].becomes
+        entry = None if becomes is None else OPS[becomes or name]
         kernels = entry.kernels if entry else ()
         note = entry.note if entry else "folded"
-        can = {t: not kernels or set(kernels) <= BACKENDS[t].kinds for t in targets}
+        can = {t: bool(kernels or note) and set(kernels) <= BACKENDS[t].kinds for t in targets}
         rows[name] = {"targets": can, "kernels": list(kernels), "note": note}
     return {"targets": targets, "operators": rows}
 

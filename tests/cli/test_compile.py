@@ -199,7 +199,7 @@ def test_an_impossible_budget_says_what_is_reachable(rejected):
     (["--pass", "calibrate.nothing=1"], ["no option 'nothing'", "enabled, "]),
     (["--pass", "calibrate.samples=x"], ["'x' is not a int"]),
     (["--pass", "calibrate.samples=0"], ["samples"]), (["--pass", "calibrate.enabled=maybe"], ["is not a bool"]),
-    (["--pass", "quantize_int8.enabled=false"], ["can't be switched off"]),
+    (["--pass", "quantize.enabled=false"], ["can't be switched off"]),
     (["--config", "/nowhere.toml"], ["can't read"]),
     (["--calibration", "/nowhere.npz"], ["no file"]), (["--golden", "1.5"], ["invalid int value"]),
 ], ids=lambda v: v[0] if v[0].startswith("-") and len(v) < 2 else " ".join(v)[:40])  # fmt: skip

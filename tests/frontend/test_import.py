@@ -182,6 +182,18 @@ def test_single_value_beside_inputs_without_batch(load):
     assert seen == [("x", (3, 4)), ("z", (3, 1)), ("y", (3, 4))]
 
 
+def test_several_inputs_and_outputs_some_of_them_read(load):
+    nodes = [("Relu", ["x"], ["h"]), ("Add", ["h", "z"], ["y"]), ("Add", ["y", "h"], ["v"])]
+    model = chain(*nodes, shape=("N", 4))
+    model.graph.input.append(helper.make_tensor_value_info("z", 1, ("N", 4)))
+    for name in ("h", "v"):
+        model.graph.output.append(helper.make_tensor_value_info(name, 1, ("N", 4)))
+    graph = load(model).graph
+    assert (graph.inputs, graph.outputs) == (("x", "z"), ("y", "h", "v"))
+    result = run_float(graph, {"x": np.full((2, 4), -1), "z": np.full((2, 4), 3)})
+    assert [(n, a[0, 0]) for n, a in result.items()] == [("y", 3), ("h", 0), ("v", 3)]
+
+
 @pytest.mark.parametrize("kind", [7, 10, 11])
 def test_inputs_of_other_types_are_refused(load, kind):
     model = chain(("Relu", ["x"], ["y"]))

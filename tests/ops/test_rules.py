@@ -22,14 +22,21 @@ def one(op, inputs, attrs, shapes, constants=None, opset=17, outputs=("y",)):
     return case(op, [(op, inputs, list(outputs), attrs)], shapes, constants, opset=opset)
 
 
+def ints(**lists):
+    return {name: np.array(values, np.int64) for name, values in lists.items()}
+
+
+def with_list(op, shapes, *lists, opset=17, **attrs):
+    """`op` of x and of constant int64 vectors."""
+    constants = {f"i{n}": np.array(values, np.int64) for n, values in enumerate(lists)}
+    return one(op, ["x", *constants], attrs, shapes, constants, opset)
+
+
 BN = {k: np.ones(2, F) for k in ("s", "b", "m", "v")}
+SQUARE = {"kernel_shape": [2, 2]}
+XZ = {**X4, "z": (1, 2, 6, 6)}
 
 REFUSED = {
-    "conv 1d": (
-        one("Conv", ["x", "w"], {}, {"x": (1, 2, 6)}, {"w": np.ones((3, 2, 3), F)}),
-        UNSUPPORTED,
-        "a 1D convolution",
-    ),
     "conv 3d": (
         one("Conv", ["x", "w"], {}, {"x": (1, 2, 6, 6, 6)}, {"w": np.ones((3, 2, 3, 3, 3), F)}),
         UNSUPPORTED,
@@ -111,7 +118,11 @@ REFUSED = {
     "clip vector": (one("Clip", ["x", "lo"], {}, X2, {"lo": np.ones(4, F)}), BROKEN, "min has 4 elements"),
     "clip attribute in 11": (one("Clip", ["x"], {"min": 0.0}, X2, opset=11), UNSUPPORTED, "unknown attribute 'min'"),
     "clip input in 10": (one("Clip", ["x", "lo"], {}, X2, {"lo": S}, 10), BROKEN, "Clip has 2 inputs"),
-    "maxpool 1d": (one("MaxPool", ["x"], {"kernel_shape": [2]}, {"x": (1, 2, 6)}), UNSUPPORTED, "only 2D pooling"),
+    "maxpool 3d": (
+        one("MaxPool", ["x"], {"kernel_shape": [2]}, {"x": (1, 2, 6, 4, 4)}),
+        UNSUPPORTED,
+        "only 1D and 2D pooling",
+    ),
     "maxpool kernel": (one("MaxPool", ["x"], {}, X4), BROKEN, "'kernel_shape' is missing"),
     "maxpool column major": (
         one("MaxPool", ["x"], {"kernel_shape": [2, 2], "storage_order": 1}, X4),
@@ -128,6 +139,171 @@ REFUSED = {
         UNSUPPORTED,
         "'ceil_mode'",
     ),
+    "averagepool 3d": (
+        one("AveragePool", ["x"], SQUARE, {"x": (1, 2, 6, 4, 4)}),
+        UNSUPPORTED,
+        "only 1D and 2D pooling",
+    ),
+    "averagepool stride 0": (one("AveragePool", ["x"], {**SQUARE, "strides": [0, 1]}, X4), BROKEN, "'strides'"),
+    "averagepool kernel 0": (one("AveragePool", ["x"], {"kernel_shape": [0, 1]}, X4), BROKEN, "'kernel_shape'"),
+    "averagepool ceil in 9": (
+        one("AveragePool", ["x"], {**SQUARE, "ceil_mode": 0}, X4, opset=9),
+        UNSUPPORTED,
+        "'ceil_mode'",
+    ),
+    "averagepool dilated in 18": (
+        one("AveragePool", ["x"], {**SQUARE, "dilations": [1, 1]}, X4, opset=18),
+        UNSUPPORTED,
+        "'dilations'",
+    ),
+    "averagepool in padding": (
+        one("AveragePool", ["x"], {**SQUARE, "pads": [3, 0, 0, 0]}, X4),
+        BROKEN,
+        "wholly in the padding",
+    ),
+    "averagepool ints": (
+        one("AveragePool", ["x"], {**SQUARE, "count_include_pad": 2}, X4),
+        BROKEN,
+        "'count_include_pad' is 2",
+    ),
+    "globalaveragepool vector": (one("GlobalAveragePool", ["x"], {}, X2), UNSUPPORTED, "only 1D and 2D pooling"),
+    "reducemean channels": (one("ReduceMean", ["x"], {"axes": [1]}, X4), UNSUPPORTED, "axes [1]"),
+    "reducemean everything": (one("ReduceMean", ["x"], {}, X4), UNSUPPORTED, "axes [0, 1, 2, 3]"),
+    "reducemean vector": (one("ReduceMean", ["x"], {"axes": [1]}, X2), UNSUPPORTED, "only means over height and width"),
+    "reducemean axis": (one("ReduceMean", ["x"], {"axes": [4]}, X4), BROKEN, "axes [4] of ReduceMean are impossible"),
+    "reducemean axes attribute in 18": (
+        one("ReduceMean", ["x"], {"axes": [2]}, X4, opset=18),
+        UNSUPPORTED,
+        "over axes",
+    ),
+    "reducemean axes input in 17": (with_list("ReduceMean", X4, [2, 3]), BROKEN, "has 2 inputs"),
+    "concat batch": (one("Concat", ["x", "z"], {"axis": 0}, XZ), UNSUPPORTED, "batch axis"),
+    "concat constant": (
+        one("Concat", ["x", "c"], {"axis": 1}, X2, {"c": np.ones((1, 4), F)}),
+        UNSUPPORTED,
+        "of a constant",
+    ),
+    "concat without axis": (one("Concat", ["x", "z"], {}, XZ), BROKEN, "'axis' is missing"),
+    "concat axis": (one("Concat", ["x", "z"], {"axis": 4}, XZ), BROKEN, "'axis' is 4"),
+    "concat shapes": (one("Concat", ["x", "z"], {"axis": 1}, {**X4, "z": (1, 2, 6, 5)}), BROKEN, "do not join"),
+    "concat ranks": (one("Concat", ["x", "z"], {"axis": 1}, {**X4, "z": (1, 2)}), BROKEN, "do not join"),
+    "concat absent": (one("Concat", ["x", "", "x"], {"axis": 1}, X4), BROKEN, "Concat has 2 inputs"),
+    "slice step": (with_list("Slice", X4, [0], [6], [2], [2]), UNSUPPORTED, "a step of 2"),
+    "slice backwards": (with_list("Slice", X4, [5], [-7], [2], [-1]), UNSUPPORTED, "a step of -1"),
+    "slice step 0": (with_list("Slice", X4, [0], [6], [2], [0]), BROKEN, "a step of 0"),
+    "slice nothing": (with_list("Slice", X4, [3], [3], [2]), BROKEN, "size 0"),
+    "slice reversed limits": (with_list("Slice", X4, [5], [2], [2]), BROKEN, "size 0"),
+    "slice axis": (with_list("Slice", X4, [0], [1], [4]), BROKEN, "axes [4] of Slice"),
+    "slice axis twice": (with_list("Slice", X4, [0, 0], [1, 1], [2, -2]), BROKEN, "axes [2, -2] of Slice"),
+    "slice lengths": (with_list("Slice", X4, [0, 0], [1], [2]), BROKEN, "do not fit together"),
+    "slice too many": (with_list("Slice", X4, [0] * 5, [1] * 5), BROKEN, "of Slice are impossible"),
+    "slice very many": (with_list("Slice", X4, [0] * 5000, [1] * 5000), BROKEN, "5000 values"),
+    "slice by input": (one("Slice", ["x", "z", "z"], {}, {**X2, "z": (1,)}), UNSUPPORTED, "is not a constant"),
+    "slice attributes in 10": (
+        one("Slice", ["x"], {"starts": [0], "ends": [1]}, X4, opset=10),
+        BROKEN,
+        "Slice has 1 inputs",
+    ),
+    "slice out of the batch": (with_list("Slice", X4, [1], [2], [0]), BROKEN, "size 0"),
+    "split sizes": (
+        one("Split", ["x", "s"], {"axis": 1}, X2, ints(s=[1, 2]), outputs=("y", "z")),
+        BROKEN,
+        "do not fit",
+    ),
+    "split size 0": (
+        one("Split", ["x", "s"], {"axis": 1}, X2, ints(s=[0, 4]), outputs=("y", "z")),
+        BROKEN,
+        "do not fit",
+    ),
+    "split negative": (
+        one("Split", ["x", "s"], {"axis": 1}, X2, ints(s=[-1, 5]), outputs=("y", "z")),
+        BROKEN,
+        "do not fit",
+    ),
+    "split uneven": (one("Split", ["x"], {"axis": 1}, X2, outputs=("y", "z", "v")), BROKEN, "3 equal pieces"),
+    "split too fine": (
+        one("Split", ["x"], {"axis": 1, "num_outputs": 5}, X2, opset=18, outputs=("y", "a", "b", "c", "d")),
+        BROKEN,
+        "do not fit",
+    ),
+    "split rest missing": (
+        one("Split", ["x"], {"axis": 2, "num_outputs": 4}, X4, opset=18, outputs=("y", "a", "b", "c")),
+        BROKEN,
+        "sizes [2, 2, 2, 0] of Split do not fit",
+    ),
+    "split num_outputs": (
+        one("Split", ["x"], {"axis": 1, "num_outputs": 3}, X2, opset=18, outputs=("y", "z")),
+        BROKEN,
+        "num_outputs is 3",
+    ),
+    "split both": (
+        one("Split", ["x", "s"], {"axis": 1, "num_outputs": 2}, X2, ints(s=[2, 2]), 18, ("y", "z")),
+        BROKEN,
+        "both sizes and num_outputs",
+    ),
+    "split batch": (one("Split", ["x"], {}, X2, outputs=("y", "z")), BROKEN, "2 equal pieces"),
+    "transpose batch": (one("Transpose", ["x"], {"perm": [1, 0, 2, 3]}, X4), UNSUPPORTED, "moves the batch axis"),
+    "transpose default": (one("Transpose", ["x"], {}, X4), UNSUPPORTED, "moves the batch axis"),
+    "transpose short": (one("Transpose", ["x"], {"perm": [0, 1]}, X4), BROKEN, "perm has 2 axes"),
+    "transpose twice": (one("Transpose", ["x"], {"perm": [0, 1, 1, 2]}, X4), BROKEN, "impossible"),
+    "squeeze": (with_list("Squeeze", X4, [1]), BROKEN, "an axis of size 2"),
+    "squeeze batch": (with_list("Squeeze", X2, [0]), UNSUPPORTED, "lost the batch"),
+    "unsqueeze axis": (with_list("Unsqueeze", X2, [3]), BROKEN, "axes [3] of Unsqueeze"),
+    "unsqueeze far": (with_list("Unsqueeze", X2, list(range(7))), BROKEN, "makes 9 dimensions"),
+    "unsqueeze attribute in 13": (
+        one("Unsqueeze", ["x"], {"axes": [1]}, X2, opset=13),
+        BROKEN,
+        "Unsqueeze has 1 inputs",
+    ),
+    "pad reflect": (with_list("Pad", X4, [0, 0, 1, 1] * 2, mode="reflect"), UNSUPPORTED, "mode=reflect"),
+    "pad edge": (with_list("Pad", X4, [0, 0, 1, 1] * 2, mode="edge"), UNSUPPORTED, "mode=edge"),
+    "pad wrap in 18": (with_list("Pad", X4, [0, 0, 1, 1] * 2, mode="wrap", opset=18), BROKEN, "'mode' is 'wrap'"),
+    "pad negative": (with_list("Pad", X4, [0, 0, -1, 1] * 2), UNSUPPORTED, "negative number"),
+    "pad batch": (with_list("Pad", X4, [1, 0, 0, 0, 0, 0, 0, 0]), UNSUPPORTED, "Pad of the batch axis"),
+    "pad channels": (with_list("Pad", X4, [0, 1, 0, 1, 0, 1, 0, 0]), UNSUPPORTED, "only height and width"),
+    "pad vector": (with_list("Pad", X2, [0, 1, 0, 1]), UNSUPPORTED, "only height and width"),
+    "pad count": (with_list("Pad", X4, [0, 0, 1, 1]), BROKEN, "4 pads for 4 axes"),
+    "pad huge": (with_list("Pad", X4, [0, 0, 2**62, 0] + [0] * 4), BROKEN, "too large"),
+    "pad value": (
+        one("Pad", ["x", "p", "v"], {}, X4, {**ints(p=[0, 0, 1, 1] * 2), "v": F(1)}),
+        UNSUPPORTED,
+        "the value 1",
+    ),
+    "pad nan": (
+        one("Pad", ["x", "p", "v"], {}, X4, {**ints(p=[0, 0, 1, 1] * 2), "v": F(np.nan)}),
+        UNSUPPORTED,
+        "the value nan",
+    ),
+    "mul two": (one("Mul", ["x", "z"], {}, XZ), UNSUPPORTED, "Mul of two computed tensors"),
+    "mul every": (
+        one("Mul", ["x", "c"], {}, X4, {"c": np.ones((2, 6, 6), F)}),
+        UNSUPPORTED,
+        "not one value per channel",
+    ),
+    "mul wider": (one("Mul", ["x", "c"], {}, {"x": (1, 1, 6)}, {"c": np.ones((3, 1), F)}), UNSUPPORTED, "per channel"),
+    "mul infinite": (one("Mul", ["x", "c"], {}, X2, {"c": F([1, 2, np.inf, 0])}), BROKEN, "is not finite"),
+    "sub two": (one("Sub", ["x", "z"], {}, XZ), UNSUPPORTED, "Sub of two computed tensors"),
+    "div two": (one("Div", ["x", "z"], {}, XZ), UNSUPPORTED, "Div by a computed tensor"),
+    "div three": (one("Div", ["x", "c"], {}, X2, {"c": F(3)}), UNSUPPORTED, "not a power of two"),
+    "div zero": (one("Div", ["x", "c"], {}, X2, {"c": F(0)}), UNSUPPORTED, "not a power of two"),
+    "div tiny": (one("Div", ["x", "c"], {}, X2, {"c": F(2.0**-149)}), UNSUPPORTED, "not a power of two"),
+    "cast double": (one("Cast", ["x"], {"to": 11}, X2), UNSUPPORTED, "Cast to DOUBLE"),
+    "cast to int": (one("Cast", ["x"], {"to": 7}, X2), UNSUPPORTED, "Cast of a computed tensor to INT64"),
+    "cast nowhere": (one("Cast", ["x"], {"to": 99}, X2), BROKEN, "type number 99"),
+    "gather scattered": (with_list("Gather", X4, [0, 2, 5], axis=2), UNSUPPORTED, "scattered indices"),
+    "gather outside": (with_list("Gather", X4, [2], axis=1), BROKEN, "outside of its axis"),
+    "gather by input": (one("Gather", ["x", "z"], {}, {**X2, "z": (1,)}), UNSUPPORTED, "is not a constant"),
+    "expand": (with_list("Expand", X4, [2, 6, 6, 6]), BROKEN, "do not fit together"),
+    "expand computed": (with_list("Expand", {"x": (1, 1, 6)}, [1, 3, 6]), UNSUPPORTED, "Expand of a computed tensor"),
+    "tile computed": (with_list("Tile", X2, [1, 2]), UNSUPPORTED, "Tile of a computed tensor"),
+    "tile rank": (with_list("Tile", X2, [1]), BROKEN, "1 repeats"),
+    "floor computed": (one("Floor", ["x"], {}, X2), UNSUPPORTED, "Floor of a computed tensor"),
+    "where computed": (
+        one("Where", ["b", "x", "x"], {}, X2, {"b": np.array(True)}),
+        UNSUPPORTED,
+        "Where of a computed",
+    ),
+    "constantofshape by input": (one("ConstantOfShape", ["x"], {}, {"x": (1,)}), UNSUPPORTED, "of a computed tensor"),
     "flatten batch": (one("Flatten", ["x"], {"axis": 0}, X4), UNSUPPORTED, "axis=0"),
     "flatten axis": (one("Flatten", ["x"], {"axis": 5}, X4), BROKEN, "'axis' is 5"),
     "flatten into batch": (one("Flatten", ["x"], {"axis": 2}, X4), UNSUPPORTED, "lost the batch axis"),
@@ -228,3 +404,88 @@ def test_argmax_takes_the_lowest_index_on_ties(load):
     graph = load(case("argmax", [("ArgMax", ["x"], ["y"], {"axis": 1})], X2, output=("y", "int64")).model)
     result = run_float(graph, {"x": F([[1, 3, 3, 2], [0, 0, 0, 0]])})["y"]
     assert result.tolist() == [[1], [0]]
+
+
+def folds(*nodes, constants, opset=17):
+    """Nodes on constants whose result "d" is read by an Add."""
+    return case("fold", [*nodes, ("Add", ["x", "d"], ["y"], {})], X2, constants, opset=opset)
+
+
+BAD_CONSTANTS = {
+    "divide by zero": (
+        folds(("Div", ["a", "b"], ["d"], {}), constants=ints(a=[1], b=[0])),
+        "Div of an integer by zero",
+    ),
+    "mixed types": (
+        folds(("Mul", ["a", "b"], ["d"], {}), constants={**ints(a=[1]), "b": F([1])}),
+        "must have one type",
+    ),
+    "do not broadcast": (
+        folds(("Sub", ["a", "b"], ["d"], {}), constants=ints(a=[1, 2], b=[1, 2, 3])),
+        "do not fit together",
+    ),
+    "cast too large": (folds(("Cast", ["a"], ["d"], {"to": 6}), constants=ints(a=[2**31])), "does not fit"),
+    "cast nan": (folds(("Cast", ["a"], ["d"], {"to": 7}), constants={"a": F([np.nan])}), "does not fit"),
+    "cast 2^63": (folds(("Cast", ["a"], ["d"], {"to": 7}), constants={"a": F([2.0**63])}), "does not fit"),
+    "gather": (folds(("Gather", ["a", "b"], ["d"], {}), constants=ints(a=[1, 2], b=[-3])), "outside of its axis"),
+    "size 0": (folds(("ConstantOfShape", ["a"], ["d"], {}), constants=ints(a=[2, 0])), "a size of 0"),
+    "negative size": (folds(("ConstantOfShape", ["a"], ["d"], {}), constants=ints(a=[-1])), "a size of -1"),
+    "shape of shape": (folds(("ConstantOfShape", ["a"], ["d"], {}), constants=ints(a=[[1]])), "must be a vector"),
+    "range by 0": (folds(("Range", ["a", "a", "b"], ["d"], {}), constants=ints(a=1, b=0)), "has no length"),
+    "range to infinity": (
+        folds(("Range", ["a", "b", "a"], ["d"], {}), constants={"a": F(1), "b": F(np.inf)}),
+        "has no length",
+    ),
+    "empty range": (folds(("Range", ["a", "b", "a"], ["d"], {}), constants=ints(a=1, b=0)), "size 0"),
+    "condition": (folds(("Where", ["a", "a", "a"], ["d"], {}), constants=ints(a=[1])), "must be bool"),
+    "pad": (folds(("Pad", ["a", "b"], ["d"], {}), constants={"a": F([1]), **ints(b=[0, 2**40])}), "too large"),
+    "slice step": (
+        folds(("Slice", ["a", "b", "b", "b", "b"], ["d"], {}), constants=ints(a=[1, 2], b=[0])),
+        "step of 0",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BAD_CONSTANTS)
+def test_constants_that_can_not_be_computed(name, load):
+    tested, text = BAD_CONSTANTS[name]
+    with pytest.raises(ModelError) as caught:
+        load(tested.model)
+    assert text in str(caught.value)
+    assert "fold 0" in str(caught.value)
+
+
+def test_one_node_may_become_several(load):
+    tested = with_list("Slice", X4, [1, -3], [2**62, 2**63 - 1], [1, 2])
+    graph = load(tested.model)
+    assert [(n.op, n.outputs[0], n.origin) for n in graph.nodes] == [
+        ("Slice", "y__slice", ("Slice 0",)),
+        ("Slice", "y", ("Slice 0",)),
+    ]
+    assert len({n.name for n in graph.nodes}) == 2
+
+
+def test_inserted_names_are_free(load):
+    nodes = [("Relu", ["x"], ["y__slice"], {}), ("Slice", ["y__slice", "s", "e"], ["y"], {})]
+    graph = load(case("names", nodes, {"x": (1, 2, 6)}, ints(s=[0, 1, 2], e=[1, 2, 5])).model)
+    assert [n.outputs[0] for n in graph.nodes] == ["y__slice", "y__slice_2", "y"]
+
+
+def test_split_leaves_out_what_nobody_names(load):
+    for outputs, count in ((("", "y"), 1), (("y", ""), 1), (("y", "z"), 2)):
+        tested = one("Split", ["x"], {"axis": 1}, X2, outputs=outputs)
+        graph = load(tested.model)
+        assert [n.op for n in graph.nodes] == ["Slice"] * count
+        part = run_float(graph, {"x": F([[1, 2, 3, 4]])})["y"]
+        assert part.tolist() == ([[3, 4]] if outputs[0] == "" else [[1, 2]])
+
+
+def test_divisors_of_an_average():
+    from hwcomp.ops.averagepool import AveragePoolAttrs
+
+    attrs = AveragePoolAttrs((2, 3), (2, 2), (1, 1), (1, 0, 1, 1))
+    assert attrs.divisors((3, 4)).tolist() == [[3, 2], [6, 4]]
+    counted = AveragePoolAttrs((2, 3), (2, 2), (1, 1), (1, 0, 1, 1), count_include_pad=True)
+    assert counted.divisors((3, 4)).tolist() == [[6, 6], [6, 6]]
+    beyond = AveragePoolAttrs((2, 3), (2, 2), (1, 1), (1, 0, 1, 1), count_include_pad=True, beyond=(0, 1))
+    assert beyond.divisors((3, 4)).tolist() == [[6, 4], [6, 4]]

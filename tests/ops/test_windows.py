@@ -1,4 +1,4 @@
-"""Random windows of Conv and MaxPool against onnxruntime; unfolding in pieces."""
+"""Random windows of Conv, MaxPool and AveragePool against onnxruntime; unfolding in pieces."""
 
 import itertools
 
@@ -72,6 +72,34 @@ def test_pooling(load, ort, sample_data, same, window, ceil):
     if "pads" in attrs:
         attrs["ceil_mode"] = int(ceil)
     compare(case("pool", [("MaxPool", ["x"], ["y"], attrs)], {"x": (1, 2, *size)}), load, ort, sample_data, same)
+
+
+@SETTINGS
+@given(windows(), st.booleans(), st.booleans())
+def test_averaging(load, ort, sample_data, same, window, ceil, include):
+    size, attrs = window
+    assume(onnxruntime_takes(attrs))
+    attrs["count_include_pad"] = int(include)
+    if "pads" in attrs:
+        attrs["ceil_mode"] = int(ceil)
+    nodes = [("AveragePool", ["x"], ["y"], attrs)]
+    compare(case("average", nodes, {"x": (1, 2, *size)}, opset=22), load, ort, sample_data, same)
+
+
+@SETTINGS
+@given(windows(), st.sampled_from(["Conv", "MaxPool", "AveragePool"]), st.booleans())
+def test_one_dimension(load, ort, sample_data, same, window, op, ceil):
+    (_, size), attrs = window
+    assume(onnxruntime_takes(attrs))
+    line = {k: v[-1:] for k, v in attrs.items() if k not in ("pads", "auto_pad")}
+    line |= (
+        {"pads": attrs["pads"][1::2], "ceil_mode": int(ceil)} if "pads" in attrs else {"auto_pad": attrs["auto_pad"]}
+    )
+    if op == "Conv":
+        line.pop("ceil_mode", None)
+    constants = {"w": random(f"{window}", 3, 2, *line["kernel_shape"])} if op == "Conv" else {}
+    nodes = [(op, ["x", *constants], ["y"], line)]
+    compare(case("line", nodes, {"x": (1, 2, size)}, constants, opset=22), load, ort, sample_data, same)
 
 
 def test_unfolding_in_pieces(monkeypatch, load, sample_data):

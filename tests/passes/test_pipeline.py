@@ -211,7 +211,7 @@ def test_tensors_that_only_select_share_a_type(run):
          ("Flatten", ["p"], ["y"], {})],
         {"x": (1, 2, 5, 5)}, {"w": values("share", 2, 2, 2, 2)},
     )  # fmt: skip
-    out = run(proto, "analyze_ranges", "calibrate", "quantize_int8", input_ranges={"x": (-1.0, 1.0)})
+    out = run(proto, "analyze_ranges", "calibrate", "quantize", input_ranges={"x": (-1.0, 1.0)})
     c, p, y = (out.after.tensors[n].qtype for n in "cpy")
     assert c == p == y
     lo, hi = out.ctx.observed["y"]
@@ -226,7 +226,7 @@ def test_zero_is_exact_in_every_type(run):
             model(RELU, {"x": (1, 2, 4, 4)}),
             "analyze_ranges",
             "calibrate",
-            "quantize_int8",
+            "quantize",
             input_ranges={"x": interval},
         )
         for tensor in out.after.tensors.values():
@@ -237,7 +237,7 @@ def test_weights_are_narrow_with_one_scale_per_output_channel(run):
     weight = values("narrow", 3, 2, 3, 3)
     weight[1] *= 100
     proto = model([("Conv", ["x", "w", "b"], ["y"], {})], {"x": (1, 2, 5, 5)}, {"w": weight, "b": values("nb", 3)})
-    out = run(proto, "analyze_ranges", "calibrate", "quantize_int8")
+    out = run(proto, "analyze_ranges", "calibrate", "quantize")
     w, b = (out.after.tensors[n] for n in out.node("Conv").inputs[1:])
     assert [int(np.abs(row).max()) for row in w.data] == [127, 127, 127]
     assert w.data.dtype == np.int8
@@ -253,7 +253,7 @@ def test_shared_weights_get_scales_of_their_own(run):
         [("Conv", ["x", "w"], ["h"], {"pads": [1, 1, 1, 1]}), ("Conv", ["h", "w"], ["y"], {})], {"x": (1, 2, 5, 5)},
         {"w": values("both", 2, 2, 3, 3, scale=9.0)},
     )  # fmt: skip
-    out = run(proto, "fuse_batchnorm", "fuse_activation", "analyze_ranges", "calibrate", "quantize_int8")
+    out = run(proto, "fuse_batchnorm", "fuse_activation", "analyze_ranges", "calibrate", "quantize")
     first, second = out.after.nodes
     assert out.after.tensors[first.inputs[1]].data.tolist() == out.after.tensors[second.inputs[1]].data.tolist()
     assert out.after.tensors[first.inputs[2]].qtype != out.after.tensors[second.inputs[2]].qtype

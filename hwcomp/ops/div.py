@@ -1,0 +1,56 @@
+"""Div: of constants, or by a power of two per channel. Source: ONNX operator specification, Div (from 7 on)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hwcomp.ops._affine import affine_nodes
+from hwcomp.ops._cases import case
+from hwcomp.ops._folded import broadcast, need_one_type
+from hwcomp.ops.base import Op
+from hwcomp.registry import op
+
+
+@op("Div")
+class Div(Op):
+    """Inputs (x, y), y constant; of two constants the quotient is computed (integers: cut towards zero)."""
+
+    becomes = "BatchNormalization"
+
+    def convert(self, node, ctx):
+        node.expect(inputs=(2, 2))
+        if (values := ctx.values(node)) is not None:
+            need_one_type(node, values)
+            if values[0].dtype != np.float32 and not np.all(values[1]):
+                raise node.model_error("Div of an integer by zero")
+            ctx.compute(node, broadcast(node, values), values[0].dtype, lambda: _quotient(*values))
+            return []
+        a, b = node.inputs
+        if not ctx.is_constant(b):
+            raise node.unsupported("Div by a computed tensor", "only a constant divisor is available")
+        divisor = ctx.constant(node, 1, "divisor")
+        with np.errstate(all="ignore"):
+            inverse = np.float32(1) / divisor
+        # A power of two and its inverse, both without a rounding error.
+        if not np.all(
+            (np.abs(np.frexp(divisor)[0]) == 0.5) & np.isfinite(inverse) & (np.float32(1) / inverse == divisor)
+        ):
+            why, fix = "a product with the inverse would round otherwise", "multiply by a constant instead"
+            raise node.unsupported("Div by a constant that is not a power of two", why, fix)
+        factor = ctx.derived(("inverse", b), node, divisor.shape, lambda: inverse)
+        return affine_nodes(node, ctx, a, factor, product=True)
+
+    def cases(self):
+        div = [("Div", ["x", "c"], ["y"], {})]
+        yield case("div powers of two", div, {"x": (1, 3, 2, 2)}, {"c": np.float32([2, -0.5, 64]).reshape(3, 1, 1)})
+        yield case("div scalar", div, {"x": ("N", 5)}, {"c": np.float32(256)}, opset=7)
+        shapes = [("Div", ["s", "t"], ["u"], {}), ("Reshape", ["x", "u"], ["y"], {})]
+        yield case("div shapes", shapes, {"x": (1, 6)}, {"s": np.array([-3, 7, -7]), "t": np.array([-2, 3, 5])})
+
+
+def _quotient(a, b):
+    """Integers: cut towards zero, as C does."""
+    if a.dtype == np.float32:
+        return a / b
+    q = a // b
+    return q + ((q < 0) & (q * b != a))
