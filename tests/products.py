@@ -50,12 +50,12 @@ def stress(program, count=12, seed=0):
     return stored
 
 
-def check(built, names=("c",), count=12, seed=0):
-    """Every tensor on these engines equals the interpreter's, and hardware keeps its pace; returns the outcomes."""
+def check(built, names=("c",), count=12, seed=0, paced=True):
+    """Every tensor on these engines equals the interpreter's, and hardware is as fast as planned; returns the outcomes."""
     outcomes = compare.verify(built, stress(built.program, count, seed), [engines.engine(n) for n in names])
     for o in outcomes:
         assert (o.engine, o.status, o.detail) == (o.engine, "equal", "")
         assert o.engine == "reference" or o.tensors == len(built.program.edges)
-        if o.engine == "verilator":  # frames back to back take what the largest engine needs
+        if o.engine == "verilator" and paced:  # frames back to back take what the largest engine needs
             assert o.stats["cycles_per_frame"] <= 1.02 * o.stats["largest_engine_beats"]
     return outcomes

@@ -33,7 +33,9 @@ from tests.models import ROOT, op_cases, quantized
 # the reports are made during a compile, but inspect compiles.
 LAYERS = (
     ("hwcomp.errors",),
-    ("hwcomp.types", "hwcomp.registry", "hwcomp.names", "hwcomp.npz", "hwcomp.options", "hwcomp.templates_dir"),
+    ("hwcomp.types", "hwcomp.registry", "hwcomp.names", "hwcomp.npz", "hwcomp.templates_dir"),
+    ("hwcomp.quantize.schemes",),
+    ("hwcomp.options",),
     ("sw_ref",),
     ("hwcomp.graph", "hwcomp.samples", "hwcomp.quantize"),
     ("hwcomp.ops",),

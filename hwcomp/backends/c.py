@@ -120,7 +120,7 @@ class CBackend(Backend):
                 }
                 for k, step, size, out in zip(program.kernels, plan.steps, sizes, printed, strict=True)
             ],
-            "buffers": [asdict(b) for b in memory.buffers(program, plan, kernels.ALIASES)],
+            "buffers": [asdict(b) for b in memory.buffers(program, plan)],
         }  # fmt: skip
 
 

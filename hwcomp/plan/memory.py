@@ -66,6 +66,7 @@ class MemoryPlan:
     """`loads` / `stores`: ports whose tensor has another order than the caller's array, and is copied.
 
     `peak_tensors`: the most bytes of tensors in the arena that are alive at once; `peak_live` counts scratch too.
+    `owner`: tensor -> the first tensor in the same memory (itself, what it renames, or the input that it took over).
     """
 
     steps: tuple[Step, ...]
@@ -76,6 +77,7 @@ class MemoryPlan:
     align: int
     peak_live: int
     peak_tensors: int
+    owner: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -201,13 +203,13 @@ def plan(program: Program, work: Sequence[Work], aliases: Collection[str], *, sl
         )
         for i, k in enumerate(program.kernels)
     )
-    return MemoryPlan(steps, places, loads, stores, total, align, peak(blocks), peak_tensors)
+    return MemoryPlan(steps, places, loads, stores, total, align, peak(blocks), peak_tensors, groups)
 
 
-def buffers(program: Program, plan: MemoryPlan, aliases: Collection[str]) -> list[Buffer]:
+def buffers(program: Program, plan: MemoryPlan) -> list[Buffer]:
     """Everything in the arena, in the order in which it comes to life."""
     found = []
-    for name, (size, first, last) in _spans(program, _groups(program, aliases))[3].items():
+    for name, (size, first, last) in _spans(program, plan.owner)[3].items():
         kernel = program.kernels[first].name if first >= 0 else None
         found.append(Buffer(name, kernel, size, plan.places[name].offset, first, last))
     for step in plan.steps:

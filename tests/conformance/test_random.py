@@ -25,7 +25,7 @@ def test_networks_compute_their_float_semantics(c):
         assert steps < 1e-3, name
 
 
-def both(seed, folder):
+def both(seed, folder, paced=True):
     """A random network on C and Verilog, or on C alone where the Verilog back end names the node that it can't do."""
     c = chain(seed)
     options = {"input_ranges": {"x": c.interval}, "passes": FEW}
@@ -36,7 +36,7 @@ def both(seed, folder):
     except UnsupportedError as error:
         assert error.node in names, str(error)
         product, engines = compiled(c.proto, folder, "mcu", **options), ("reference", "c")
-    check(product, engines, seed=seed)
+    check(product, engines, seed=seed, paced=paced)
 
 
 @pytest.mark.parametrize("seed", range(36))
@@ -47,7 +47,7 @@ def test_random_networks(seed, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(1000, 1320))
 def test_many_random_networks(seed, tmp_path):
-    both(seed, tmp_path)
+    both(seed, tmp_path, paced=False)
 
 
 @pytest.mark.parametrize("seed", [3, 11, 29])
@@ -70,9 +70,9 @@ def test_random_programs(seed, tmp_path):
     check(product, engines, seed=seed)
 
 
-def stream(seed, folder):
+def stream(seed, folder, paced=True):
     program, budget = streaming_program(seed)
-    check(from_program(program, folder, "mcu,fpga", budget), ("reference", "c", "verilator"), seed=seed)
+    check(from_program(program, folder, "mcu,fpga", budget), ("reference", "c", "verilator"), seed=seed, paced=paced)
 
 
 @pytest.mark.parametrize("seed", range(16))
@@ -84,7 +84,7 @@ def test_random_streaming_programs(seed, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(1000, 1250))
 def test_many_random_streaming_programs(seed, tmp_path):
-    stream(seed, tmp_path)
+    stream(seed, tmp_path, paced=False)
 
 
 BUDGETS = [1, 2, 3, 7, 16, 64, 250]
