@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 
 from hwcomp.errors import HwcompError
+
+# Element types of ONNX that hold quantized values -> (bits, signed).
+INTEGERS = {
+    "INT8": (8, True), "UINT8": (8, False), "INT16": (16, True), "UINT16": (16, False), "INT4": (4, True), "UINT4": (4, False),
+}  # fmt: skip
 
 Scheme = Literal["affine", "pow2", "bipolar", "ternary"]
 
@@ -49,12 +55,37 @@ class QType:
         return int(min(max(q, self.lo), self.hi))
 
 
+    def held(self, x: np.ndarray) -> np.ndarray:
+        """float32: the real values that the stored integers of `x` stand for (one scale for the whole tensor)."""
+        scale = np.float32(self.scale[0])
+        q = np.clip(np.rint(np.asarray(x, np.float32) / scale) + np.float32(self.zero), self.lo, self.hi)
+        return ((q - np.float32(self.zero)) * scale).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Given:
+    """Integers that a model states for a constant: real value = integers * scale, the zero point taken off.
+
+    Both have the shape of the constant; `scale` is float32.
+    """
+
+    integers: np.ndarray
+    scale: np.ndarray
+
+    def moved(self, move: Callable[[np.ndarray], np.ndarray]) -> Given:
+        """The same values in the order or shape that `move` gives them."""
+        return Given(move(self.integers), move(self.scale))
+
+
 @dataclass(frozen=True)
 class Tensor:
     """One value of a graph. `shape` is the ONNX shape with a batch axis of 1 where the model has one.
 
-    `dtype` is "float", "int64", "bool" (ONNX values before quantization); `qtype` is set by the quantizer. `data` holds a
-    constant (float32/int64; integers under `qtype`). `range`: provable real interval (lo, hi) of a float tensor, or None.
+    `dtype` is "float", "int64", "bool" (ONNX values before quantization), or for constants of an already quantized model
+    the integer type. `qtype` is set by the quantizer, or by the model: then `stored` is the ONNX element type of the
+    integers that the model itself holds there (INT8, UINT8, ...); the graph computes with the real values they stand for.
+    `data` holds a constant (float32/int64; integers under `qtype`), `given` the integers that the model states for it.
+    `range`: provable real interval (lo, hi) of a float tensor, or None.
     """
 
     name: str
@@ -63,6 +94,8 @@ class Tensor:
     data: np.ndarray | None = None
     qtype: QType | None = None
     range: tuple[float, float] | None = None
+    stored: str = ""
+    given: Given | None = None
 
     @property
     def is_constant(self) -> bool:

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import math
+from copy import copy
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from hwcomp.errors import ModelError, UnsupportedError, shown
 from hwcomp.frontend.attributes import Attributes, text_of
+from hwcomp.frontend.tensors import integer_type, type_name
 from hwcomp.graph import Graph
 from hwcomp.ops._limits import elements
 from hwcomp.registry import OPS
-from hwcomp.types import Node, Tensor
+from hwcomp.types import INTEGERS, Given, Node, QType, Tensor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from hwcomp.frontend.tensors import Weights
 
-_DTYPES = {"float32": "float", "int64": "int64", "bool": "bool"}
+_DTYPES = {"float32": "float"}  # NumPy's name -> ours, where they differ
+# Operators of one input whose result is a selection of its elements, as often as they like.
+_MOVERS = ("Identity", "Reshape", "Slice", "Transpose")
 # Elements of a computed constant that is no float: such values are shapes and indices.
 _SHAPE_ELEMENTS = 1 << 20
 # Elements of a list of axes, sizes or positions.
@@ -41,6 +45,12 @@ class OnnxNode:
         self.outputs = _names(proto.output, "an output's name")
         self.outputs_listed = len(proto.output)  # with absent ones at the end
         self.attr = Attributes(self.label, proto.attribute)
+
+    def seen_as(self, op_type: str, inputs: tuple[str, ...], output: str) -> OnnxNode:
+        """This node as one of another operator, with the same attributes: what another operator's `convert` takes."""
+        other = copy(self)
+        other.op_type, other.inputs, other.outputs, other.outputs_listed = op_type, inputs, (output,), 1
+        return other
 
     def model_error(self, what: str, why: str = "", fix: str = "") -> ModelError:
         return ModelError(what, node=self.label, why=why, fix=fix)
@@ -104,6 +114,7 @@ class ImportContext:
         self._finite: set[str] = set()
         self._derived: dict[Any, str] = {}
         self._fold_macs = _FOLD_MACS
+        self._roots: dict[str, str] = {}  # tensors of integers -> the first one with the same type
 
     # What operators ask
 
@@ -178,10 +189,18 @@ class ImportContext:
         """Values of a TensorProto that is an attribute of `node`."""
         return self._weights.read(proto, f"a tensor of {node.op_type}", node.label)
 
-    def define(self, node: OnnxNode, name: str, array: np.ndarray) -> None:
+    integer_type, type_name = staticmethod(integer_type), staticmethod(type_name)
+
+    def spend(self, count: int, what: str, label: str) -> None:
+        """Count elements of a new constant. ModelError where those of the model become too many."""
+        self._weights.spend(count, what, label)
+
+    def define(
+        self, node: OnnxNode, name: str, array: np.ndarray, given: Given | None = None, stored: str = ""
+    ) -> None:
         """Make output `name` of `node` a constant."""
         elements(array.shape, f"tensor '{shown(name)}'", node.label)
-        self.add_constant(name, array)
+        self.add_constant(name, array, given, stored)
 
     def compute(self, node: OnnxNode, shape: tuple[int, ...], dtype: Any, make: Callable[[], np.ndarray]) -> None:
         """Make the output of `node` a constant: `make` is called when its size is known to be acceptable."""
@@ -205,11 +224,40 @@ class ImportContext:
             self.add_constant(self._derived[key], array)
         return self._derived[key]
 
+    def moved(self, key: Any, node: OnnxNode, name: str, shape: tuple[int, ...], move: Callable) -> str:
+        """Name of a constant whose elements are those of `name`, as `move` orders, repeats or shapes an array of them.
+
+        The integers that a model states for `name` go with them.
+        """
+        source = self.tensors[name]
+        made = self.derived(key, node, shape, lambda: move(source.data))
+        if source.given is not None:
+            self.tensors[made] = self.tensors[made].with_(given=source.given.moved(move))
+        return made
+
+    def state(self, name: str, qtype: QType) -> QType:
+        """The type of the integers `name`: where nothing has said it yet (an input of the graph), it is `qtype`."""
+        known = self.tensors[name].qtype
+        if known is not None:
+            return known
+        same = [n for n, root in self._roots.items() if root == self._roots.get(name, name)]
+        for other in {name, *same}:
+            self.tensors[other] = self.tensors[other].with_(qtype=qtype)
+        return qtype
+
     # What the importer does
 
-    def add_constant(self, name: str, array: np.ndarray) -> None:
+    def type_the_rest(self) -> None:
+        """Integers that the model never says the scale of stand for themselves."""
+        for name, tensor in list(self.tensors.items()):
+            if tensor.stored and tensor.qtype is None and not tensor.is_constant:
+                self.state(name, QType(*INTEGERS[tensor.stored], "affine", (1.0,)))
+
+    def add_constant(self, name: str, array: np.ndarray, given: Given | None = None, stored: str = "") -> None:
+        """`stored`: the ONNX type where the array is integers of a quantized model."""
         array.flags.writeable = False
-        self.tensors[name] = Tensor(name, tuple(array.shape), _DTYPES[array.dtype.name], array)
+        dtype = _DTYPES.get(array.dtype.name, array.dtype.name)
+        self.tensors[name] = Tensor(name, tuple(array.shape), dtype, array, given=given, stored=stored)
 
     def check_finite(self, tensor: Tensor, label: str | None) -> None:
         """ModelError where a constant holds NaN or infinity."""
@@ -234,12 +282,42 @@ class ImportContext:
         if all(t is None or t.is_constant for t in inputs):
             self._fold(node, inputs, outputs)
             return
+        outputs = [self._held(node, inputs, tensor) for tensor in outputs]
         for tensor in outputs:
             if self.batched and tensor.shape[:1] != (1,):
                 why = f"{node.op} makes shape {list(tensor.shape)}, whose first axis is not the batch of 1"
                 raise UnsupportedError(f"tensor '{shown(tensor.name)}' has lost the batch axis", node=label, why=why)
             self.tensors[tensor.name] = tensor
         self.nodes.append(node)
+
+    def _held(self, node: Node, inputs: list[Tensor | None], out: Tensor) -> Tensor:
+        """The output of a node that reads integers of a quantized model: what only moves them makes such integers."""
+        held = [t for t in inputs if t is not None and t.stored and not t.is_constant]
+        if not held or OPS[node.op].reads_integers:
+            return out
+        first, label = held[0], node.origin[0]
+        if not OPS[node.op].ties_types or len(held) < sum(t is not None and not t.is_constant for t in inputs):
+            raise UnsupportedError(
+                f"{node.op} of the integers '{shown(first.name)}'", node=label,
+                why=f"they are {first.stored}; only operators that move elements are taken on integers",
+                fix="put a DequantizeLinear in front of it and a QuantizeLinear behind it",
+            )  # fmt: skip
+        typed = next((t for t in held if t.qtype is not None), first)
+        for other in held:
+            if other.stored != first.stored or (typed.qtype is not None and self.state(other.name, typed.qtype) != typed.qtype):
+                why = "their scales or zero points differ"
+                raise UnsupportedError(
+                    f"{node.op} joins the integers '{shown(first.name)}' and '{shown(other.name)}'", node=label, why=why
+                )
+        if typed.qtype is None:
+            self._join([out.name, *(t.name for t in held)])
+        return out.with_(stored=first.stored, qtype=typed.qtype)
+
+    def _join(self, names: list[str]) -> None:
+        """These tensors of integers have one type, which is not known yet."""
+        roots = {self._roots.get(name, name) for name in names}
+        self._roots.update(dict.fromkeys(names, names[0]))
+        self._roots.update({n: names[0] for n, root in self._roots.items() if root in roots})
 
     def _fold(self, node: Node, inputs: list[Tensor | None], outputs: list[Tensor]) -> None:
         """Compute a node of constants: operators need constant weights and shapes, however the exporter wrote them."""
@@ -251,8 +329,13 @@ class ImportContext:
             raise ModelError("computing the constants of the model takes too long", node=label)
         with np.errstate(all="ignore"):
             arrays = OPS[node.op].evaluate(node, [None if t is None else t.data for t in inputs])
+        given = inputs[0].given if node.op in _MOVERS else None
+        if given is not None:
+            shape = outputs[0].shape
+            given = given.moved(lambda a: OPS[node.op].evaluate(node, [a])[0].reshape(shape))
         for tensor, array in zip(outputs, arrays, strict=True):
-            self.add_constant(tensor.name, np.ascontiguousarray(array).reshape(tensor.shape))
+            stored = inputs[0].stored if node.op in _MOVERS else ""
+            self.add_constant(tensor.name, np.ascontiguousarray(array).reshape(tensor.shape), given, stored)
 
     @staticmethod
     def _unique(wish: str, taken: dict[str, int]) -> str:

@@ -71,7 +71,8 @@ def _run(graph: Graph, inputs: dict[str, np.ndarray], observe: Observer | None) 
         for i, node in enumerate(graph.nodes):
             given = [_value(graph, values, name) for name in node.inputs]
             for name, array in zip(node.outputs, OPS[node.op].evaluate(node, given), strict=True):
-                values[name] = array
+                tensor = graph.tensors[name]
+                values[name] = array = tensor.qtype.held(array) if tensor.stored else array
                 if observe:
                     observe(name, array)
             for name in (*node.inputs, *node.outputs):

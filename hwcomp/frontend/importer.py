@@ -9,6 +9,7 @@ from hwcomp.errors import ModelError, UnsupportedError, shown
 from hwcomp.frontend.attributes import text_of
 from hwcomp.frontend.context import ImportContext, OnnxNode
 from hwcomp.frontend.inputs import check_output, read_inputs
+from hwcomp.frontend.tensors import integer_type
 from hwcomp.graph import Graph, topological
 from hwcomp.registry import OPS
 from hwcomp.types import Node
@@ -40,12 +41,13 @@ def import_graph(model, weights: Weights) -> tuple[Graph, int]:
     ctx = ImportContext(batched=batched, weights=weights, taken=taken)
     ctx.tensors.update({t.name: t for t in tensors})
     for name, proto in constants.items():
-        ctx.add_constant(name, weights.read(proto, f"constant '{shown(name)}'"))
+        ctx.add_constant(name, weights.read(proto, f"constant '{shown(name)}'"), stored=integer_type(proto))
     for node in nodes:
         made = OPS[node.op_type].convert(node, ctx)
         node.attr.reject_unread(node.op_type, opset)
         for graph_node in made:
             ctx.append(graph_node)
+    ctx.type_the_rest()
 
     result = Graph(ctx.tensors, (), tuple(t.name for t in tensors), tuple(outputs), batched).rebuilt(ctx.nodes)
     for value in graph.output:
@@ -98,10 +100,10 @@ def _check_operators(nodes: list[OnnxNode]) -> None:
     missing = Counter()
     first: dict[str, OnnxNode] = {}
     for node in nodes:
-        standard = node.domain in _DEFAULT_DOMAINS
-        op = OPS.get(node.op_type) if standard else None
-        if op is None or not op.importable:
-            name = node.op_type if standard else f"{node.domain}.{node.op_type}"
+        domain = "" if node.domain in _DEFAULT_DOMAINS else node.domain
+        op = OPS.get(node.op_type)
+        if op is None or not op.importable or domain not in op.domains:
+            name = f"{domain}.{node.op_type}" if domain else node.op_type
             missing[name] += 1
             first.setdefault(name, node)
     if not missing:

@@ -6,7 +6,7 @@ from hwcomp.errors import ModelError, UnsupportedError, shown
 from hwcomp.frontend.attributes import text_of
 from hwcomp.frontend.tensors import type_name
 from hwcomp.ops._limits import MAX_RANK, elements
-from hwcomp.types import Tensor
+from hwcomp.types import INTEGERS, Tensor
 
 # A size that is known, the name of a symbolic one, or "" for one that has neither.
 Dim = int | str
@@ -37,15 +37,17 @@ def read_inputs(values) -> tuple[list[Tensor], bool]:
     model without a batch. Inputs that disagree, a fixed batch above 1 and other symbolic sizes are refused.
     """
     shapes: dict[str, tuple[Dim, ...]] = {}
+    kinds: dict[str, str] = {}
     for value in values:
         name = text_of(value.name, "an input's name")
         kind, shape = declared_shape(value, f"input '{shown(name)}'")
-        if kind != "FLOAT":
-            raise UnsupportedError(f"input '{shown(name)}' has the type {kind}", why="inputs must be float32 (FLOAT)")
+        if kind != "FLOAT" and kind not in INTEGERS:
+            why = f"inputs must be float32 (FLOAT), or quantized ({', '.join(INTEGERS)})"
+            raise UnsupportedError(f"input '{shown(name)}' has the type {kind}", why=why)
         if shape is None:
             raise ModelError(f"input '{shown(name)}' has no shape", fix="export the model with its input shapes")
         elements([size for size in shape if isinstance(size, int)], f"input '{shown(name)}'")
-        shapes[name] = shape
+        shapes[name], kinds[name] = shape, "" if kind == "FLOAT" else kind
     batched = _is_batched(shapes)
     tensors = []
     for name, shape in shapes.items():
@@ -58,7 +60,7 @@ def read_inputs(values) -> tuple[list[Tensor], bool]:
                     why="only the batch on axis 0 may be symbolic",
                     fix="export the model with fixed sizes",
                 )
-        tensors.append(Tensor(name, fixed))
+        tensors.append(Tensor(name, fixed, stored=kinds[name]))
     return tensors, batched
 
 
@@ -86,7 +88,7 @@ def check_output(value, tensor: Tensor, batched: bool) -> None:
     """ModelError where a declared output is not what the graph computes; a symbolic size or batch matches anything."""
     what = f"output '{shown(tensor.name)}'"
     kind, shape = declared_shape(value, what)
-    computed = {"float": "FLOAT", "int64": "INT64", "bool": "BOOL"}[tensor.dtype]
+    computed = tensor.stored or {"float": "FLOAT", "int64": "INT64", "bool": "BOOL"}[tensor.dtype]
     if kind != computed:
         raise ModelError(f"{what} is declared as {kind}, the graph computes {computed}")
     if shape is None:

@@ -13,6 +13,7 @@ import numpy as np
 from hwcomp.errors import ModelError, UnsupportedError, shown
 from hwcomp.frontend.attributes import text_of
 from hwcomp.ops._limits import MAX_ELEMENTS, elements
+from hwcomp.types import INTEGERS
 
 # ONNX type name -> (stored type, our type, field that holds the values where raw_data does not).
 _TYPES = {
@@ -20,7 +21,14 @@ _TYPES = {
     "INT32": ("<i4", np.int64, "int32_data"),
     "INT64": ("<i8", np.int64, "int64_data"),
     "BOOL": ("?", np.bool_, "int32_data"),
+    "INT8": ("i1", np.int8, "int32_data"),
+    "UINT8": ("u1", np.uint8, "int32_data"),
+    "INT16": ("<i2", np.int16, "int32_data"),
+    "UINT16": ("<u2", np.uint16, "int32_data"),
+    "INT4": ("u1", np.int8, "int32_data"),  # two elements in a byte, the first one in the lower half
+    "UINT4": ("u1", np.uint8, "int32_data"),
 }
+_HALVES = ("INT4", "UINT4")
 _FIELDS = ("float_data", "int32_data", "string_data", "int64_data", "double_data", "uint64_data")
 _EXTERNAL_KEYS = {"location", "offset", "length", "checksum"}
 _MAX_EXTERNAL_BYTES = 1 << 30
@@ -32,6 +40,12 @@ def type_name(number: int) -> str:
 
     known = TensorProto.DataType.DESCRIPTOR.values_by_number
     return known[number].name if number in known else f"number {number}"
+
+
+def integer_type(proto) -> str:
+    """The ONNX type of a TensorProto that may hold integers of a quantized model, "" for another."""
+    kind = type_name(proto.data_type)
+    return kind if kind in INTEGERS or kind == "INT32" else ""
 
 
 @dataclass(frozen=True)
@@ -60,18 +74,20 @@ class Weights:
             raise ModelError(f"the constants are too large, with {what}", node=node, why=why)
 
     def read(self, proto, what: str, node: str | None = None) -> np.ndarray:
-        """The values of a TensorProto: float32, int64 or bool, read-only. External data is moved into the proto."""
+        """The values of a TensorProto, read-only: float32, bool, the integers of quantized models in their own type (4-bit
+        ones in 8 bits), others as int64. External data is moved into the proto.
+        """
         kind = type_name(proto.data_type)
         if kind not in _TYPES:
             fix = "export the model in float32" if kind in ("FLOAT16", "DOUBLE", "BFLOAT16") else ""
-            why = "float32, int32, int64 and bool constants are taken"
+            why = "float32, bool and integer constants of 4, 8, 16, 32 and 64 bits are taken"
             raise UnsupportedError(f"{what} has the type {kind}", node=node, why=why, fix=fix)
         if proto.HasField("segment"):
             raise UnsupportedError(f"{what} is stored in segments", node=node)
         count = elements(proto.dims[:9], what, node)
         self.spend(count, what, node)
         if proto.data_location == proto.EXTERNAL or proto.external_data:
-            self._load_external(proto, what, node, count * np.dtype(_TYPES[kind][0]).itemsize)
+            self._load_external(proto, what, node, _stored_bytes(kind, count))
         array = _values(proto, kind, count, what, node).reshape(tuple(proto.dims))
         array.flags.writeable = False
         return array
@@ -156,6 +172,17 @@ def _open_below(folder: Path, location: str, what: str, node: str | None) -> int
     return at
 
 
+def _stored_bytes(kind: str, count: int) -> int:
+    """Bytes that `count` values take as raw data."""
+    return (count + 1) // 2 if kind in _HALVES else count * np.dtype(_TYPES[kind][0]).itemsize
+
+
+def _halves(data: np.ndarray, kind: str, count: int) -> np.ndarray:
+    """4-bit values out of bytes: int8 or uint8 [count]."""
+    both = np.stack([data & 15, data >> 4], axis=1).reshape(-1)[:count]
+    return (both ^ 8).astype(np.int8) - np.int8(8) if kind == "INT4" else both
+
+
 def _values(proto, kind: str, count: int, what: str, node: str | None) -> np.ndarray:
     """Flat array of `count` values, from raw_data or from the field of its type."""
     stored, ours, field = _TYPES[kind]
@@ -165,12 +192,18 @@ def _values(proto, kind: str, count: int, what: str, node: str | None) -> np.nda
         raw = proto.raw_data
         if filled:
             raise ModelError(f"{what} has its data twice", node=node, why=f"as raw_data and as {filled[0]}")
-        if len(raw) != count * np.dtype(stored).itemsize:
+        if len(raw) != _stored_bytes(kind, count):
             raise ModelError(f"{what} has {len(raw)} bytes of data", node=node, why=f"{needs} of {kind}")
         array = np.frombuffer(raw, stored)
     else:
         values = getattr(proto, field)
-        if set(filled) - {field} or len(values) != count:
+        wanted = _stored_bytes(kind, count) if kind in _HALVES else count
+        if set(filled) - {field} or len(values) != wanted:
             raise ModelError(f"{what} has {len(values)} values in {field}", node=node, why=needs)
-        array = np.fromiter(values, np.dtype(stored).newbyteorder("="), count)
+        try:
+            array = np.fromiter(values, np.dtype(stored).newbyteorder("="), wanted)
+        except OverflowError:
+            raise ModelError(f"{what} has a value that does not fit {kind}", node=node) from None
+    if kind in _HALVES:
+        array = _halves(array, kind, count)
     return array.astype(ours, copy=False)

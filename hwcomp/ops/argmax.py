@@ -28,6 +28,7 @@ class ArgMax(Op):
     """Input (x), any shape; output int64."""
 
     kernels = ("argmax",)
+    reads_integers = True
 
     def convert(self, node, ctx):
         node.expect(inputs=(1, 1))

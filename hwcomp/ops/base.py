@@ -52,9 +52,13 @@ class Op:
     # How a quantized input's type reaches the output: True where output integers are a selection of input integers
     # (MaxPool, Reshape), so both must have one type.
     keeps_type = False
+    # Whether it reads the integers of a quantized model themselves (others see the real values they stand for).
+    reads_integers = False
     # Kinds of kernel that `lower` makes of it; empty where it can't stay until then (`note` says what becomes of it).
     kernels: tuple[str, ...] = ()
     note = ""
+    # Domains of ONNX operators of this name that are taken; "" is the standard one.
+    domains: tuple[str, ...] = ("",)
     # The operator of the graph that ONNX nodes of this name become; "": itself; None: constants.
     becomes: str | None = ""
 

@@ -23,8 +23,10 @@ class Constant(Op):
                 "Constant has no value that can be read", f"exactly one of {', '.join(_FORMS)} is needed"
             )
         form = given[0]
+        stored = ""
         if form == "value":
-            array = ctx.read_tensor(node, node.attr.tensor(form))
+            proto = node.attr.tensor(form)
+            array, stored = ctx.read_tensor(node, proto), ctx.integer_type(proto)
         elif form == "value_float":
             array = np.float32(node.attr.real(form))
         elif form == "value_floats":
@@ -33,7 +35,7 @@ class Constant(Op):
             array = np.int64(node.attr.integer(form, wide=True))
         else:
             array = np.array(node.attr.integers(form, wide=True), np.int64)
-        ctx.define(node, node.outputs[0], np.asarray(array))
+        ctx.define(node, node.outputs[0], np.asarray(array), stored=stored)
         return []
 
     def cases(self):

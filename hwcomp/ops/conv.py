@@ -59,7 +59,9 @@ class Conv(Op):
         bias_name = node.input(2) if bias is not None else ""
         if weight.ndim == 4:
             return [ctx.node(node, "Conv", (node.input(0), node.input(1), bias_name), attrs)]
-        flat = ctx.derived(("planar", node.input(1)), node, weight.shape, lambda: weight.reshape(planar(weight.shape)))
+        flat = ctx.moved(
+            ("planar", node.input(1)), node, node.input(1), weight.shape, lambda a: a.reshape(planar(weight.shape))
+        )
         length = window.out_sizes(planar(x.shape)[2:])[1]
         chain = Chain(node, ctx).reshape(*planar(x.shape)).add("Conv", attrs, flat, bias_name)
         return chain.reshape(x.shape[0], len(weight), length).nodes()

@@ -34,7 +34,9 @@ class Gemm(Op):
         if b.ndim != 2:
             raise node.model_error(f"matrix B of Gemm has shape {list(b.shape)}", "it must have two dimensions")
         weight = node.input(1)
-        if not trans_b or alpha != 1:
+        if not trans_b and alpha == 1:
+            weight = ctx.moved(("transposed", weight), node, weight, b.shape[::-1], np.transpose)
+        elif alpha != 1:
             key = ("gemm", weight, trans_b, alpha)
             weight = ctx.derived(key, node, b.shape if trans_b else b.shape[::-1], lambda: _weight(b, trans_b, alpha))
         m = b.shape[0 if trans_b else 1]
@@ -52,6 +54,8 @@ class Gemm(Op):
         if c.shape == (m,) and beta == 1:
             return node.input(2)
         key = ("gemm bias", node.input(2), m, beta)
+        if beta == 1:
+            return ctx.moved(key, node, node.input(2), (m,), lambda a: np.broadcast_to(a.reshape(-1), (m,)))
         return ctx.derived(key, node, (m,), lambda: np.broadcast_to(c.reshape(-1) * np.float32(beta), (m,)))
 
     def cases(self):

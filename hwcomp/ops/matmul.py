@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from hwcomp.ops._cases import case, random
 from hwcomp.ops.base import Op
 from hwcomp.ops.dense import DenseAttrs
@@ -29,7 +31,7 @@ class MatMul(Op):
             raise node.unsupported(f"right side of shape {list(b.shape)}", "only a matrix [K, M] is available")
         if ctx.batched and len(x.shape) < 2:
             raise node.unsupported("a matrix product over the batch axis", "it mixes the samples of a batch")
-        weight = ctx.derived(("transposed", node.input(1)), node, b.shape[::-1], lambda: b.T)
+        weight = ctx.moved(("transposed", node.input(1)), node, node.input(1), b.shape[::-1], np.transpose)
         return [ctx.node(node, "Dense", (node.input(0), weight, ""), DenseAttrs())]
 
     def cases(self):

@@ -22,5 +22,6 @@ class InferShapes(Pass):
         for node in graph.nodes:
             inputs = [tensors[n] if n else None for n in node.inputs]
             for tensor in OPS[node.op].infer(node, inputs):
-                tensors[tensor.name] = tensor
+                old = tensors[tensor.name]
+                tensors[tensor.name] = tensor.with_(qtype=old.qtype, stored=old.stored)
         return graph.rebuilt(graph.nodes, tensors)
