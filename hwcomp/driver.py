@@ -21,16 +21,16 @@ from hwcomp.graph import Graph
 from hwcomp.lower.build import Lowered, lower
 from hwcomp.lower.staircase import summary as proof_summary
 from hwcomp.names import network_name
-from hwcomp.options import CompileOptions
+from hwcomp.options import KEEP, CompileOptions
 from hwcomp.passes.base import PassContext
 from hwcomp.passes.pipeline import configured, run_passes
 from hwcomp.registry import BACKENDS
 from hwcomp.report import html
 from hwcomp.report.facts import program_facts
+from hwcomp.types import Tensor
 from hwcomp.verify.engine import Built
 from hwcomp.verify.reference import run_program
 
-NO_DATA = "NO CALIBRATION DATA: RANGES COME FROM RANDOM INPUTS, ACCURACY WILL BE POOR. Give --calibration DATA.npz with real samples."
 _RESERVED = frozenset(
     {"manifest.json", "program", "src", "rtl", "hls", "vectors", "report.json", "report.html", "model.qdq.onnx"}
 )
@@ -65,18 +65,27 @@ def quantized_graph(model: Model, options: CompileOptions, watch: Watch) -> tupl
         calibration = samples.check_real(
             {n: a for n, a in options.calibration.items() if n in shapes or n != samples.LABELS}, shapes
         )
-        for name, array in calibration.items():
-            if array.dtype.kind != "f":
-                raise UsageError(
-                    f"calibration array '{shown(name)}' holds {array.dtype}", fix="give real values as float32"
-                )
-    else:
-        watch.warned(NO_DATA)
+        calibration = {n: _real(graph.tensors[n], a) for n, a in calibration.items()}
+    options = options.for_model(model.quantized)
+    quant = options.rest if options.quant == KEEP else options.quant
     ctx = PassContext(
-        calibration, options.input_ranges, options.logits, options.quant, progress=watch.progress, warn=watch.warned,
+        calibration, options.input_ranges, options.logits, quant, options.requantize, progress=watch.progress,
+        warn=watch.warned,
     )  # fmt: skip
     graph = run_passes(graph, ctx, configured(options.passes), watch.check_passes, watch.after_pass)
     return graph, ctx
+
+
+def _real(tensor: Tensor, array: np.ndarray) -> np.ndarray:
+    """float32 calibration data of an input, from reals or from the integers that the model itself takes there."""
+    if array.dtype.kind == "f":
+        return array
+    q = tensor.qtype
+    if not tensor.stored or q.lo > int(array.min(initial=0)) or int(array.max(initial=0)) > q.hi:
+        raise UsageError(
+            f"calibration array '{shown(tensor.name)}' holds {array.dtype}", fix="give real values as float32"
+        )
+    return ((array.astype(np.int64) - q.zero).astype(np.float32) * np.float32(q.scale[0])).astype(np.float32)
 
 
 def compile_model(path: Path | str, folder: Path | str, options: CompileOptions, watch: Watch | None = None) -> Built:
@@ -88,6 +97,7 @@ def compile_model(path: Path | str, folder: Path | str, options: CompileOptions,
     configured(options.passes)
     backends = [_backend(t) for t in options.targets]
     model = load_model(path)
+    options = options.for_model(model.quantized)
     if options.pe_simd_budget is not None and "fpga" not in options.targets:
         watch.warned("--pe-simd-budget only matters to target fpga")
     graph, ctx = quantized_graph(model, options, watch)
@@ -151,6 +161,8 @@ def _golden(program, ctx: PassContext, options: CompileOptions) -> tuple[dict[st
 
 def _banner(model: Model, lowered: Lowered, options: CompileOptions) -> tuple[str, ...]:
     words = [f"--quant {options.quant}", f"--requantize-bits {options.requantize_bits}"]
+    words += [f"--rest {options.rest}"] if options.quant == KEEP else []
+    words += ["--requantize"] if options.requantize else []
     words += ["--logits"] if options.logits else []
     words += [f"--pe-simd-budget {options.pe_simd_budget}"] if options.pe_simd_budget else []
     bearing = {k: v for k, v in _options_json(options).items() if k not in ("name", "targets")}
@@ -174,6 +186,10 @@ def _options_json(options: CompileOptions) -> dict[str, Any]:
             for n, a in calibration.items()
         }
     data["targets"] = list(options.targets)
+    if options.quant != KEEP:
+        del data["rest"]
+    if not options.requantize:
+        del data["requantize"]
     return data
 
 

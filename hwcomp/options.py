@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,21 +13,26 @@ import numpy as np
 from hwcomp.errors import UsageError, shown
 from hwcomp.quantize.schemes import scheme
 
+KEEP = "keep"
 TARGETS = ("mcu", "fpga", "hls")
 _SCHEMES = re.compile(r"int8|int16|int4|int2|ternary|binary|binary-weights|fixed:Q\d+\.\d+|dfp\d+|auto|keep")
 
 
 @dataclass(frozen=True)
 class CompileOptions:
-    """`calibration`: float arrays [samples, *shape] by input name. `passes`: {pass: {field: text or value}}.
+    """`calibration`: arrays [samples, *shape] by input name. `passes`: {pass: {field: text or value}}.
 
+    `quant`: None is keep for a model that is already quantized, int8 for another. `rest`: the scheme of what such a model
+    left in float. `requantize`: drop what it states.
     `requantize_bits`: most bits of a requantize multiplier; 16 fits one DSP block of an FPGA. `golden`: samples stored
     in the product with their outputs.
     """
 
     targets: tuple[str, ...]
     name: str | None = None
-    quant: str = "int8"
+    quant: str | None = None
+    rest: str = "int8"
+    requantize: bool = False
     calibration: dict[str, np.ndarray] | None = None
     input_ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
     passes: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -42,9 +47,13 @@ class CompileOptions:
                 raise UsageError(f"unknown target '{shown(target)}'", fix=f"targets are {', '.join(TARGETS)}")
         if not self.targets or len(set(self.targets)) != len(self.targets):
             raise UsageError("name each target once", fix="for instance --target mcu,fpga")
-        if not _SCHEMES.fullmatch(self.quant):
-            raise UsageError(f"unknown quantization '{shown(self.quant)}'", fix="for instance --quant int8")
-        scheme(self.quant)
+        for quant in filter(None, (self.quant, self.rest)):
+            if not _SCHEMES.fullmatch(quant):
+                raise UsageError(f"unknown quantization '{shown(quant)}'", fix="for instance --quant int8")
+            if quant != KEEP:
+                scheme(quant)
+        if self.rest == KEEP:
+            raise UsageError("--rest keep", why="it is for layers of which the model says nothing", fix="use int8 or int16")
         if self.pe_simd_budget is not None and self.pe_simd_budget < 1:
             raise UsageError(f"--pe-simd-budget {self.pe_simd_budget}", fix="give a number of multipliers, 1 or more")
         if not 8 <= self.requantize_bits <= 31:
@@ -56,6 +65,21 @@ class CompileOptions:
                 raise UsageError(
                     f"input range of '{shown(name)}' is [{lo}, {hi}]", fix="give two finite numbers, low < high"
                 )
+
+
+    def for_model(self, quantized: bool) -> CompileOptions:
+        """With `quant` filled in. UsageError where the options do not fit a model that is or is not quantized already."""
+        if quantized and not self.requantize and self.quant not in (None, KEEP):
+            raise UsageError(
+                f"--quant {self.quant} for a model that is already quantized", why="its own types would be lost",
+                fix="leave it out to keep them, or add --requantize",
+            )  # fmt: skip
+        if not quantized and (self.quant == KEEP or self.requantize):
+            flag = "--requantize" if self.requantize else "--quant keep"
+            raise UsageError(f"{flag} for a float model", why="it states no integer types", fix="leave it out")
+        if self.requantize and self.quant == KEEP:
+            raise UsageError("--quant keep and --requantize contradict each other", fix="leave one out")
+        return replace(self, quant=self.quant or (KEEP if quantized and not self.requantize else "int8"))
 
 
 def parse_ranges(texts: list[str]) -> dict[str, tuple[float, float]]:
@@ -95,7 +119,7 @@ def from_toml(path: Path, given: dict[str, Any]) -> dict[str, Any]:
         raise UsageError(f"can't read '{path}'", why=error.strerror or str(error)) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"'{Path(path).name}' is not valid TOML", why=str(error)) from None
-    kinds = {"quant": str, "name": str, "logits": bool, "pe_simd_budget": int, "requantize_bits": int, "golden": int}
+    kinds = {"quant": str, "rest": str, "requantize": bool, "name": str, "logits": bool, "pe_simd_budget": int, "requantize_bits": int, "golden": int}
     merged = dict(given)
     for key, value in data.items():
         if key == "pass" and isinstance(value, dict) and all(isinstance(v, dict) for v in value.values()):

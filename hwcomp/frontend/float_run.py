@@ -1,4 +1,7 @@
-"""Runs a Graph in float32: the yardstick of the passes, and the float engine where onnxruntime can't load a model."""
+"""Runs a Graph in float32: the yardstick of the passes, and the float engine where onnxruntime can't load a model.
+
+A tensor that a model holds as integers keeps only the values that these stand for.
+"""
 
 from __future__ import annotations
 
@@ -62,10 +65,10 @@ def _checked(graph: Graph, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarra
 
 
 def _run(graph: Graph, inputs: dict[str, np.ndarray], observe: Observer | None) -> dict[str, np.ndarray]:
-    values = dict(inputs)
+    values = {n: graph.tensors[n].qtype.held(a) if graph.tensors[n].stored else a for n, a in inputs.items()}
     last_use = {name: i for i, node in enumerate(graph.nodes) for name in node.inputs}
     if observe:
-        for name, array in inputs.items():
+        for name, array in values.items():
             observe(name, array)
     with np.errstate(all="ignore"):
         for i, node in enumerate(graph.nodes):

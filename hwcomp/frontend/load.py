@@ -33,6 +33,11 @@ class Model:
     proto: Any = field(repr=False)  # onnx.ModelProto with all weights inside, external ones too
     external: tuple[ExternalFile, ...] = ()
 
+    @property
+    def quantized(self) -> bool:
+        """Whether the model itself states integers: for activations or for weights."""
+        return any(t.stored or t.given is not None for t in self.graph.tensors.values())
+
     def files(self, reserved: frozenset[str] = frozenset()) -> dict[str, Path]:
         """Files of a copy: relative path in the product -> where it is now.
 

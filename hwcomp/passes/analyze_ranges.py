@@ -9,12 +9,15 @@ import numpy as np
 from hwcomp.graph import Graph
 from hwcomp.passes.base import Pass, PassContext
 from hwcomp.registry import OPS, graph_pass
+from hwcomp.types import QType, Tensor
 
 DEFAULT_RANGE = (0.0, 1.0)
 
 
-def input_range(name: str, ctx: PassContext) -> tuple[float, float]:
-    """What the user said, else what the calibration data spans, else [0, 1]."""
+def input_range(graph: Graph, name: str, ctx: PassContext) -> tuple[float, float]:
+    """What the model's own type spans, else what the user said, else what the calibration data spans, else [0, 1]."""
+    if graph.tensors[name].stored:
+        return _span(graph.tensors[name].qtype)
     if name in ctx.input_ranges:
         return ctx.input_ranges[name]
     if ctx.calibration is not None:
@@ -32,15 +35,29 @@ class AnalyzeRanges(Pass):
 
     def run(self, graph: Graph, ctx: PassContext) -> Graph:
         tensors = dict(graph.tensors)
-        ranges: dict[str, tuple[float, float]] = {n: input_range(n, ctx) for n in graph.inputs}
+        ranges: dict[str, tuple[float, float]] = {n: input_range(graph, n, ctx) for n in graph.inputs}
         for node in graph.nodes:
             inputs = [(ranges.get(n) or _constant_range(graph, n)) if n else None for n in node.inputs]
-            ranges[node.outputs[0]] = OPS[node.op].interval(node, inputs, graph)
+            name = node.outputs[0]
+            ranges[name] = _held(graph.tensors[name], OPS[node.op].interval(node, inputs, graph))
         for name, (lo, hi) in ranges.items():
             tensors[name] = tensors[name].with_(range=(float(lo), float(hi)))
             if lo == hi:
                 ctx.note(self.name, f"'{name}' is always {lo:g}")
         return graph.with_(tensors=tensors)
+
+
+def _span(q: QType) -> tuple[float, float]:
+    """The real values at the ends of a type."""
+    return (q.lo - q.zero) * q.scale[0], (q.hi - q.zero) * q.scale[0]
+
+
+def _held(tensor: Tensor, interval: tuple[float, float]) -> tuple[float, float]:
+    """Of a tensor whose type the model states: rounded by half a step at most, and inside the type."""
+    if not tensor.stored:
+        return interval
+    step, (lo, hi) = tensor.qtype.scale[0], _span(tensor.qtype)
+    return min(max(interval[0] - step, lo), hi), min(max(interval[1] + step, lo), hi)
 
 
 def _constant_range(graph: Graph, name: str) -> tuple[float, float] | None:

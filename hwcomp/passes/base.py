@@ -20,7 +20,8 @@ class PassContext:
 
     `calibration`: float arrays [samples, *shape] by input name (shape without the batch axis), or None.
     `input_ranges`: real (lo, hi) by input name, as the user gave them. `notes`: lines for the report, by pass name.
-    `quant`: the `--quant` value, on which some calibration methods depend too.
+    `quant`: the `--quant` value, or that of `--rest` for a model that is already quantized; some calibration methods depend
+    on it too. `requantize`: whether the types that such a model states are dropped.
     `observed`: real (lo, hi) by tensor name, filled by `calibrate`.
     """
 
@@ -28,6 +29,7 @@ class PassContext:
     input_ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
     logits: bool = False
     quant: str = "int8"
+    requantize: bool = False
     notes: dict[str, list[str]] = field(default_factory=dict)
     observed: dict[str, tuple[float, float]] = field(default_factory=dict)
     progress: Callable[[str, int, int], None] = lambda what, done, total: None

@@ -16,6 +16,7 @@ from hwcomp.quantize.observers import METHODS, Histogram, choose_range
 from hwcomp.quantize.schemes import scheme
 from hwcomp.registry import graph_pass
 
+NO_DATA = "NO CALIBRATION DATA: RANGES COME FROM RANDOM INPUTS, ACCURACY WILL BE POOR. Give --calibration DATA.npz with real samples."
 # Elements of one tensor that a batch may hold: bounds memory for any network.
 _BATCH_ELEMENTS = 1 << 24
 
@@ -35,6 +36,10 @@ class Calibrate(Pass):
 
     def run(self, graph: Graph, ctx: PassContext) -> Graph:
         self._check()
+        if all(t.qtype is not None for t in graph.tensors.values() if not t.is_constant and t.dtype == "float"):
+            return graph  # the model states all types
+        if ctx.calibration is None:
+            ctx.warn(NO_DATA)
         data = ctx.calibration if ctx.calibration is not None else self._random(graph, ctx)
         observed: dict[str, tuple[float, float]] = {}
 
@@ -53,7 +58,7 @@ class Calibrate(Pass):
             for name, histogram in histograms.items():
                 observed[name] = choose_range(histogram, self.method, kind.bits, self.percentile, kind.symmetric)
         for name in graph.inputs:
-            observed[name] = input_range(name, ctx)
+            observed[name] = input_range(graph, name, ctx)
         ctx.observed.update({n: _within(r, graph.tensors[n].range) for n, r in observed.items()})
         ctx.note(self.name, f"{total} samples, {self.method}")
         return graph
@@ -70,7 +75,7 @@ class Calibrate(Pass):
         rng = np.random.default_rng(self.seed)
         data = {}
         for name in graph.inputs:
-            lo, hi = input_range(name, ctx)
+            lo, hi = input_range(graph, name, ctx)
             shape = graph.tensors[name].shape
             shape = (self.samples, *(shape[1:] if graph.batched else shape))
             data[name] = rng.uniform(lo, hi, shape).astype(np.float32)

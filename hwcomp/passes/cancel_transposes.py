@@ -23,7 +23,7 @@ from hwcomp.registry import graph_pass
 from hwcomp.types import Node, Tensor
 
 Perm = tuple[int, ...]
-_ANY_ORDER = {"Clip", "Identity"}
+_ANY_ORDER = {"Clip", "Identity", "QuantizeLinear", "Retype"}
 
 
 @graph_pass
@@ -146,7 +146,11 @@ class _Canceller:
         """The constant in the order that the values have in front of the Transpose."""
         data = tensor.data.reshape((1,) * (len(perm) - tensor.data.ndim) + tensor.data.shape)
         moved = np.ascontiguousarray(data.transpose(np.argsort(perm)))
-        return constant(self.wait.tensors, f"{tensor.name}__transposed", moved).name
+        made = constant(self.wait.tensors, f"{tensor.name}__transposed", moved)
+        if tensor.given is not None:
+            given = tensor.given.moved(lambda a: a.reshape(data.shape).transpose(np.argsort(perm)))
+            self.wait.tensors[made.name] = made.with_(given=given)
+        return made.name
 
     def _reshape(self, node: Node, source: str, perm: Perm) -> bool:
         """Reshapes that only add or leave out axes of size 1, and those to a vector."""
@@ -173,9 +177,10 @@ class _Canceller:
         source, perm, reshape = self._flat[node.inputs[0]]
         shape, weight = self.wait.tensors[source].shape, self.graph.tensors[node.inputs[1]]
         order = np.arange(math.prod(shape)).reshape(shape).transpose(perm).ravel()
-        columns = np.empty_like(weight.data)
-        columns[:, order] = weight.data
-        w = constant(self.wait.tensors, f"{node.outputs[0]}__weight", columns)
+        back = np.argsort(order)
+        w = constant(self.wait.tensors, f"{node.outputs[0]}__weight", np.ascontiguousarray(weight.data[:, back]))
+        if weight.given is not None:
+            self.wait.tensors[w.name] = w.with_(given=weight.given.moved(lambda a: a[:, back]))
         vector = self._vectors.get(node.inputs[0])
         if vector is None:
             y = self.graph.tensors[reshape.outputs[0]]

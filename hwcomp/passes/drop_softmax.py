@@ -9,6 +9,13 @@ from hwcomp.passes.base import Pass, PassContext
 from hwcomp.registry import graph_pass
 
 
+def _ends_quantized(edit: Editor, reader: int) -> bool:
+    """Whether the reader of a Softmax gives its integers to an output and to nothing else."""
+    node, graph = edit.nodes[reader], edit.graph
+    out = node.outputs[0]
+    return node.op == "QuantizeLinear" and out in graph.outputs and not graph.consumers(out)
+
+
 @graph_pass
 class DropSoftmax(Pass):
     """A final one goes with `--logits` only. The output keeps its name and then carries the logits; the order of classes stays."""
@@ -23,6 +30,11 @@ class DropSoftmax(Pass):
                 continue
             source, target = node.inputs[0], node.outputs[0]
             reader = edit.sole_consumer(target)
+            if ctx.logits and reader is not None and _ends_quantized(edit, reader):
+                # The type of the model is one for probabilities: the logits keep their own.
+                target = edit.nodes[reader].outputs[0]
+                edit.put(reader, None)
+                reader = None
             if (
                 reader is not None
                 and edit.nodes[reader].op == "ArgMax"
@@ -35,10 +47,11 @@ class DropSoftmax(Pass):
                 )
             elif ctx.logits and target in graph.outputs and not graph.consumers(target):
                 index = edit.producer(source)
+                edit.tensors[target] = edit.tensors[source].with_(name=target)
                 if index is not None and edit.sole_consumer(source) == i:
                     edit.put(i, None)
                     edit.put(index, edit.nodes[index].with_(outputs=(target,)))
                 else:
-                    edit.put(i, node.with_(op="Identity", attrs=None))
+                    edit.put(i, node.with_(op="Identity", attrs=None, outputs=(target,)))
                 ctx.note(self.name, f"output '{target}' carries the logits: {node.op} '{origin_of(node)}' is left out")
         return edit.done()

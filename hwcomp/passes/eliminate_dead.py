@@ -1,4 +1,4 @@
-"""Dead code: nodes that reach no output, and nodes that do nothing at inference (Identity, Dropout)."""
+"""Dead code: nodes that reach no output, and nodes that do nothing at inference (Identity, Dropout, DequantizeLinear)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hwcomp.passes.base import Pass, PassContext
 from hwcomp.registry import graph_pass
 from hwcomp.types import Node
 
-_NOTHING = {"Identity", "Dropout"}
+_NOTHING = {"DequantizeLinear", "Dropout", "Identity"}
 
 
 @graph_pass

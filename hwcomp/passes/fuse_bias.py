@@ -31,6 +31,10 @@ class FuseBias(Pass):
                     continue
                 old = edit.tensors[dot.inputs[2]].data if dot.inputs[2] else np.zeros_like(channels)
                 bias = constant(edit.tensors, f"{add.outputs[0]}__bias", (old + channels).astype(np.float32))
+                if addend.given is not None and not dot.inputs[2]:
+                    size = len(channels)
+                    given = addend.given.moved(lambda a, size=size: np.broadcast_to(a.reshape(-1), (size,)))
+                    edit.tensors[bias.name] = bias.with_(given=given)
                 edit.put(i, None)
                 origin = (*dot.origin, *add.origin)
                 edit.put(index, dot.with_(inputs=(*dot.inputs[:2], bias.name), outputs=add.outputs, origin=origin))

@@ -93,7 +93,7 @@ class _Merger:
             if len({self._shape(s)[2:] for s in sources}) > 1:
                 return False
             shape = (shape[0], self._shape(node.outputs[0])[1], *shape[2:])
-        elif node.op not in ("Clip", "Identity"):
+        elif node.op not in ("Clip", "Identity", "QuantizeLinear", "Retype"):
             return False
         self.wait.moved(node, inputs, node.attrs, shape, "reshaped")
         return True

@@ -14,6 +14,7 @@ from hwcomp.registry import OPS, graph_pass
 from hwcomp.types import Node, QType, Tensor
 
 _DOT = {"Conv", "Dense"}
+_SAME_STEP = 1e-6  # relative: scales of biases are products that exporters round in several ways
 
 
 @graph_pass
@@ -27,13 +28,22 @@ class Quantize(Pass):
 
     def run(self, graph: Graph, ctx: PassContext) -> Graph:
         tensors = dict(graph.tensors)
+        stated = any(t.stored for t in graph.tensors.values() if not t.is_constant)
         for name, qtype in _activation_types(graph, ctx).items():
             tensors[name] = tensors[name].with_(qtype=qtype)
+            if stated:
+                ctx.note(self.name, f"'{name}' has no type in the model: {ctx.quant} (--rest)")
         nodes = []
         for node in graph.nodes:
             if node.op in _DOT:
-                node = _quantize_weights(node, tensors, scheme(ctx.quant))
-                ctx.note(self.name, f"{node.op} '{node.name}': {ctx.quant} weights")
+                given = stated_weights(tensors[node.inputs[1]])
+                if given is not None:
+                    node = _keep_weights(node, tensors, given)
+                    ctx.note(self.name, f"{node.op} '{node.name}': weights of the model")
+                else:
+                    node = _quantize_weights(node, tensors, scheme(ctx.quant))
+                    rest = ", which the model left in float (--rest)" if stated else ""
+                    ctx.note(self.name, f"{node.op} '{node.name}': {ctx.quant} weights{rest}")
             nodes.append(node)
         return graph.rebuilt(nodes, tensors)
 
@@ -42,8 +52,10 @@ def _activation_types(graph: Graph, ctx: PassContext) -> dict[str, QType]:
     """One type per group of tensors that operators which only move elements (MaxPool, Reshape, Concat) tie together.
 
     The range of a group is what is read outside it: a MaxPool's input needs no more range than its output has, since
-    clipping and taking the maximum commute.
+    clipping and taking the maximum commute. Tensors whose type the model states are in no group.
     """
+    floats = [t.name for t in graph.tensors.values() if not t.is_constant and t.dtype == "float" and t.qtype is None]
+    free = set(floats)
     group: dict[str, str] = {}
 
     def find(name: str) -> str:
@@ -51,20 +63,52 @@ def _activation_types(graph: Graph, ctx: PassContext) -> dict[str, QType]:
             name = group[name]
         return name
 
+    def tied(node: Node) -> bool:
+        return OPS[node.op].ties_types and node.outputs[0] in free
+
     for node in graph.nodes:
-        if OPS[node.op].ties_types:
+        if tied(node):
             for name in graph.data_inputs(node):
-                group[find(node.outputs[0])] = find(name)
+                if name in free:
+                    group[find(node.outputs[0])] = find(name)
     ranges: dict[str, tuple[float, float]] = {}
-    floats = [t.name for t in graph.tensors.values() if not t.is_constant and t.dtype == "float"]
     for name in floats:
         leaves = name in graph.outputs or not graph.consumers(name)
-        if leaves or name in graph.inputs or any(not OPS[c.op].ties_types for c in graph.consumers(name)):
+        if leaves or name in graph.inputs or any(not tied(c) for c in graph.consumers(name)):
             lo, hi = ctx.observed[name]
             old = ranges.get(find(name), (lo, hi))
             ranges[find(name)] = (min(lo, old[0]), max(hi, old[1]))
     types = {root: scheme(ctx.quant).activation(*r) for root, r in ranges.items()}
     return {name: types[find(name)] for name in floats}
+
+
+def stated_weights(weight: Tensor) -> tuple[np.ndarray, np.ndarray] | None:
+    """(integers, float32 scales [channels]) of a weight that the model states with one scale per output channel."""
+    if weight.given is None:
+        return None
+    scales = weight.given.scale.reshape(len(weight.given.scale), -1)
+    return (weight.given.integers, scales[:, 0].copy()) if (scales == scales[:, :1]).all() else None
+
+
+def _keep_weights(node: Node, tensors: dict[str, Tensor], given: tuple[np.ndarray, np.ndarray]) -> Node:
+    """The node on the integers of the model. A bias in steps of another size is rounded to those of the accumulator."""
+    q, scales = given
+    sx = tensors[node.inputs[0]].qtype.scales()
+    step = sx * scales  # float32, as onnxruntime has it
+    bias = np.zeros(len(q), np.int64)
+    if len(node.inputs) > 2 and node.inputs[2]:
+        tensor = tensors[node.inputs[2]]
+        if tensor.given is not None and (np.abs(tensor.given.scale / step - 1) <= _SAME_STEP).all():
+            bias = tensor.given.integers.astype(np.int64)
+        else:
+            bias = np.rint(tensor.data.astype(np.float64) / step).astype(np.int64)
+    least, most = int(q.min(initial=0)), int(q.max(initial=0))
+    bits = max(8, max(~least if least < 0 else 0, most).bit_length() + 1)
+    qw = constant(tensors, f"{node.outputs[0]}__weight_q", q)
+    tensors[qw.name] = qw.with_(qtype=QType(bits, True, "affine", tuple(map(float, scales)), 0, 0))
+    qb = constant(tensors, f"{node.outputs[0]}__bias_q", bias)
+    tensors[qb.name] = qb.with_(qtype=QType(64, True, "affine", tuple(map(float, step)), 0, 0))
+    return node.with_(inputs=(node.inputs[0], qw.name, qb.name))
 
 
 def _quantize_weights(node: Node, tensors: dict[str, Tensor], kind: Scheme) -> Node:

@@ -89,7 +89,7 @@ def fused_float_graph(built: Built) -> Graph:
     options = built.manifest["options"]
     passes = configured(options["passes"])
     names = [p.name for p in passes]
-    ctx = PassContext(logits=options["logits"])
+    ctx = PassContext(logits=options["logits"], requantize=options.get("requantize", False))
     return run_passes(load_model(built.dir / "model.onnx").graph, ctx, passes[: names.index(_FIRST_LOSSY)])
 
 
