@@ -8,7 +8,7 @@ import numpy as np
 
 from hwcomp.errors import UnsupportedError, WorkFailed
 from hwcomp.graph import Graph, origin_of
-from hwcomp.lower import bounds, joins, layouts, requant, staircase
+from hwcomp.lower import bounds, joins, layouts, requant, search, staircase
 from hwcomp.types import Node, QType, Tensor
 from sw_ref.program import Edge, Kernel, Layout, type_range
 
@@ -167,7 +167,14 @@ class LowerContext:
         formula = staircase.float_formula(scale, qy.zero, lo, hi)
         value, most = (formula(v[:, None])[:, 0] for v in (reach.final_lo, reach.final_hi))
         live = value != most  # the other channels give the same result for every input
-        rq, bias = requant.with_constants(scale, rows, bias, live, value, (x_lo, x_hi), qy.zero, lo, hi, self.profile)
+        exactly: dict = {}
+        if self.tensors[y].stored:  # a model that states its types shall get its own integers
+            part = staircase.float_formula(scale[live], qy.zero, lo, hi)
+            ends = reach.final_lo[live], reach.final_hi[live]
+            exactly = {"refine": lambda rq, shift: search.refine(rq, part, *ends, shift)}
+        rq, bias = requant.with_constants(
+            scale, rows, bias, live, value, (x_lo, x_hi), qy.zero, lo, hi, self.profile, **exactly
+        )
         weight = np.where(live.reshape(-1, *[1] * (weight.ndim - 1)), weight, 0)
         limits = bounds.of_dot(weight, bias, x_lo, x_hi)
         if limits.bits > 53:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -76,24 +77,31 @@ def choose(
 def with_constants(
     scale: np.ndarray, rows: np.ndarray, bias: np.ndarray, live: np.ndarray, value: np.ndarray,
     x: tuple[int, int], zero: int, lo: int, hi: int, profile: int,
+    refine: Callable[[Requant, int], Requant] = lambda rq, largest_shift: rq,
 ) -> tuple[Requant, np.ndarray]:  # fmt: skip
     """Requantize record and biases of a dot product in which the channels that are not `live` always give `value`.
 
     Such a channel has no weights any more; whatever its scale is, it takes no bits from the others' multipliers. Its
-    result comes from a bias and a multiplier whose product is (value - zero) * 2^shift exactly.
+    result comes from a bias and a multiplier whose product is (value - zero) * 2^shift exactly. `refine` may better the
+    record of the live channels, with a shift up to the one it is given.
     """
     step = np.where(live, 0, value - zero)
     deepest = min(_LARGEST_SHIFT, 61 - int(np.abs(step).max(initial=0)).bit_length())
     if live.any():
         reach = bounds.of_dot(rows[live], bias[live], *x)
         rq = choose(scale[live], reach.part_lo, reach.part_hi, reach.bits, zero, lo, hi, profile, deepest)
+        rq = refine(rq, deepest)
     else:
         rq = choose(np.ones(1, np.float32), 0, 0, 2, zero, lo, hi, profile, deepest)
     # 2^shift = 2^(shift - split) as the multiplier, no wider than the others, times 2^split in the bias.
     split = max(0, rq.shift - (int(rq.multiplier.max()).bit_length() - 1))
     multiplier = np.where(step != 0, np.int64(1) << (rq.shift - split), 0)
     multiplier[live] = rq.multiplier if live.any() else 0
-    return replace(rq, multiplier=multiplier), np.where(live, bias, step << split)
+    offset = rq.offset
+    if offset is not None and offset.size > 1:
+        offset = np.full(len(live), ((1 << (rq.shift - 1)) if rq.shift else 0) + (zero << rq.shift))
+        offset[live] = rq.offset
+    return replace(rq, multiplier=multiplier, offset=offset), np.where(live, bias, step << split)
 
 
 def choose_affine(
