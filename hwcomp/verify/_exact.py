@@ -97,7 +97,9 @@ def exact(layer: Layer, inputs: list[np.ndarray]) -> Layered | None:
         if node.op_type == "DequantizeLinear":
             scale = reader.arrays[node.input[1]]
             if node.input[0] in reader.arrays:
-                reader.quantized[node.output[0]] = (reader.arrays[node.input[0]], scale, attrs["axis"].i)
+                zero = reader.arrays[node.input[2]].reshape(-1)[0]  # one for all, as the export writes it
+                q = reader.arrays[node.input[0]].astype(np.int64) - int(zero)
+                reader.quantized[node.output[0]] = (q, scale, attrs["axis"].i)
             else:
                 forms[node.output[0]] = _dequantized(given[node.input[0]], scale, int(reader.arrays[node.input[2]]))
         elif node.op_type == "QuantizeLinear":

@@ -18,13 +18,14 @@ if TYPE_CHECKING:
 class Layer:
     """`inputs`: the Program's tensors that it reads, in the order of the inputs of `model`; `tensor`: the one it makes.
 
-    Values in `model` are called v1, v2, ...: onnxruntime can't be asked for a value of every name that is legal.
+    `single`: the model only takes a batch of one. Values in `model` are called v1, v2, ...: onnxruntime can't be asked for a value of every name that is legal.
     """
 
     tensor: str
     inputs: tuple[str, ...]
     model: onnx.ModelProto
     batched: bool
+    single: bool = False
 
 
 def carriers(model: onnx.ModelProto, program: Program) -> dict[str, str]:

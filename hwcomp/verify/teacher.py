@@ -1,5 +1,7 @@
 """L4: the exported QDQ model in onnxruntime, layer by layer, each on the integers that the interpreter gave to it.
 
+Of a model that was quantized already, its own layers too: "own model" in the report.
+
 A layer may differ by one step, and only where the exact value lies within float noise of a tie. End to end, only
 decisions and rates are reported: one step early in the network grows later.
 """
@@ -9,18 +11,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from hwcomp.errors import UsageError, WorkFailed, shown
 from hwcomp.verify._exact import exact
+from hwcomp.verify._own_layers import own_layers
 from hwcomp.verify._qdq_layers import Layer, layers
 from hwcomp.verify.engine import Built, Progress
 from hwcomp.verify.evaluate import decisions
 from hwcomp.verify.reference import run_program
 from sw_ref.program import Kernel, Program
 
-MODEL = "model.qdq.onnx"
+MODEL, OWN = "model.qdq.onnx", "model.onnx"
 # Graph optimizations. Those of onnxruntime compute 16-bit models wrongly (whole layers saturate): off for these.
 MODES = ("off", "on")
 _FLOAT_BITS, _WHOLE_BITS = 24, 31  # of a float32's mantissa; of a multiplier unless an option asks for fewer
@@ -95,10 +99,14 @@ def teacher_forced(
     cuts = layers(model, program)
     modes = MODES if all(e.bits <= 8 for e in program.edges.values()) else MODES[:1]
     whole = {mode: _session(model, mode, "model.qdq.onnx") for mode in modes}
+    exported = {cut.tensor: cut for cut in cuts}
+    own = own_layers(_model(built.dir / OWN), program, cuts)
     runs = [
-        (cut, _session(cut.model, mode, f"the layer of tensor '{shown(cut.tensor)}'"),
-         LayerCheck(cut.tensor, program.producer(cut.tensor).kind, mode))
-        for cut in cuts for mode in modes
+        _Check(
+            cut, exported[cut.tensor], _session(cut.model, mode, f"the layer of tensor '{shown(cut.tensor)}'"),
+            LayerCheck(cut.tensor, program.producer(cut.tensor).kind, f"{prefix}{mode}"),
+        )
+        for prefix, layers_ in (("", cuts), ("own model, ", own)) for cut in layers_ for mode in modes
     ]  # fmt: skip
     ends = [EndToEnd(name, mode) for name in program.outputs for mode in modes]
     total = len(next(iter(inputs.values())))
@@ -106,14 +114,24 @@ def teacher_forced(
     step = max(1, min(256, _BATCH_ELEMENTS // sum(e.size for e in program.edges.values())))
     for start in range(0, total, step):
         taps = run_program(program, {n: a[start : start + step] for n, a in inputs.items()}, taps=True)
-        for cut, session, check in runs:
-            _check_layer(program, cut, session, check, taps, start, bits)
+        for run in runs:
+            _check_layer(program, run, taps, start, bits)
         for mode, session in whole.items():
             outputs = _run_whole(program, session, taps, cuts[0].batched)
             for end in (e for e in ends if e.mode == mode):
                 _check_end(program, end, taps[end.tensor], outputs[end.tensor])
         progress(min(step, total - start))
-    return TeacherReport(total, tuple(check for *_, check in runs), tuple(ends))
+    return TeacherReport(total, tuple(run.check for run in runs), tuple(ends))
+
+
+@dataclass(frozen=True)
+class _Check:
+    """`cut` in onnxruntime against the Program; `exported` is the same layer of model.qdq.onnx, whose exact value is known."""
+
+    cut: Layer
+    exported: Layer
+    session: Any
+    check: LayerCheck
 
 
 def _model(path: Path):
@@ -174,9 +192,14 @@ def _coarseness(kernel: Kernel, bits: int) -> float:
     return 2.0**-bits * int(multiplier.max()) / max(int(multiplier.min()), 1)
 
 
-def _check_layer(program: Program, cut: Layer, session, check: LayerCheck, taps, start: int, bits: int) -> None:
+def _check_layer(program: Program, run: _Check, taps, start: int, bits: int) -> None:
+    cut, check = run.cut, run.check
     given = [_given(program, n, taps) for n in cut.inputs]
-    got = _run(session, given, cut.batched)[0].astype(np.int64)
+    if cut.single:
+        rows = [_run(run.session, [g[i : i + 1] for g in given], cut.batched)[0] for i in range(len(given[0]))]
+        got = np.concatenate(rows).astype(np.int64)
+    else:
+        got = _run(run.session, given, cut.batched)[0].astype(np.int64)
     want = taps[cut.tensor].astype(np.int64)
     if got.shape != want.shape:
         raise WorkFailed(
@@ -190,7 +213,7 @@ def _check_layer(program: Program, cut: Layer, session, check: LayerCheck, taps,
     check.largest = max(check.largest, int(np.abs(got - want).max()))
     samples = np.unique(differing[:, 0])
     coarse = _coarseness(program.producer(cut.tensor), bits)
-    form = exact(cut, [g[samples] for g in given])
+    form = exact(run.exported, [g[samples] for g in given])
     for where in differing:
         if check.unexplained >= _ENOUGH:
             return
