@@ -85,7 +85,7 @@ def _real(tensor: Tensor, array: np.ndarray) -> np.ndarray:
         raise UsageError(
             f"calibration array '{shown(tensor.name)}' holds {array.dtype}", fix="give real values as float32"
         )
-    return ((array.astype(np.int64) - q.zero).astype(np.float32) * np.float32(q.scale[0])).astype(np.float32)
+    return q.real(array)
 
 
 def compile_model(path: Path | str, folder: Path | str, options: CompileOptions, watch: Watch | None = None) -> Built:

@@ -55,11 +55,19 @@ class QType:
         return int(min(max(q, self.lo), self.hi))
 
 
+    def integers(self, x: np.ndarray) -> np.ndarray:
+        """Real values to stored integers in the smallest NumPy type, as ONNX QuantizeLinear (one scale for all)."""
+        q = np.rint(np.asarray(x, np.float32) / np.float32(self.scale[0])).astype(np.float64) + self.zero
+        dtype = f"{'' if self.signed else 'u'}int{8 if self.bits <= 8 else 16 if self.bits <= 16 else 32}"
+        return np.clip(q, self.lo, self.hi).astype(dtype)
+
+    def real(self, q: np.ndarray) -> np.ndarray:
+        """float32 real values of stored integers, as ONNX DequantizeLinear (one scale for all)."""
+        return (q.astype(np.int64) - self.zero).astype(np.float32) * np.float32(self.scale[0])
+
     def held(self, x: np.ndarray) -> np.ndarray:
-        """float32: the real values that the stored integers of `x` stand for (one scale for the whole tensor)."""
-        scale = np.float32(self.scale[0])
-        q = np.clip(np.rint(np.asarray(x, np.float32) / scale) + np.float32(self.zero), self.lo, self.hi)
-        return ((q - np.float32(self.zero)) * scale).astype(np.float32)
+        """float32: the real values that the stored integers of `x` stand for."""
+        return self.real(self.integers(x))
 
 
 @dataclass(frozen=True)

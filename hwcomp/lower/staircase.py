@@ -16,6 +16,7 @@ from hwcomp.lower.requant import Requant
 
 # Steps that are looked at: over all channels of a layer, and per channel at least (all steps of 8-bit outputs).
 _STEPS, _ALL_STEPS = 1 << 17, 256
+_NAMED = 64
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,8 @@ class Proof:
 
     `precision`: bits that the multipliers were rounded to, before common powers of two were divided out.
     `steps`: how many steps of the staircase were looked at per channel where that is not all of them (16-bit outputs of
-    large layers); `differing` counts what was found there.
+    large layers); `differing` counts what was found there. `named`: (channel, first, last) of the accumulators that
+    differ, the first 64 such ranges.
     """
 
     kernel: str
@@ -38,6 +40,7 @@ class Proof:
     worst: int = 0
     precision: int = 31
     steps: int | None = None
+    named: tuple[tuple[int, int, int], ...] = ()
 
     def line(self) -> str:
         equal = "equal to the float formula on every accumulator"
@@ -76,15 +79,18 @@ def prove(kernel: str, rq: Requant, scale: np.ndarray, live: np.ndarray, reach: 
 
     `reach`: bounds before channels that are not `live` were folded into constants, which is exact.
     """
-    count, worst, steps = 0, 0, None
+    count, worst, steps, named = 0, 0, None, ()
     if live.any():
         offset = rq.offset if rq.offset is None or rq.offset.size == 1 else rq.offset[live]
         part = replace(rq, multiplier=rq.multiplier[live], offset=offset)
         formula = float_formula(scale[live], rq.zero, rq.lo, rq.hi)
         count, worst, steps = compare(part, formula, reach.final_lo[live], reach.final_hi[live])
+        if count:
+            found = where(part, formula, reach.final_lo[live], reach.final_hi[live])
+            named = tuple((int(np.flatnonzero(live)[c]), a, b) for c, a, b in found[:_NAMED])
     total = int((reach.final_hi - reach.final_lo + 1).sum())
     bits = int(rq.multiplier.max()).bit_length()
-    return Proof(kernel, rq.form, acc_bits, bits, total, count, len(live), int((~live).sum()), worst, rq.bits, steps)
+    return Proof(kernel, rq.form, acc_bits, bits, total, count, len(live), int((~live).sum()), worst, rq.bits, steps, named)
 
 
 def compare(
@@ -97,22 +103,40 @@ def compare(
     first reaches k. Both places grow with k, so each interval adds what lies beyond the end of the one before. The
     largest difference is at one of these places.
     """
-    total, room = rq.hi - rq.lo, max(_STEPS // len(lo), _ALL_STEPS)
-    if total <= 0:
+    if rq.hi <= rq.lo:
         return 0, 0, None
+    begin, start, end, looked_at = _disagreements(rq, formula, lo, hi)
+    count = int((end - start).sum())
+    if not count:
+        return 0, 0, looked_at
+    places = np.minimum(begin, hi[:, None])
+    return count, int(np.abs(rq.apply(places) - formula(places)).max()), looked_at
+
+
+def where(
+    rq: Requant, formula: Callable[[np.ndarray], np.ndarray], lo: np.ndarray, hi: np.ndarray
+) -> list[tuple[int, int, int]]:
+    """(channel, first, last) of every run of accumulators that the two functions map differently."""
+    _, start, end, _ = _disagreements(rq, formula, lo, hi)
+    return [(int(c), int(start[c, k]), int(end[c, k]) - 1) for c, k in np.argwhere(end > start)]
+
+
+def _disagreements(
+    rq: Requant, formula: Callable[[np.ndarray], np.ndarray], lo: np.ndarray, hi: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, int | None]:
+    """Per channel and level (begin, start, end): begin..end-1 differ, start..end-1 of them at no lower level; and how many
+    levels were looked at.
+    """
+    total, room = rq.hi - rq.lo, max(_STEPS // len(lo), _ALL_STEPS)
     levels = np.arange(rq.lo + 1, rq.hi + 1)[None, :]
     if total > room:
         levels = np.unique(np.linspace(rq.lo + 1, rq.hi, room).astype(np.int64))[None, :]
     looked_at = None if levels.size == total else levels.size
     mine = first_at(rq.apply, levels, lo, hi)
     theirs = first_at(formula, levels, lo, hi)
-    start, end = np.minimum(mine, theirs), np.maximum(mine, theirs)
-    before = np.concatenate([start[:, :1], end[:, :-1]], axis=1)
-    count = int(np.maximum(end - np.maximum(start, before), 0).sum())
-    if not count:
-        return 0, 0, looked_at
-    places = np.minimum(start, hi[:, None])
-    return count, int(np.abs(rq.apply(places) - formula(places)).max()), looked_at
+    begin, end = np.minimum(mine, theirs), np.maximum(mine, theirs)
+    start = np.maximum(begin, np.concatenate([begin[:, :1], end[:, :-1]], axis=1))
+    return begin, start, np.maximum(start, end), looked_at
 
 
 def first_at(f: Callable[[np.ndarray], np.ndarray], levels: np.ndarray, lo: np.ndarray, hi: np.ndarray) -> np.ndarray:

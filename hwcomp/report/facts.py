@@ -28,6 +28,7 @@ def program_facts(
                 "proof": proof.line() if proof else None,
                 "differing_accumulators": proof.differing if proof else 0,
                 "accumulators": proof.accumulators if proof else 0,
+                "named_accumulators": [list(run) for run in proof.named] if proof else [],
             }
         )  # fmt: skip
     return {

@@ -9,11 +9,15 @@ import numpy as np
 from hwcomp.errors import WorkFailed
 from hwcomp.frontend.float_run import run_float
 from hwcomp.frontend.load import load_model
+from hwcomp.types import Tensor
 from hwcomp.verify.engine import Progress
 
 
 def run_model(path: Path, inputs: dict[str, np.ndarray], progress: Progress = lambda n: None) -> dict[str, np.ndarray]:
-    """Real samples [samples, *shape] -> real outputs [samples, *shape], one sample at a time where the batch is 1."""
+    """Real samples [samples, *shape] -> real outputs [samples, *shape], one sample at a time where the batch is 1.
+
+    A model that takes or gives integers gets and gives what stands for these reals.
+    """
     import onnxruntime as ort
 
     graph = load_model(path).graph
@@ -28,7 +32,7 @@ def run_model(path: Path, inputs: dict[str, np.ndarray], progress: Progress = la
     parts: list[list[np.ndarray]] = []
     start = 0
     while start < total:
-        batch = {n: a[start : start + step].astype(np.float32) for n, a in inputs.items()}
+        batch = {n: _fed(graph.tensors[n], a[start : start + step]) for n, a in inputs.items()}
         feed = batch if graph.batched else {n: a[0] for n, a in batch.items()}
         try:
             values = session.run(list(graph.outputs), feed)
@@ -41,7 +45,13 @@ def run_model(path: Path, inputs: dict[str, np.ndarray], progress: Progress = la
         parts.append(values if graph.batched else [v[None] for v in values])
         start += step
         progress(min(step, total - start + step))
-    return {name: np.concatenate([p[i] for p in parts]) for i, name in enumerate(graph.outputs)}
+    whole = {name: np.concatenate([p[i] for p in parts]) for i, name in enumerate(graph.outputs)}
+    return {name: graph.tensors[name].qtype.real(a) if graph.tensors[name].stored else a for name, a in whole.items()}
+
+
+def _fed(tensor: Tensor, array: np.ndarray) -> np.ndarray:
+    """Real samples as the model takes them."""
+    return tensor.qtype.integers(array) if tensor.stored else array.astype(np.float32)
 
 
 def _own(graph, inputs: dict[str, np.ndarray], progress: Progress) -> dict[str, np.ndarray]:
