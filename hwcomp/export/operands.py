@@ -19,7 +19,7 @@ _LEAST_LARGEST_SHIFT = 53  # the largest shift is at least this: 61 - the bits o
 class DotOperands:
     """Real weight = weight * scale, real bias = bias * bias_scale, both scales float32 [M].
 
-    `bias` (int64 [M]) is that of a sum over x - zero of x.
+    `bias` is that of a sum over x - zero of x: int64 [M], or float64 where it is no whole number of steps.
     """
 
     weight: np.ndarray
@@ -47,8 +47,11 @@ def dot_operands(graph: Graph, program: Program, node: Node, kernel: Kernel, pro
     idle = live & (multiplier == 0)  # the accumulator does not count
     weight = np.where(idle.reshape(-1, *[1] * (weight.ndim - 1)), 0, weight).astype(weight.dtype)
     compiled = kernel.constants["bias"].astype(np.int64) + x.zero * _row_sums(weight)
-    folded = b.data.astype(np.int64) + (x.lo - x.zero) * _row_sums(w.data)
+    whole = np.rint(b.data).astype(np.int64)
+    folded = whole + (x.lo - x.zero) * _row_sums(w.data)
     bias = np.where(idle, 0, np.where(live, compiled, folded))
+    if (b.data != whole).any():  # the offsets hold the rest
+        bias = bias + np.where(idle, 0, b.data - whole)
     scale = np.where(idle, np.float32(1), scale).astype(np.float32)
     return DotOperands(weight, scale, bias, (x.scale * scale).astype(np.float32))
 

@@ -85,7 +85,7 @@ class Writer:
         o = dot_operands(self.graph, self.program, node, self._kernels[node.outputs[0]], self._profile)
         q, axis = (o.weight.T, o.weight.ndim - 1) if transposed else (o.weight, 0)
         weight = self._dequantized(node.inputs[1], np.ascontiguousarray(q), o.scale, axis)
-        if _INT32.min <= o.bias.min() and o.bias.max() <= _INT32.max:
+        if o.bias.dtype.kind == "i" and _INT32.min <= o.bias.min() and o.bias.max() <= _INT32.max:
             return weight, self._dequantized(node.inputs[2], o.bias.astype(np.int32), o.bias_scale, 0)
         real = (o.bias * o.bias_scale.astype(np.float64)).astype(np.float32)
         return weight, self.constant(f"{node.outputs[0]}__bias", real)

@@ -156,22 +156,23 @@ class LowerContext:
         w_tensor, b_tensor = (self.graph.tensors[n] for n in node.inputs[1:3])
         weight, sx = w_tensor.data.astype(np.int64), x.scale
         rows = weight.reshape(weight.shape[0], -1)
-        bias = b_tensor.data.astype(np.int64) - x.zero * rows.sum(axis=1)
+        whole = np.rint(b_tensor.data).astype(np.int64)
+        bias, fraction = whole - x.zero * rows.sum(axis=1), (b_tensor.data - whole).astype(np.float64)
         x_lo, x_hi = (min(x.lo, x.zero), max(x.hi, x.zero)) if padded else (x.lo, x.hi)
         qy = self.qtype(y, node)
         scale = (sx * w_tensor.qtype.scales()).astype(np.float32) / np.float32(qy.scale[0])
-        silent = np.abs(rows).sum(axis=1) + np.abs(bias) == 0
+        silent = np.abs(rows).sum(axis=1) + np.abs(bias) + np.abs(fraction) == 0
         scale = np.where(silent, np.float32(0), np.broadcast_to(scale, bias.shape))
         lo, hi = self.clamp_limits(qy, node.attrs.clamp)
         reach = bounds.of_dot(rows, bias, x_lo, x_hi)
-        formula = staircase.float_formula(scale, qy.zero, lo, hi)
+        formula = staircase.float_formula(scale, qy.zero, lo, hi, fraction)
         value, most = (formula(v[:, None])[:, 0] for v in (reach.final_lo, reach.final_hi))
         live = value != most  # the other channels give the same result for every input
         exactly: dict = {}
         if self.tensors[y].stored:  # a model that states its types shall get its own integers
-            part = staircase.float_formula(scale[live], qy.zero, lo, hi)
+            part = staircase.float_formula(scale[live], qy.zero, lo, hi, fraction[live])
             ends = reach.final_lo[live], reach.final_hi[live]
-            exactly = {"refine": lambda rq, shift: search.refine(rq, part, *ends, shift)}
+            exactly = {"refine": lambda rq, shift: search.refine(rq, part, *ends, fraction[live], shift)}
         rq, bias = requant.with_constants(
             scale, rows, bias, live, value, (x_lo, x_hi), qy.zero, lo, hi, self.profile, **exactly
         )
@@ -182,7 +183,7 @@ class LowerContext:
                 f"the accumulator of {node.op} needs {limits.bits} bits", node=origin_of(node),
                 why=f"sums reach [{limits.part_lo}, {limits.part_hi}]", fix="use fewer bits or a smaller layer",
             )  # fmt: skip
-        self.proofs.append(staircase.prove(y, rq, scale, live, reach, limits.bits))
+        self.proofs.append(staircase.prove(y, rq, scale, fraction, live, reach, limits.bits))
         at_lo, at_hi = rq.apply(limits.final_lo[:, None])[:, 0], rq.apply(limits.final_hi[:, None])[:, 0]
         params = {
             **params, "acc_bits": max(limits.bits, 2),  # hardware adders have two bits at least

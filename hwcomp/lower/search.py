@@ -23,22 +23,28 @@ _FAR = 1 << 62  # beyond every offset
 Formula = Callable[[np.ndarray], np.ndarray]
 
 
-def refine(rq: Requant, formula: Formula, lo: np.ndarray, hi: np.ndarray, largest_shift: int) -> Requant:
+def refine(
+    rq: Requant, formula: Formula, lo: np.ndarray, hi: np.ndarray, fraction: np.ndarray, largest_shift: int
+) -> Requant:
     """`rq`, or a record that differs from `formula` on fewer accumulators in [lo_c, hi_c] (int64 [channels]).
 
-    One offset for all channels is kept where multipliers alone are enough: it is cheaper.
+    `fraction` (float64 [channels], below 1): what a bias that is no whole number of accumulator steps adds to every
+    accumulator; the offsets take it. One offset for all channels is kept where multipliers alone are enough: it is cheaper.
     """
-    count, _, _ = staircase.compare(rq, formula, lo, hi)
-    if not count or rq.hi - rq.lo > _MOST_LEVELS:
-        return rq
     spare = min(rq.bits - int(rq.multiplier.max()).bit_length(), largest_shift - rq.shift)
     reach = np.maximum(np.abs(lo), np.abs(hi)).max()
     shift = rq.shift + max(spare, 0)
     multiplier = rq.multiplier << max(spare, 0)
-    offset = ((1 << (shift - 1)) if shift else 0) + (rq.zero << shift)
+    rounding = ((1 << (shift - 1)) if shift else 0) + (rq.zero << shift)
+    offset = rounding + np.rint(fraction * multiplier).astype(np.int64)
     least, most = (int(v) for v in (multiplier.min(), multiplier.max()))
     limit = max(abs(rq.lo), abs(rq.hi)) + 1
     if least <= 0 or (limit << shift) + int(reach + 1) * (most + (most >> _NEAR) + 2) >= _FAR:
+        return rq
+    if fraction.any():
+        rq = _reduced(replace(rq, form="affine", shift=shift, multiplier=multiplier, offset=offset))
+    count, _, _ = staircase.compare(rq, formula, lo, hi)
+    if not count or rq.hi - rq.lo > _MOST_LEVELS:
         return rq
     steps = _Steps.of(rq, formula, lo, hi, shift)
 
@@ -53,7 +59,7 @@ def refine(rq: Requant, formula: Formula, lo: np.ndarray, hi: np.ndarray, larges
     width = np.maximum(multiplier >> _NEAR, 4)
     ends = np.maximum(multiplier - width, 1), np.minimum(multiplier + width, (1 << rq.bits) - 1)
     m = _largest(shared, *ends)
-    c = np.full(len(m), offset)
+    c = offset
     stuck = shared(m) < 0
     if stuck.any():
         other = _largest(own, *ends)

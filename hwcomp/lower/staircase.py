@@ -64,17 +64,28 @@ def summary(proofs: Sequence[Proof]) -> str:
     return f"{differing} of {total} accumulators differ from the float formula, by {worst} at most"
 
 
-def float_formula(scale: np.ndarray, zero: int, lo: int, hi: int) -> Callable[[np.ndarray], np.ndarray]:
-    """clip(rint(f32(a) * S_c) + zero), as onnxruntime's QLinearConv computes it; a is int64 [channels, n]."""
+def float_formula(
+    scale: np.ndarray, zero: int, lo: int, hi: int, fraction: np.ndarray | None = None
+) -> Callable[[np.ndarray], np.ndarray]:
+    """clip(rint(f32(a) * S_c) + zero), as onnxruntime's QLinearConv computes it; a is int64 [channels, n].
+
+    With biases that are no whole numbers of accumulator steps, by `fraction` (float64 [channels]), there is no such
+    operator: clip(rint((a + fraction) * S_c) + zero), what the float operator of the model rounds.
+    """
     s = scale.astype(np.float32)[:, None]
 
     def apply(a: np.ndarray) -> np.ndarray:
         return np.clip(np.rint(a.astype(np.float32) * s).astype(np.float64) + zero, lo, hi).astype(np.int64)
 
-    return apply
+    def between(a: np.ndarray) -> np.ndarray:
+        return np.clip(np.rint((a + fraction[:, None]) * s.astype(np.float64)) + zero, lo, hi).astype(np.int64)
+
+    return apply if fraction is None or not fraction.any() else between
 
 
-def prove(kernel: str, rq: Requant, scale: np.ndarray, live: np.ndarray, reach: bounds.Bounds, acc_bits: int) -> Proof:
+def prove(
+    kernel: str, rq: Requant, scale: np.ndarray, fraction: np.ndarray, live: np.ndarray, reach: bounds.Bounds, acc_bits: int
+) -> Proof:
     """Compare a dot product's requantize with the float formula on every accumulator that its inputs can give.
 
     `reach`: bounds before channels that are not `live` were folded into constants, which is exact.
@@ -83,7 +94,7 @@ def prove(kernel: str, rq: Requant, scale: np.ndarray, live: np.ndarray, reach: 
     if live.any():
         offset = rq.offset if rq.offset is None or rq.offset.size == 1 else rq.offset[live]
         part = replace(rq, multiplier=rq.multiplier[live], offset=offset)
-        formula = float_formula(scale[live], rq.zero, rq.lo, rq.hi)
+        formula = float_formula(scale[live], rq.zero, rq.lo, rq.hi, fraction[live])
         count, worst, steps = compare(part, formula, reach.final_lo[live], reach.final_hi[live])
         if count:
             found = where(part, formula, reach.final_lo[live], reach.final_hi[live])

@@ -54,15 +54,21 @@ class Scaling:
         return self.scale.reshape(shape), self.zero.reshape(shape)
 
 
-def scaling(node: OnnxNode, ctx: ImportContext, scale: int, zero: int, stored: str) -> Scaling:
-    """The scale and zero point at these inputs of `node` (an absent zero point is 0), for integers of type `stored`."""
-    values = ctx.constant(node, scale, "scale", finite=False)
-    what = f"the scale of {node.op_type}"
-    if values.ndim > 1 and values.size > 1:
-        raise node.unsupported(f"{what} has shape {list(values.shape)}", "one value, or one per channel, is available")
-    if not (np.isfinite(values) & (values > 0)).all():
-        wrong = values[~(np.isfinite(values) & (values > 0))].flat[0]
-        raise node.model_error(f"{what} has the value {wrong:g}", "scales must be positive and finite")
+def scaling(node: OnnxNode, ctx: ImportContext, scale: int | None, zero: int, stored: str) -> Scaling:
+    """The scale and zero point at these inputs of `node`, for integers of type `stored`.
+
+    An absent zero point is 0; `scale` None: the operator has none, integers stand for themselves.
+    """
+    values = np.ones(1, np.float32)
+    if scale is not None:
+        values = ctx.constant(node, scale, "scale", finite=False)
+        what = f"the scale of {node.op_type}"
+        if values.ndim > 1 and values.size > 1:
+            why = "one value, or one per channel, is available"
+            raise node.unsupported(f"{what} has shape {list(values.shape)}", why)
+        if not (np.isfinite(values) & (values > 0)).all():
+            wrong = values[~(np.isfinite(values) & (values > 0))].flat[0]
+            raise node.model_error(f"{what} has the value {wrong:g}", "scales must be positive and finite")
     offsets = np.zeros(1, np.int64)
     if node.input(zero):
         tensor = ctx.tensor(node, zero)
@@ -73,6 +79,8 @@ def scaling(node: OnnxNode, ctx: ImportContext, scale: int, zero: int, stored: s
             have = tensor.stored or tensor.dtype
             raise node.model_error(f"the zero point of {node.op_type} is {have}", f"the integers are {stored}")
         offsets = tensor.data.astype(np.int64).reshape(-1)
+        if scale is None:
+            values = np.ones(offsets.size, np.float32)
         if offsets.size not in (1, values.size) or (tensor.data.ndim > 1 and offsets.size > 1):
             why = f"the scale has {values.size} values, the zero point {offsets.size}"
             raise node.model_error(f"scale and zero point of {node.op_type} do not fit", why)
@@ -122,7 +130,7 @@ class Translation:
     def _new(self, wish: str) -> str:
         return self.ctx.inserted(f"{self.node.outputs[0]}__{wish}")
 
-    def activation(self, x: int, scale: int, zero: int) -> tuple[str, QType]:
+    def activation(self, x: int, scale: int | None, zero: int) -> tuple[str, QType]:
         """Name of the real values of the integers at input `x`, which must be computed, and their type."""
         node, ctx = self.node, self.ctx
         tensor = ctx.tensor(node, x)
@@ -143,7 +151,7 @@ class Translation:
         self._add("DequantizeLinear", (name,), None, real)
         return real
 
-    def weight(self, w: int, scale: int, zero: int, axis: int, factor: float = 1.0) -> tuple[str, np.ndarray]:
+    def weight(self, w: int, scale: int | None, zero: int, axis: int, factor: float = 1.0) -> tuple[str, np.ndarray]:
         """Name of the real values (times `factor`) of the integer constant at input `w`; its scales [1 or channels]."""
         node, ctx = self.node, self.ctx
         tensor = ctx.tensor(node, w)

@@ -39,8 +39,8 @@ class Cast(Op):
         if kind not in _TYPES:
             raise node.unsupported(f"Cast to {kind}", f"{', '.join(_TYPES)} are available")
         if not x.is_constant:
-            if _TYPES[kind][0] != x.dtype or kind == "INT32":
-                why = f"'{x.name}' holds {x.dtype} values; a computed tensor keeps its type"
+            if _TYPES[kind][0] != x.dtype or kind == "INT32" or x.stored:
+                why = f"'{x.name}' holds {x.stored or x.dtype} values; a computed tensor keeps its type"
                 raise node.unsupported(f"Cast of a computed tensor to {kind}", why)
             return [ctx.node(node, "Identity", node.inputs)]
         _, dtype, limits = _TYPES[kind]

@@ -15,7 +15,7 @@ from hwcomp.graph import Editor, Graph
 from hwcomp.ops.batchnormalization import affine_of
 from hwcomp.passes.base import Pass, PassContext, constant
 from hwcomp.registry import graph_pass
-from hwcomp.types import Node
+from hwcomp.types import Given, Node
 
 _DOT_RANK = {"Conv": 4, "Dense": 2}  # rank at which a dot product's channels are on BatchNormalization's axis 1
 
@@ -44,9 +44,10 @@ class FuseBatchnorm(Pass):
         gain, shift = affine_of(bn, edit.graph)
         weight, bias = _weights(edit, dot)
         column = gain.reshape(-1, *[1] * (weight.ndim - 1))
+        given = _scaled(edit.tensors[dot.inputs[1]].given, gain)
         edit.put(i, None)
         merged = dot.with_(outputs=bn.outputs, origin=(*dot.origin, *bn.origin))
-        _put(edit, index, merged, weight * column, bias * gain + shift)
+        _put(edit, index, merged, weight * column, bias * gain + shift, given)
         ctx.note(self.name, f"BatchNormalization '{bn.name}' is folded into {dot.op} '{dot.name}' in front of it")
         return True
 
@@ -82,7 +83,19 @@ def _weights(edit: Editor, dot: Node) -> tuple[np.ndarray, np.ndarray]:
     return weight, bias
 
 
-def _put(edit: Editor, index: int, merged: Node, weight: np.ndarray, bias: np.ndarray) -> None:
+def _scaled(given: Given | None, gain: np.ndarray) -> Given | None:
+    """The integers of a quantized weight [channels, ...] times a real per channel: the scales take it, but for its sign."""
+    if given is None:
+        return None
+    column = gain.reshape(-1, *[1] * (given.integers.ndim - 1))
+    scale = np.where(column == 0, given.scale, given.scale * np.abs(column)).astype(np.float32)
+    return Given(given.integers * np.sign(column).astype(given.integers.dtype), scale)
+
+
+def _put(
+    edit: Editor, index: int, merged: Node, weight: np.ndarray, bias: np.ndarray, given: Given | None = None
+) -> None:
     w = constant(edit.tensors, f"{merged.outputs[0]}__weight", weight.astype(np.float32))
+    edit.tensors[w.name] = w.with_(given=given)
     b = constant(edit.tensors, f"{merged.outputs[0]}__bias", bias.astype(np.float32))
     edit.put(index, merged.with_(inputs=(merged.inputs[0], w.name, b.name)))

@@ -91,7 +91,9 @@ def stated_weights(weight: Tensor) -> tuple[np.ndarray, np.ndarray] | None:
 
 
 def _keep_weights(node: Node, tensors: dict[str, Tensor], given: tuple[np.ndarray, np.ndarray]) -> Node:
-    """The node on the integers of the model. A bias in steps of another size is rounded to those of the accumulator."""
+    """The node on the integers of the model. A bias in float or in steps of another size keeps its value, as float64 in
+    steps of the accumulator, where the model states the result's type; else it is rounded.
+    """
     q, scales = given
     sx = tensors[node.inputs[0]].qtype.scales()
     step = sx * scales  # float32, as onnxruntime has it
@@ -101,7 +103,9 @@ def _keep_weights(node: Node, tensors: dict[str, Tensor], given: tuple[np.ndarra
         if tensor.given is not None and (np.abs(tensor.given.scale / step - 1) <= _SAME_STEP).all():
             bias = tensor.given.integers.astype(np.int64)
         else:
-            bias = np.rint(tensor.data.astype(np.float64) / step).astype(np.int64)
+            bias = tensor.data.astype(np.float64) / step
+            typed = bool(tensors[node.outputs[0]].stored)
+            bias = bias if typed else np.rint(bias).astype(np.int64)
     least, most = int(q.min(initial=0)), int(q.max(initial=0))
     bits = max(8, max(~least if least < 0 else 0, most).bit_length() + 1)
     qw = constant(tensors, f"{node.outputs[0]}__weight_q", q)

@@ -27,7 +27,7 @@ _RESULT = {
     "QLinearSigmoid": (3, 4), "QLinearLeakyRelu": (3, 4), "QLinearSoftmax": (3, 4),
 }  # fmt: skip
 _MOVE = ("Concat", "Flatten", "Gather", "Identity", "MaxPool", "Reshape", "Slice", "Split", "Squeeze", "Transpose", "Unsqueeze")
-_FIXED_BATCH = ("Reshape", "Expand", "Tile")  # may name the size of the batch in a constant
+_FIXED_BATCH = ("Expand", "Reshape", "Tile", "Transpose")  # may name the size of the batch, or move it
 _DOTS = ("Conv", "Gemm", "MatMul")
 _SOFTMAX = ("Softmax", "LogSoftmax")
 
@@ -106,7 +106,7 @@ class _Own:
         """Whether these operators are what the kernel computes: nothing left out, no weight that was still float."""
         if any(n.op_type in _SOFTMAX for n in nodes) and self.program.producer(cut.tensor).kind != "softmax":
             return False  # --logits
-        if any(n.op_type in _DOTS and n.input[1] in self.arrays for n in nodes):
+        if any(n.op_type in _DOTS and not self._dequantized(n.input[1]) for n in nodes):
             return False
         made = self.made_by.get(cut.tensor)
         while made is not None and made.op_type not in _RESULT:
@@ -117,6 +117,12 @@ class _Own:
         scale, zero = (made.input[i] if i < len(made.input) else "" for i in _RESULT[made.op_type])
         same = scale in self.arrays and np.float32(self.arrays[scale].reshape(-1)[0]) == edge.scale
         return same and (int(self.arrays[zero].reshape(-1)[0]) if zero else 0) == edge.zero
+
+    def _dequantized(self, weight: str) -> bool:
+        node = self.made_by.get(weight)
+        while node is not None and node.op_type in _MOVE:
+            node = self.made_by.get(node.input[0])
+        return node is not None and node.op_type == "DequantizeLinear"
 
     def _cut(self, cut: Layer, nodes: list[onnx.NodeProto], constants: set[str]) -> Layer:
         from onnx import TensorProto, helper
