@@ -105,6 +105,14 @@ def _shuffle(kernel: Kernel, x: np.ndarray) -> np.ndarray:
     return x[:, kernel.constants["order"].astype(np.int64)]
 
 
+def _softmax(kernel: Kernel, x: np.ndarray) -> np.ndarray:
+    p, c = kernel.params, kernel.constants
+    return nm.softmax(
+        x, tuple(1 + a for a in p["axes"]), c["exp"], c.get("exp_fine"), split=p["split"], bits=p["bits"],
+        fraction=p["fraction"], zero=p["zero"], lo=p["lo"], hi=p["hi"],
+    )  # fmt: skip
+
+
 KERNELS: dict[str, Callable[..., np.ndarray]] = {
     "add": _add,
     "argmax": _argmax,
@@ -117,6 +125,7 @@ KERNELS: dict[str, Callable[..., np.ndarray]] = {
     "reshape": _reshape,
     "shuffle": _shuffle,
     "slice": _slice,
+    "softmax": _softmax,
 }
 
 

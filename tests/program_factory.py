@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from hwcomp.lower.softmax import tables
 from sw_ref.program import Edge, Kernel, Layout, Program, type_range
 
 ONE = 0x3F800000  # the bits of 1.0f
@@ -238,6 +239,18 @@ class Builder:
             order = np.arange(n).reshape(groups, -1).T.ravel() if groups else self.rng.permutation(n)
         out = self.edge(x.shape, x.bits, x.signed, x.lo, x.hi, x.layout, name)
         return self.add("shuffle", out, {}, {"order": np.asarray(order, np.int64)})
+
+    def softmax(self, axes=(0,), scale=0.05, fraction=8, zero=-128, bits=8, signed=True, name=None) -> Builder:
+        """Tables as `lower` makes them for inputs of `scale`."""
+        x = self.x
+        self.edges[x.name] = x = replace(x, scale_bits=int(np.float32(scale).view(np.uint32)))
+        width, split, coarse, fine = tables(x, fraction, math.prod(x.shape[a] for a in axes))
+        lo, hi = max(zero, type_range(bits, signed)[0]), min(zero + (1 << fraction), type_range(bits, signed)[1])
+        out = self.edge(x.shape, bits, signed, lo, hi, x.layout, name)
+        params = {
+            "axes": list(axes), "bits": width, "fraction": fraction, "split": split, "zero": zero, "lo": lo, "hi": hi,
+        }  # fmt: skip
+        return self.add("softmax", out, params, {"exp": coarse} | ({"exp_fine": fine} if split else {}))
 
     def argmax(self, axis=0, keepdims=False, name=None) -> Builder:
         x = self.x

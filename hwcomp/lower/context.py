@@ -9,6 +9,7 @@ import numpy as np
 from hwcomp.errors import UnsupportedError, WorkFailed
 from hwcomp.graph import Graph, origin_of
 from hwcomp.lower import bounds, requant, staircase
+from hwcomp.lower import softmax as softmaxes
 from hwcomp.types import Node, QType
 from sw_ref.program import Edge, Kernel, Layout, type_range
 
@@ -135,6 +136,10 @@ class LowerContext:
         self.proofs.append(staircase.Proof(y, rq.form, x.bits, bits, got.size, int((got != want).sum()), len(gain), 0))
         self.add_edge(y, int(got.min()), int(got.max()), x.layout)
         self.add_kernel("requantize", node, {"requantize": rq.params()}, rq.constants())
+
+    def softmax(self, node: Node, axes: tuple[int, ...]) -> None:
+        """Softmax over `axes` of the sample, taken together -> a softmax kernel."""
+        softmaxes.softmax(self, node, axes)
 
     def alias(self, node: Node) -> None:
         """The same integers in the same order under another name and shape -> a reshape kernel."""

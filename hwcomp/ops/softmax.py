@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hwcomp.errors import UnsupportedError
-from hwcomp.graph import origin_of
+from hwcomp.graph import Graph
 from hwcomp.ops._cases import case
 from hwcomp.ops._checks import need_float, result
 from hwcomp.ops.base import Cost, Op
 from hwcomp.registry import op
+from hwcomp.types import Node
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,12 @@ class SoftmaxAttrs:
     """`axes`: what is normalized together; one axis from version 13 on, before it all axes from the given one on."""
 
     axes: tuple[int, ...]
+
+
+def _wide(node: Node, graph: Graph) -> tuple[int, ...]:
+    """The axes that are taken together and have more than one element; one of those that have, where all have one."""
+    shape = graph.tensors[node.inputs[0]].shape
+    return tuple(a for a in node.attrs.axes if shape[a] > 1) or node.attrs.axes[-1:]
 
 
 @op("Softmax")
@@ -49,13 +55,23 @@ class Softmax(Op):
     def interval(self, node, inputs, graph):
         return 0.0, 1.0
 
-    note = "at an output, left out under --logits"
+    kernels = ("softmax",)
+    note = "over the channels, or a whole sample"
+
+    def output_type(self, scheme):
+        return scheme.probability()
 
     def lower(self, node, ctx):
-        raise UnsupportedError(
-            f"{self.name} can't be compiled yet", node=origin_of(node), why="it is only taken at an output, and left out there",
-            fix="compile with --logits: the largest output stays the largest",
-        )  # fmt: skip
+        ctx.need_batch(node)
+        ctx.softmax(node, tuple(a - 1 for a in _wide(node, ctx.graph)))
+
+    def export(self, node, writer):
+        axes, shape = _wide(node, writer.graph), writer.graph.tensors[node.inputs[0]].shape
+        if len(axes) == 1:
+            return writer.emit("Softmax", writer.data(), axis=axes[0])
+        flat = writer.emit("Reshape", writer.data(), np.asarray([0, math.prod(shape[1:])], np.int64))
+        whole = writer.emit("Softmax", flat, axis=1)
+        return writer.emit("Reshape", whole, writer.batch_shape(shape[1:]))
 
     def cost(self, node, graph):
         return Cost(ops=3 * math.prod(graph.tensors[node.outputs[0]].shape))

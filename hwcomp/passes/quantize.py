@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
-from hwcomp.graph import Graph
+from hwcomp.errors import UnsupportedError, shown
+from hwcomp.graph import Graph, origin_of
 from hwcomp.passes.base import Pass, PassContext, constant
 from hwcomp.quantize.schemes import Scheme, scheme
 from hwcomp.registry import OPS, graph_pass
@@ -64,7 +66,30 @@ def _activation_types(graph: Graph, ctx: PassContext) -> dict[str, QType]:
             old = ranges.get(find(name), (lo, hi))
             ranges[find(name)] = (min(lo, old[0]), max(hi, old[1]))
     types = {root: scheme(ctx.quant).activation(*r) for root, r in ranges.items()}
+    types |= _fixed_types(graph, ctx, floats, find)
     return {name: types[find(name)] for name in floats}
+
+
+def _fixed_types(graph: Graph, ctx: PassContext, floats: list[str], find: Callable[[str], str]) -> dict[str, QType]:
+    """Types that do not come from a range, by group: an input's that the user stated, and those that operators fix.
+
+    UnsupportedError where what is not of this type is to share it: values beyond its range would be lost.
+    """
+    made: dict[str, dict[QType | None, str]] = {}  # group -> the types of what it holds, with one tensor of each
+    for name in floats:
+        node = graph.producer(name)
+        if node is None or not OPS[node.op].keeps_type:
+            fixed = graph.tensors[name].qtype if node is None else OPS[node.op].output_type(scheme(ctx.quant))
+            made.setdefault(find(name), {}).setdefault(fixed, name)
+    for root, held in made.items():
+        if len(held) > 1:
+            first, second = list(held.values())[:2]
+            where = next(n for n in graph.nodes if OPS[n.op].keeps_type and find(n.outputs[0]) == root and len(n.inputs) > 1)
+            raise UnsupportedError(
+                f"{where.op} of '{shown(first)}' and '{shown(second)}' can't be compiled", node=origin_of(where),
+                why="they would share an integer type, and that of one of them is fixed",
+            )  # fmt: skip
+    return {root: qtype for root, held in made.items() for qtype in held if qtype is not None}
 
 
 def _quantize_weights(node: Node, tensors: dict[str, Tensor], kind: Scheme) -> Node:
