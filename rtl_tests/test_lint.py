@@ -8,6 +8,7 @@ from rtl_tests.common import FOLDERS, icarus_lint, sources, verilator_lint, writ
 
 ROM = {"hwc_rom": ["MEM_FILE"], "hwc_lut": ["MEM_FILE"], "hwc_permute": ["MEM_FILE"], "hwc_mvu": ["W_FILE", "B_FILE"]}
 ROM |= {"hwc_requant": ["M_FILE", "C_FILE"], "hwc_dwc": ["W_FILE", "B_FILE"], "hwc_chanperm": ["MEM_FILE"]}
+ROM |= {"hwc_softmax": ["EXP_FILE", "FINE_FILE"]}
 
 # Parameter sets beyond the defaults; the benches lint theirs too.
 SETS = {
@@ -69,6 +70,13 @@ SETS = {
     "hwc_sumpool": [{"LANES": 2, "P": 4, "TAPS": 9, "ACC_W": 12, "START": "12'hff0"}, {"P": 4, "TAPS": 4}],
     "hwc_accpool": [{"G": 5, "PIXELS": 4, "LANES": 2, "ACC_W": 12, "START": "12'h123"}, {"ACC_W": 8, "IS_SIGNED": 0}],
     "hwc_round": [{"IN_W": 5, "SHIFT": 9}, {"IN_W": 40, "SHIFT": 20, "RNE": 0, "OUT_W": 5, "LO": -16, "HI": 15}],
+    "hwc_hold": [{"N": 1}, {"N": 5, "FW": 3}],
+    "hwc_softmax": [
+        {"N": 10, "SW": 27, "ZERO": -128, "LO": -128},
+        {"EW": 12, "IS_SIGNED": 0, "MOST": 3000, "SPLIT": 5, "TW": 30, "SW": 34, "F": 15, "HI": 32767, "OUT_W": 16},
+    ],
+    "hwc_gap": [{"MOST": 0}, {"EW": 30, "MOST": 1073741822}],
+    "hwc_share": [{"F": 0, "TW": 1, "SW": 1, "HI": 1, "OUT_W": 2}, {"SW": 40, "F": 24, "OUT_W": 30, "HI": 536870911}],
     "hwc_extend": [{"LANES": 3, "IN_W": 4, "OUT_W": 11}, {"OUT_W": 9, "IS_SIGNED": 0}],
 }
 
@@ -91,6 +99,9 @@ BAD = [
     ("hwc_slice", {"BEATS": 3, "LAST": 3}, "slice_needs_first_le_last_lt_beats"),
     ("hwc_sumpool", {"TAPS": 0}, "sumpool_sizes_must_be_ge_1"),
     ("hwc_accpool", {"ACC_W": 7}, "accpool_needs_acc_w_ge_ew"),
+    ("hwc_hold", {"N": 0}, "hold_sizes_must_be_ge_1"),
+    ("hwc_softmax", {"MOST": 256}, "softmax_needs_most_below_two_to_ew"),
+    ("hwc_share", {"F": 25}, "share_needs_sw_ge_tw_f_0_to_24"),
     ("hwc_chanperm", {"C": 4, "LANES": 3}, "chanperm_needs_lanes_that_divide_c"),
     ("hwc_chanperm", {"C": 2, "LANES": 2, "ORDER": "32'h00020000"}, "chanperm_order_must_be_below_c"),
 ]

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from hwcomp.backends import _verilog_rom as rom
+from hwcomp.backends import _verilog_softmax as softmax
 from hwcomp.backends._verilog_netlist import Netlist, Nets, Sized
 from hwcomp.names import comment
 from hwcomp.plan.dataflow import Stage
@@ -145,9 +146,16 @@ def _maxpool2d(
 def _argmax(netlist: Netlist, program: Program, kernel: Kernel, stage: Stage, head: Nets, name: str, out: str) -> Nets:
     x, s = program.edges[kernel.inputs[0]], stage.source
     params = {
-        "LANES": s.lanes, "EW": x.bits, "IS_SIGNED": int(x.signed), "C": s.channels, "G": s.beats, "IW": stage.out.bits,
+        "LANES": s.lanes, "EW": x.bits, "IS_SIGNED": int(x.signed), "C": s.channels, "G": s.beats_per_pixel, "IW": stage.out.bits,
     }  # fmt: skip
     return netlist.stage("hwc_argmax", head, out, stage.out.width, params)
+
+
+def _softmax(
+    netlist: Netlist, program: Program, kernel: Kernel, stage: Stage, head: Nets, name: str, out: str
+) -> Nets:
+    head = convert(netlist, head, f"{name}_width", stage.convert, stage.source.bits)
+    return softmax.engine(netlist, program, kernel, head, name, out)
 
 
 def _nothing(*_: object) -> Nets:
@@ -156,12 +164,13 @@ def _nothing(*_: object) -> Nets:
 
 BUILDERS: dict[str, Callable[..., Nets]] = {
     "argmax": _argmax, "conv2d": _dot, "dense": _dot, "maxpool2d": _maxpool2d, "requantize": _requantize, "reshape": _nothing,
+    "softmax": _softmax,
 }  # fmt: skip
 
 
 def rom_bits(kernel: Kernel, stage: Stage) -> int:
     """Bits of weights, biases and requantize constants in ROM, idle lanes included."""
-    bits = 0
+    bits = softmax.rom_bits(kernel) if kernel.kind == "softmax" else 0
     if stage.fold:
         f = stage.fold
         bits += f.groups * f.chunks * f.lanes * _weight_bits(kernel) + f.groups * f.pe * kernel.params["acc_bits"]
@@ -183,6 +192,8 @@ def buffer_bits(kernel: Kernel, stage: Stage, out: Edge) -> int:
     bits += stage.serialize.register_lanes() * kernel.params["acc_bits"] if stage.serialize else 0
     if stage.window:
         bits += stage.window.taps * stage.window.depth * words
+    if kernel.kind == "softmax":
+        bits += softmax.buffer_bits(kernel, stage, out)
     if kernel.kind == "maxpool2d":
         (kh, kw), (sh, sw) = kernel.params["kernel"], kernel.params["strides"]
         bits += (-(-kw // sw) + -(-kh // sh) * out.shape[2]) * source.beats_per_pixel * source.width
@@ -191,6 +202,8 @@ def buffer_bits(kernel: Kernel, stage: Stage, out: Edge) -> int:
 
 def multipliers(kernel: Kernel, stage: Stage) -> int:
     """Hardware multipliers: the lanes of the dot product, and one per requantized lane unless its factor is 1."""
+    if kernel.kind == "softmax":
+        return int(kernel.params["split"] > 0)
     m = kernel.constants.get("multiplier")
     return (stage.fold.lanes if stage.fold else 0) + (0 if m is None or (m == 1).all() else stage.out.lanes)
 

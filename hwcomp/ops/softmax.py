@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hwcomp.graph import Graph
-from hwcomp.ops._cases import case
+from hwcomp.ops._cases import case, random
 from hwcomp.ops._checks import need_float, result
 from hwcomp.ops.base import Cost, Op
 from hwcomp.registry import op
@@ -82,5 +82,9 @@ class Softmax(Op):
         yield case(
             f"{kind} axis", [(kind, ["x"], ["y"], {"axis": 1})], {"x": ("N", 10)}, opset=17, interval=(-8.0, 8.0)
         )
+        yield case(f"{kind} channels", [(kind, ["x"], ["y"], {"axis": 1})], {"x": (1, 5, 3, 2)}, interval=(-6.0, 6.0))
         yield case(f"{kind} version 11", [(kind, ["x"], ["y"], {})], {"x": (1, 3, 4)}, opset=11, interval=(-4.0, 4.0))
         yield case(f"{kind} version 7", [(kind, ["x"], ["y"], {"axis": 2})], {"x": (1, 2, 3, 2)}, opset=7)
+        inside = [("Conv", ["x", "w"], ["h"], {}), (kind, ["h"], ["p"], {"axis": 1}), ("Conv", ["p", "v"], ["y"], {})]
+        constants = {"w": random(f"{kind} w", 6, 2, 2, 2, scale=3.0), "v": random(f"{kind} v", 3, 6, 1, 1)}
+        yield case(f"{kind} between layers", inside, {"x": (1, 2, 4, 4)}, constants)

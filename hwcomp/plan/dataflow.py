@@ -271,9 +271,19 @@ class _Sweep:
     def _argmax(self, index: int, kernel: Kernel) -> Stage:
         x, y = self.program.edges[kernel.inputs[0]], self.program.edges[kernel.outputs[0]]
         source = self.streams[x.name]
-        if source.pixels != 1 or x.shape[kernel.params["axis"]] != x.size or source.channels != x.size:
-            raise _unsupported(kernel, "ArgMax of anything but a vector")
-        return Stage(index, source.beats, source, Stream(1, 1, 1, y.bits, y.signed))
+        axis, size = kernel.params["axis"], x.shape[kernel.params["axis"]]
+        channels = axis == 0 and x.layout == Layout.channels_last(x.shape)
+        if source.channels != size or not (channels or size == x.size):
+            raise _unsupported(kernel, "ArgMax of anything but channels or a vector")
+        return Stage(index, source.beats, source, Stream(1, 1, source.pixels, y.bits, y.signed))
+
+    def _softmax(self, index: int, kernel: Kernel) -> Stage:
+        """One value at a time, in the order that they come: those of one sum lie together."""
+        source, y = self.streams[kernel.inputs[0]], self.program.edges[kernel.outputs[0]]
+        if kernel.params["split"] and kernel.params["bits"] > 29:
+            raise _unsupported(kernel, f"Softmax with two tables of {kernel.params['bits']} bits")
+        out = replace(source, lanes=1, bits=y.bits, signed=y.signed)
+        return Stage(index, out.beats, source, out, convert_pixel(source.lanes, 1, source.channels))
 
     def _reshape(self, index: int, kernel: Kernel) -> None:
         """The same stream under another name: nothing to build."""

@@ -7,7 +7,7 @@ cycles, within a few cycles per engine for tiny networks.
 
 from __future__ import annotations
 
-from math import ceil
+from math import ceil, prod
 
 import numpy as np
 
@@ -44,7 +44,19 @@ def _engine(program: Program, kernel: Kernel, stage: Stage, arrival: np.ndarray)
         return _serve(needed, per_pixel) + _dot_delay(stage)
     if kernel.kind == "maxpool2d":
         return _needed(program, kernel, arrival, stage.source.beats_per_pixel) + _FIFO + _POOL
+    if kernel.kind == "softmax":
+        return _softmax(program, kernel, stage, arrival)
     return arrival + _FIFO + _REQUANT
+
+
+def _softmax(program: Program, kernel: Kernel, stage: Stage, arrival: np.ndarray) -> np.ndarray:
+    """A sum waits for its last value, and its values leave one by one: hwc_softmax."""
+    x, p = program.edges[kernel.inputs[0]], kernel.params
+    size = prod(x.shape[a] for a in p["axes"])
+    values = _serve(np.repeat(arrival, stage.out.channels), 1) + _FIFO + _WIDTH * (stage.convert is not None)
+    starts = values.reshape(-1, size)[:, -1] + size + p["fraction"] + 7 + 4 * (p["split"] > 0)
+    leave = (starts[:, None] - 1 + np.arange(size)).reshape(-1, stage.out.channels)
+    return leave[:, -1] + 1
 
 
 def _dot_delay(stage: Stage) -> int:
