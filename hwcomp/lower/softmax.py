@@ -31,10 +31,9 @@ def softmax(ctx: LowerContext, node: Node, axes: tuple[int, ...]) -> None:
     fraction = -int(math.log2(qy.scale[0]))
     count = math.prod(x.shape[a] for a in axes)
     if not lie_together(x.layout, x.shape, axes):
-        raise UnsupportedError(
-            f"{node.op} over axes {[a + ctx.graph.batched for a in axes]} can't be compiled", node=origin_of(node),
-            why="only channels are taken together, or a whole sample", fix="compile with --logits, if this is an output",
-        )  # fmt: skip
+        others = [a for a in range(len(x.shape)) if a not in axes]
+        last = Layout(x.shape, (*others, *axes))
+        x = ctx.in_order(node.inputs[0], node, last)
     bits, split, coarse, fine = tables(x, fraction, count)
     if split and 3 * (count + 1) << fraction >= 1 << bits:
         raise UnsupportedError(

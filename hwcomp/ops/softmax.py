@@ -32,6 +32,8 @@ def _wide(node: Node, graph: Graph) -> tuple[int, ...]:
 class Softmax(Op):
     """Input (x), any shape."""
 
+    kernels = ("softmax",)
+
     def convert(self, node, ctx):
         node.expect(inputs=(1, 1))
         rank = len(ctx.tensor(node, 0).shape)
@@ -55,23 +57,20 @@ class Softmax(Op):
     def interval(self, node, inputs, graph):
         return 0.0, 1.0
 
-    kernels = ("softmax",)
-    note = "over the channels, or a whole sample"
-
     def output_type(self, scheme):
         return scheme.probability()
 
     def lower(self, node, ctx):
-        ctx.need_batch(node)
-        ctx.softmax(node, tuple(a - 1 for a in _wide(node, ctx.graph)))
+        ctx.softmax(node, tuple(map(ctx.sample_axis, _wide(node, ctx.graph))))
 
     def export(self, node, writer):
         axes, shape = _wide(node, writer.graph), writer.graph.tensors[node.inputs[0]].shape
         if len(axes) == 1:
             return writer.emit("Softmax", writer.data(), axis=axes[0])
-        flat = writer.emit("Reshape", writer.data(), np.asarray([0, math.prod(shape[1:])], np.int64))
-        whole = writer.emit("Softmax", flat, axis=1)
-        return writer.emit("Reshape", whole, writer.batch_shape(shape[1:]))
+        sample, first = shape[writer.graph.batched :], axes[0] - writer.graph.batched
+        rows = writer.batch_shape((*sample[:first], math.prod(sample[first:])))  # all axes from the first on
+        shares = writer.emit("Softmax", writer.emit("Reshape", writer.data(), rows), axis=-1)
+        return writer.emit("Reshape", shares, writer.batch_shape(sample))
 
     def cost(self, node, graph):
         return Cost(ops=3 * math.prod(graph.tensors[node.outputs[0]].shape))

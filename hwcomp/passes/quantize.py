@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
-from hwcomp.errors import UnsupportedError, shown
-from hwcomp.graph import Graph, origin_of
+from hwcomp.graph import Graph
 from hwcomp.passes.base import Pass, PassContext, constant
 from hwcomp.quantize.schemes import Scheme, scheme
 from hwcomp.registry import OPS, graph_pass
@@ -41,7 +39,7 @@ class Quantize(Pass):
 
 
 def _activation_types(graph: Graph, ctx: PassContext) -> dict[str, QType]:
-    """One type per group of tensors that operators which only select elements (MaxPool, Reshape) tie together.
+    """One type per group of tensors that operators which only move elements (MaxPool, Reshape, Concat) tie together.
 
     The range of a group is what is read outside it: a MaxPool's input needs no more range than its output has, since
     clipping and taking the maximum commute.
@@ -53,43 +51,38 @@ def _activation_types(graph: Graph, ctx: PassContext) -> dict[str, QType]:
             name = group[name]
         return name
 
+    fixed = _fixed_types(graph, scheme(ctx.quant))
     for node in graph.nodes:
-        if OPS[node.op].keeps_type:
+        if OPS[node.op].ties_types and node.outputs[0] not in fixed:
             for name in graph.data_inputs(node):
-                group[find(node.outputs[0])] = find(name)
+                if name not in fixed:
+                    group[find(node.outputs[0])] = find(name)
     ranges: dict[str, tuple[float, float]] = {}
-    floats = [t.name for t in graph.tensors.values() if not t.is_constant and t.dtype == "float"]
+    floats = [
+        t.name for t in graph.tensors.values() if not t.is_constant and t.dtype == "float" and t.name not in fixed
+    ]
     for name in floats:
         leaves = name in graph.outputs or not graph.consumers(name)
-        if leaves or name in graph.inputs or any(not OPS[c.op].keeps_type for c in graph.consumers(name)):
+        if leaves or name in graph.inputs or any(not OPS[c.op].ties_types for c in graph.consumers(name)):
             lo, hi = ctx.observed[name]
             old = ranges.get(find(name), (lo, hi))
             ranges[find(name)] = (min(lo, old[0]), max(hi, old[1]))
     types = {root: scheme(ctx.quant).activation(*r) for root, r in ranges.items()}
-    types |= _fixed_types(graph, ctx, floats, find)
-    return {name: types[find(name)] for name in floats}
+    return fixed | {name: types[find(name)] for name in floats}
 
 
-def _fixed_types(graph: Graph, ctx: PassContext, floats: list[str], find: Callable[[str], str]) -> dict[str, QType]:
-    """Types that do not come from a range, by group: an input's that the user stated, and those that operators fix.
-
-    UnsupportedError where what is not of this type is to share it: values beyond its range would be lost.
-    """
-    made: dict[str, dict[QType | None, str]] = {}  # group -> the types of what it holds, with one tensor of each
-    for name in floats:
-        node = graph.producer(name)
-        if node is None or not OPS[node.op].keeps_type:
-            fixed = graph.tensors[name].qtype if node is None else OPS[node.op].output_type(scheme(ctx.quant))
-            made.setdefault(find(name), {}).setdefault(fixed, name)
-    for root, held in made.items():
-        if len(held) > 1:
-            first, second = list(held.values())[:2]
-            where = next(n for n in graph.nodes if OPS[n.op].keeps_type and find(n.outputs[0]) == root and len(n.inputs) > 1)
-            raise UnsupportedError(
-                f"{where.op} of '{shown(first)}' and '{shown(second)}' can't be compiled", node=origin_of(where),
-                why="they would share an integer type, and that of one of them is fixed",
-            )  # fmt: skip
-    return {root: qtype for root, held in made.items() for qtype in held if qtype is not None}
+def _fixed_types(graph: Graph, kind: Scheme) -> dict[str, QType]:
+    """Types that do not come from ranges, by tensor: of inputs that have one, of outputs whose operator says so, and of
+    what is only moved from there."""
+    fixed = {n: graph.tensors[n].qtype for n in graph.inputs if graph.tensors[n].qtype is not None}
+    for node in graph.nodes:
+        qtype = OPS[node.op].output_type(kind)
+        if OPS[node.op].ties_types:
+            held = {fixed.get(n) for n in graph.data_inputs(node)}
+            qtype = held.pop() if len(held) == 1 else None
+        if qtype is not None:
+            fixed[node.outputs[0]] = qtype
+    return fixed
 
 
 def _quantize_weights(node: Node, tensors: dict[str, Tensor], kind: Scheme) -> Node:
