@@ -68,11 +68,11 @@ def tables(x: Edge, fraction: int, count: int) -> tuple[int, int, np.ndarray, np
     bits = max(fraction + _MARGIN + most, min(30 - fraction, 32 - most))
     span = x.hi - x.lo
     if _entries(x, span, bits) <= _ONE_TABLE:
-        return bits, 0, _exponentials(x, _entries(x, span, bits), 1, bits), np.zeros(0, np.int64)
+        return bits, 0, np.trim_zeros(_exponentials(x, _entries(x, span, bits), 1, bits), "b"), np.zeros(0, np.int64)
     bits = min(fraction + _MARGIN + _PRODUCT + most, _MOST_BITS)
     split = (_entries(x, span, bits).bit_length() + 1) // 2
     coarse = _exponentials(x, (_entries(x, span, bits) >> split) + 1, 1 << split, bits)
-    return bits, split, coarse, _exponentials(x, 1 << split, 1, bits)
+    return bits, split, np.trim_zeros(coarse, "b"), _exponentials(x, 1 << split, 1, bits)
 
 
 def _entries(x: Edge, span: int, bits: int) -> int:

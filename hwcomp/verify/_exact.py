@@ -16,6 +16,7 @@ UNIT = 2.0**-24  # largest relative error of one float32 operation
 # Roundings that reach every term: x and w dequantized, their product, the division by the scale of y, the scale's own
 # two products, or the five of a BatchNormalization.
 _ROUNDINGS = 8
+_SOFTMAX_TABLE = 1 / 32  # docs/numerics.md, "Softmax"
 _EXACT_BITS = 54  # integers that a float64 product holds exactly
 
 Index = tuple[int, ...]
@@ -25,7 +26,8 @@ Index = tuple[int, ...]
 class Form:
     """A real tensor: `value(index)` exactly, `size` >= the sum of the magnitudes of its terms, `terms` added in a row.
 
-    `integer` and `scale` are there while the value is still integer * scale.
+    `integer` and `scale` are there while the value is still integer * scale. `table`: by how many steps of the output the
+    Program itself may be off, because it takes what it rounds from a table.
     """
 
     value: Callable[[Index], Fraction]
@@ -33,6 +35,7 @@ class Form:
     terms: int = 1
     integer: np.ndarray | None = None
     scale: Fraction = Fraction(1)
+    table: float = 0.0
 
 
 @dataclass
@@ -57,7 +60,7 @@ class Layered:
         sqrt(n) units (Higham and Mary, 2019), where the worst case would be n.
         """
         units = _ROUNDINGS + math.sqrt(self.form.terms)
-        return UNIT * units * float(self.form.size[index]) / float(self.scale)
+        return UNIT * units * float(self.form.size[index]) / float(self.scale) + self.form.table
 
 
 @dataclass
@@ -189,6 +192,28 @@ def _average(x: Form, node, attrs, reader: _Reader) -> Form:
     return _divided(form, inside)
 
 
+def _reshape(x: Form, node, attrs, reader: _Reader) -> Form:
+    old, wanted = x.size.shape, reader.arrays[node.input[1]].tolist()
+    size = x.size.reshape([old[i] if n == 0 else n for i, n in enumerate(wanted)])
+
+    def before(i: Index) -> Index:
+        return tuple(int(n) for n in np.unravel_index(np.ravel_multi_index(i, size.shape), old))
+
+    integer = None if x.integer is None else x.integer.reshape(size.shape)
+    return replace(x, value=lambda i: x.value(before(i)), size=size, integer=integer)
+
+
+def _softmax(x: Form, node, attrs, reader: _Reader) -> Form:
+    """In float64: 2^29 times finer than what it is compared with. What a float32 distance from the largest is wrong by is
+    a part of the exponential."""
+    axis = attrs["axis"].i
+    real = x.integer * float(x.scale)
+    e = np.exp(real - real.max(axis=axis, keepdims=True))
+    shares = e / e.sum(axis=axis, keepdims=True)
+    size = shares * (1 + 2 * x.size.max(axis=axis, keepdims=True))
+    return Form(lambda i: Fraction(float(shares[i])), size, real.shape[axis], table=_SOFTMAX_TABLE)
+
+
 def _identity(x: Form, node, attrs, reader: _Reader) -> Form:
     return x
 
@@ -225,5 +250,5 @@ def _limited(x: Form, lo: Fraction | None, hi: Fraction | None) -> Form:
 
 _RULES = {
     "Add": _add, "AveragePool": _average, "BatchNormalization": _batchnorm, "Clip": _clip, "Conv": _conv, "Div": _div,
-    "Gemm": _dense, "Identity": _identity, "MatMul": _dense, "Relu": _relu,
+    "Gemm": _dense, "Identity": _identity, "MatMul": _dense, "Relu": _relu, "Reshape": _reshape, "Softmax": _softmax,
 }  # fmt: skip
