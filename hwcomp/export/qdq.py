@@ -6,6 +6,8 @@ names, so their integers are called `<name>__quantized`. Every operator reads De
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +16,7 @@ from hwcomp import __version__
 from hwcomp.errors import UnsupportedError, shown
 from hwcomp.export.operands import dot_operands
 from hwcomp.graph import Graph, origin_of
+from hwcomp.pixels import Pixels
 from hwcomp.registry import OPS
 from hwcomp.types import Node
 from sw_ref.program import Program
@@ -27,14 +30,18 @@ _TYPES = {(8, True): np.int8, (8, False): np.uint8}
 _INT32 = np.iinfo(np.int32)
 
 
-def export(graph: Graph, program: Program, name: str, profile: int = 31) -> bytes:
+def export(
+    graph: Graph, program: Program, name: str, profile: int = 31, pixels: Mapping[str, Pixels] = MappingProxyType({})
+) -> bytes:
     """The model as bytes, always the same for the same Program: `graph` and `profile` are what became `program`.
+
+    `pixels`: inputs that hold raw pixels; the model reads the reals that they stand for.
 
     UnsupportedError where a tensor has a type that a model of this opset can't hold.
     """
     writer = Writer(graph, program, profile)
     for tensor in graph.inputs:
-        writer.quantize(tensor, tensor)
+        writer.input(tensor, pixels.get(tensor))
     for node in graph.nodes:
         writer.operator(node)
     for tensor in graph.outputs:
@@ -117,6 +124,15 @@ class Writer:
         else:
             self.quantize(tensor, value)
         self._node = None
+
+    def input(self, tensor: str, pixels: Pixels | None) -> None:
+        """The integers of an input; of pixels that have no scale and zero point of their own, x * std + mean - zero."""
+        value = tensor
+        if pixels is not None and not pixels.is_affine:
+            mean, std = pixels.affine(self.program.edges[tensor].shape)
+            for op, factor in (("Mul", std), ("Add", mean - self.program.edges[tensor].zero)):
+                value = self._emit(op, [value, self.constant(f"{tensor}__{op}_1", np.asarray(factor, np.float32))])
+        self.quantize(tensor, value)
 
     def quantize(self, tensor: str, value: str) -> None:
         """The integers of `tensor` from the real `value`."""

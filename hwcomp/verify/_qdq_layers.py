@@ -31,10 +31,10 @@ def carriers(model: onnx.ModelProto, program: Program) -> dict[str, str]:
     """Tensor of the Program -> the value of the model that holds its integers."""
     values = {}
     made_by = {n.output[0]: n for n in model.graph.node}
-    readers = {n.input[0]: n for n in model.graph.node if n.op_type == "QuantizeLinear"}
+    readers = {n.input[0]: n for n in model.graph.node if n.op_type in ("QuantizeLinear", "Mul", "Add")}
     for name in program.edges:
         if name in program.inputs and name in readers:
-            values[name] = readers[name].output[0]
+            values[name] = _quantized(readers, name)
         elif name in program.outputs and name in made_by and made_by[name].op_type == "DequantizeLinear":
             values[name] = made_by[name].input[0]
         elif name in made_by:
@@ -44,6 +44,14 @@ def carriers(model: onnx.ModelProto, program: Program) -> dict[str, str]:
                 f"model.qdq.onnx does not have tensor '{shown(name)}' of the program", fix="compile the model again"
             )
     return values
+
+
+def _quantized(readers: dict[str, onnx.NodeProto], name: str) -> str:
+    """The integers of an input, behind the mean and std of pixels where it has some."""
+    node = readers[name]
+    while node.op_type != "QuantizeLinear":
+        node = readers[node.output[0]]
+    return node.output[0]
 
 
 def layers(model: onnx.ModelProto, program: Program) -> list[Layer]:
