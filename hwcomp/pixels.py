@@ -11,7 +11,7 @@ import numpy as np
 from hwcomp.errors import UsageError, shown
 from hwcomp.types import QType
 
-_MOST = 255
+MOST = 255
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Pixels:
     def zero(self) -> int | None:
         """The pixel that stands for 0.0 in all channels, if there is one."""
         one = self.mean[0]
-        return int(one) if len(set(self.mean)) == 1 and one == int(one) and 0 <= one <= _MOST else None
+        return int(one) if len(set(self.mean)) == 1 and one == int(one) and 0 <= one <= MOST else None
 
     @property
     def is_affine(self) -> bool:
@@ -91,9 +91,9 @@ class Pixels:
     def stored(self, x: np.ndarray) -> np.ndarray:
         """Real x [samples, *shape] -> the nearest pixels, uint8."""
         mean, std = self.affine(x.shape[1:])
-        return np.clip(np.rint(x.astype(np.float64) * std + mean), 0, _MOST).astype(np.uint8)
+        return np.clip(np.rint(x.astype(np.float64) * std + mean), 0, MOST).astype(np.uint8)
 
     def interval(self) -> tuple[float, float]:
         """The range of x over all pixels and channels."""
         mean, std = np.broadcast_arrays(self.mean, self.std)
-        return float((-mean / std).min()), float(((_MOST - mean) / std).max())
+        return float((-mean / std).min()), float(((MOST - mean) / std).max())

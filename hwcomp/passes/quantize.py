@@ -72,10 +72,12 @@ def _activation_types(graph: Graph, ctx: PassContext) -> dict[str, QType]:
 
 
 def _fixed_types(graph: Graph, kind: Scheme) -> dict[str, QType]:
-    """Types that do not come from ranges, by tensor: of inputs that have one, of outputs whose operator says so, and of
-    what is only moved from there."""
-    fixed = {n: graph.tensors[n].qtype for n in graph.inputs if graph.tensors[n].qtype is not None}
+    """Types that do not come from ranges, by tensor: those that an earlier pass chose, of outputs whose operator says so,
+    and of what is only moved from there."""
+    fixed = {t.name: t.qtype for t in graph.tensors.values() if t.qtype is not None}
     for node in graph.nodes:
+        if node.outputs[0] in fixed:
+            continue
         qtype = OPS[node.op].output_type(kind)
         if OPS[node.op].ties_types:
             held = {fixed.get(n) for n in graph.data_inputs(node)}
