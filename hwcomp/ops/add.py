@@ -73,6 +73,7 @@ class Add(Op):
             what = "a constant that is not one value per channel"
             raise UnsupportedError(f"Add of {what} can't be compiled yet", node=origin_of(node))
         ctx.pointwise(node, np.ones(len(channels)), channels.astype(np.float64), node.attrs.clamp)
+        return None
 
     def export(self, node, writer):
         y = writer.graph.tensors[node.inputs[1]]

@@ -115,7 +115,7 @@ def _subtracted(edit: Editor, node: Node, mean: np.ndarray) -> tuple[Node, int]:
     constants = [constant(edit.tensors, f"{name}_{i}", v.astype(np.float32)).name for i, v in enumerate(values)]
     attrs = BatchNormalizationAttrs(0.0)
     edit.nodes.append(None)
-    edit.put(-1, Node("BatchNormalization", name, (source.name, *constants), (name,), attrs, node.origin))
+    edit.put(len(edit.nodes) - 1, Node("BatchNormalization", name, (source.name, *constants), (name,), attrs, node.origin))
     return node.with_(inputs=(name, *node.inputs[1:])), bits
 
 

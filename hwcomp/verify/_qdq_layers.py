@@ -31,7 +31,8 @@ def carriers(model: onnx.ModelProto, program: Program) -> dict[str, str]:
     """Tensor of the Program -> the value of the model that holds its integers."""
     values = {}
     made_by = {n.output[0]: n for n in model.graph.node}
-    readers = {n.input[0]: n for n in model.graph.node if n.op_type in ("QuantizeLinear", "Mul", "Add")}
+    steps = ("QuantizeLinear", "Clip", "Mul", "Add")  # what an input meets before its integers
+    readers = {n.input[0]: n for n in model.graph.node if n.op_type in steps}
     for name in program.edges:
         if name in program.inputs and name in readers:
             values[name] = _quantized(readers, name)
@@ -47,7 +48,7 @@ def carriers(model: onnx.ModelProto, program: Program) -> dict[str, str]:
 
 
 def _quantized(readers: dict[str, onnx.NodeProto], name: str) -> str:
-    """The integers of an input, behind the mean and std of pixels where it has some."""
+    """The integers of an input: behind the mean and std of pixels, and the limits of a type that is stored in a wider one."""
     node = readers[name]
     while node.op_type != "QuantizeLinear":
         node = readers[node.output[0]]

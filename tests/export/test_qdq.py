@@ -25,7 +25,8 @@ CASES = op_cases()
 def compiled(proto, bits=31, **options):
     """ModelProto -> (quantized graph, Program, exported bytes)."""
     graph, _ = quantized(proto, logits=True, **options)
-    program = lower(graph, bits).program
+    lowered = lower(graph, bits)
+    graph, program = lowered.graph, lowered.program
     return graph, program, export(graph, program, "net", bits)
 
 
