@@ -72,8 +72,9 @@ def quantized_graph(model: Model, options: CompileOptions, watch: Watch) -> tupl
             if name in options.input_types and array.dtype == np.uint8:
                 calibration[name] = options.input_types[name].real(array)
             elif array.dtype.kind != "f":
+                typed = f", or --input {shown(name)}=uint8,MEAN,STD if these are pixels" if array.dtype == np.uint8 else ""
                 raise UsageError(
-                    f"calibration array '{shown(name)}' holds {array.dtype}", fix="give real values as float32"
+                    f"calibration array '{shown(name)}' holds {array.dtype}", fix=f"give real values as float32{typed}"
                 )
     else:
         watch.warned(NO_DATA)
@@ -118,6 +119,8 @@ def compile_model(path: Path | str, folder: Path | str, options: CompileOptions,
     files["vectors/outputs.npz"] = npz.dumps(golden_out)
     notes = {p: list(lines) for p, lines in ctx.notes.items()}
     report = program_facts(name, graph, lowered, notes, watch.warnings, targets)
+    for name_, pixels in options.input_types.items():
+        report["boundary"][name_]["pixels"] = asdict(pixels)
     files["report.json"] = product.dump_json(report)
     files["report.html"] = html.render(report)
     manifest = {
