@@ -34,7 +34,7 @@ from tests.models import ROOT, op_cases, quantized
 LAYERS = (
     ("hwcomp.errors",),
     ("hwcomp.types", "hwcomp.registry", "hwcomp.names", "hwcomp.npz", "hwcomp.templates_dir"),
-    ("hwcomp.quantize.schemes",),
+    ("hwcomp.quantize.schemes", "hwcomp.pixels"),
     ("hwcomp.options",),
     ("sw_ref",),
     ("hwcomp.graph", "hwcomp.samples", "hwcomp.quantize"),
@@ -71,7 +71,7 @@ FOREIGN = {
     "hwcomp.export": {"onnx"}, "hwcomp.verify": {"jinja2", "onnx", "onnxruntime", "google"},
     "hwcomp.report": {"rich", "jinja2"}, "hwcomp.cli": set(), "hwcomp.product": set(),
     "hwcomp.driver": set(), "hwcomp.commands": {"rich"}, "hwcomp.samples": set(), "hwcomp.npz": set(),
-    "hwcomp.options": set(),
+    "hwcomp.options": set(), "hwcomp.pixels": set(),
     "hwcomp.errors": set(), "hwcomp.names": set(), "hwcomp.types": set(), "hwcomp.registry": set(),
     "hwcomp.quantize": set(),
     "hwcomp.templates_dir": set(),

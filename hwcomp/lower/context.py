@@ -8,7 +8,7 @@ import numpy as np
 
 from hwcomp.errors import UnsupportedError, WorkFailed
 from hwcomp.graph import Graph, origin_of
-from hwcomp.lower import bounds, layouts, requant, staircase
+from hwcomp.lower import bounds, joins, layouts, requant, staircase
 from hwcomp.lower import softmax as softmaxes
 from hwcomp.types import Node, QType, Tensor
 from sw_ref.program import Edge, Kernel, Layout, type_range
@@ -32,6 +32,11 @@ class LowerContext:
     tensors: dict[str, Tensor] = field(default_factory=dict)
     _copies: dict[tuple, str] = field(default_factory=dict)
     _instead: dict[str, str] = field(default_factory=dict)  # input of the current node -> the copy that it reads
+
+    # What joins or rearranges tensors.
+    add, avgpool, concat, slice = joins.add, joins.avgpool, joins.concat, joins.slice_
+    shuffle, transpose, pad = joins.shuffle, joins.transpose, joins.pad
+    softmax = softmaxes.softmax
 
     def __post_init__(self):
         self.tensors.update(self.graph.tensors)
@@ -194,10 +199,6 @@ class LowerContext:
         self.proofs.append(replace(proof, kernel=y))
         self.add_edge(y, least, most, x.layout)
         self.add_kernel("requantize", node, {"requantize": rq.params()}, rq.constants())
-
-    def softmax(self, node: Node, axes: tuple[int, ...]) -> None:
-        """Softmax over `axes` of the sample, taken together -> a softmax kernel."""
-        softmaxes.softmax(self, node, axes)
 
     def alias(self, node: Node) -> None:
         """The same integers in the same order under another name and shape -> a reshape kernel."""

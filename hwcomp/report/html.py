@@ -11,6 +11,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from hwcomp.errors import shown
+from hwcomp.pixels import Pixels
 from hwcomp.report import _plots as plots
 from hwcomp.report import _targets as targets
 from hwcomp.report import _words as words
