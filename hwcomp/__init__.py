@@ -78,9 +78,7 @@ def verify(
     from hwcomp.verify import engines as all_engines
 
     built = load(folder)
-    stored = samples.to_stored(
-        built.program, inputs or npz.load(built.dir / "vectors" / "inputs.npz"), built.pixels
-    )
+    stored = samples.to_stored(built.program, inputs or npz.load(built.dir / "vectors" / "inputs.npz"), built.pixels)
     chosen = [all_engines.engine(n) for n in engines] or all_engines.for_product(built)
     return compare.verify(built, stored, chosen)
 
@@ -94,9 +92,7 @@ def verify_l4(folder: str | Path, inputs: dict[str, np.ndarray] | None = None) -
     from hwcomp.verify.teacher import teacher_forced
 
     built = load(folder)
-    stored = samples.to_stored(
-        built.program, inputs or npz.load(built.dir / "vectors" / "inputs.npz"), built.pixels
-    )
+    stored = samples.to_stored(built.program, inputs or npz.load(built.dir / "vectors" / "inputs.npz"), built.pixels)
     return teacher_forced(built, stored)
 
 

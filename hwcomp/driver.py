@@ -72,7 +72,9 @@ def quantized_graph(model: Model, options: CompileOptions, watch: Watch) -> tupl
             if name in options.input_types and array.dtype == np.uint8:
                 calibration[name] = options.input_types[name].real(array)
             elif array.dtype.kind != "f":
-                typed = f", or --input {shown(name)}=uint8,MEAN,STD if these are pixels" if array.dtype == np.uint8 else ""
+                typed = (
+                    f", or --input {shown(name)}=uint8,MEAN,STD if these are pixels" if array.dtype == np.uint8 else ""
+                )
                 raise UsageError(
                     f"calibration array '{shown(name)}' holds {array.dtype}", fix=f"give real values as float32{typed}"
                 )

@@ -56,7 +56,9 @@ class CompileOptions:
             raise UsageError("a product needs at least one golden sample")
         for name, pixels in self.input_types.items():
             if not isinstance(pixels, Pixels):
-                raise UsageError(f"the type of input '{shown(name)}' is {pixels!r}", fix="give hwcomp.Pixels(mean, std)")
+                raise UsageError(
+                    f"the type of input '{shown(name)}' is {pixels!r}", fix="give hwcomp.Pixels(mean, std)"
+                )
             if name in self.input_ranges:
                 raise UsageError(f"--input and --input-range for '{shown(name)}'", why="uint8 pixels have their range")
         for name, (lo, hi) in self.input_ranges.items():

@@ -24,11 +24,15 @@ class Pixels:
     def __post_init__(self):
         for what, values in (("mean", self.mean), ("std", self.std)):
             if not values or not all(math.isfinite(v) and abs(v) < 1e6 for v in values):
-                raise UsageError(f"the {what} of uint8 pixels is {list(values)}", fix="give numbers in pixel units, 0 to 255")
+                raise UsageError(
+                    f"the {what} of uint8 pixels is {list(values)}", fix="give numbers in pixel units, 0 to 255"
+                )
         if min(self.std) < 1e-6:
             raise UsageError(f"the std of uint8 pixels is {list(self.std)}", fix="give positive numbers")
         if len(self.mean) != len(self.std) and 1 not in (len(self.mean), len(self.std)):
-            raise UsageError(f"{len(self.mean)} means and {len(self.std)} stds", fix="give one of each, or one per channel")
+            raise UsageError(
+                f"{len(self.mean)} means and {len(self.std)} stds", fix="give one of each, or one per channel"
+            )
 
     @classmethod
     def parse(cls, text: str) -> Pixels:

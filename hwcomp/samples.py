@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from types import MappingProxyType
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 

@@ -56,7 +56,9 @@ def test_every_pixel_comes_back(text):
 
 
 def test_reals_beyond_the_pixels_are_clipped():
-    assert Pixels.parse("uint8,100,10").stored(np.float32([[-99, -10, 0.04, 15.5, 99]])).tolist() == [[0, 0, 100, 255, 255]]
+    assert Pixels.parse("uint8,100,10").stored(np.float32([[-99, -10, 0.04, 15.5, 99]])).tolist() == [
+        [0, 0, 100, 255, 255]
+    ]
 
 
 @pytest.mark.parametrize(("shape", "axis"), [((3, 4, 5), 0), ((4, 5, 3), 2), ((3,), 0), ((3, 2), 0), ((3, 2, 3), 0)])

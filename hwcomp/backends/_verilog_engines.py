@@ -151,9 +151,7 @@ def _argmax(netlist: Netlist, program: Program, kernel: Kernel, stage: Stage, he
     return netlist.stage("hwc_argmax", head, out, stage.out.width, params)
 
 
-def _softmax(
-    netlist: Netlist, program: Program, kernel: Kernel, stage: Stage, head: Nets, name: str, out: str
-) -> Nets:
+def _softmax(netlist: Netlist, program: Program, kernel: Kernel, stage: Stage, head: Nets, name: str, out: str) -> Nets:
     head = convert(netlist, head, f"{name}_width", stage.convert, stage.source.bits)
     return softmax.engine(netlist, program, kernel, head, name, out)
 

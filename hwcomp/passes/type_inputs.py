@@ -51,7 +51,9 @@ def _push(edit: Editor, name: str, mean: np.ndarray, std: np.ndarray, ctx: PassC
     """Fold x = (r - mean) / std, arrays of the shape of tensor `name`, into all its readers."""
     if name in edit.graph.outputs:
         raise UnsupportedError(
-            f"input pixels reach the output '{shown(name)}' as they are", why="their mean and std would be lost", fix=_FIX
+            f"input pixels reach the output '{shown(name)}' as they are",
+            why="their mean and std would be lost",
+            fix=_FIX,
         )
     for i, node in enumerate(edit.graph.nodes):
         if name not in node.inputs:
@@ -115,7 +117,9 @@ def _subtracted(edit: Editor, node: Node, mean: np.ndarray) -> tuple[Node, int]:
     constants = [constant(edit.tensors, f"{name}_{i}", v.astype(np.float32)).name for i, v in enumerate(values)]
     attrs = BatchNormalizationAttrs(0.0)
     edit.nodes.append(None)
-    edit.put(len(edit.nodes) - 1, Node("BatchNormalization", name, (source.name, *constants), (name,), attrs, node.origin))
+    edit.put(
+        len(edit.nodes) - 1, Node("BatchNormalization", name, (source.name, *constants), (name,), attrs, node.origin)
+    )
     return node.with_(inputs=(name, *node.inputs[1:])), bits
 
 

@@ -53,10 +53,14 @@ def _softmax(program: Program, kernel: Kernel, stage: Stage, arrival: np.ndarray
     """A sum waits for its last value, and its values leave one by one: hwc_softmax."""
     x, p = program.edges[kernel.inputs[0]], kernel.params
     size = prod(x.shape[a] for a in p["axes"])
-    values = _serve(np.repeat(arrival, stage.out.channels), 1) + _FIFO + _WIDTH * (stage.convert is not None)
-    starts = values.reshape(-1, size)[:, -1] + size + p["fraction"] + 7 + 4 * (p["split"] > 0)
-    leave = (starts[:, None] - 1 + np.arange(size)).reshape(-1, stage.out.channels)
-    return leave[:, -1] + 1
+    beat = (
+        np.arange(stage.out.channels) // stage.source.lanes - stage.source.beats_per_pixel + 1
+    )  # of a pixel, from the last
+    values = _serve((arrival[:, None] + beat).ravel(), 1) + _WIDTH * (stage.convert is not None)
+    first = values.reshape(-1, size)[:, -1] + size + p["fraction"] + 7 + 4 * (p["split"] > 0)
+    leave = (first[:, None] + np.arange(size)).reshape(-1, stage.out.channels)
+    # At an output the beats of a pixel are counted there.
+    return leave[:, 0 if kernel.outputs[0] in program.outputs else -1]
 
 
 def _dot_delay(stage: Stage) -> int:

@@ -29,7 +29,18 @@ def built(cli, image):
 
     def run(*arguments):
         net, folder = image
-        found = cli("compile", net, "--target", "mcu", "-o", folder / "out", "--calibration", folder / "pixels.npz", "--quiet", *arguments)
+        found = cli(
+            "compile",
+            net,
+            "--target",
+            "mcu",
+            "-o",
+            folder / "out",
+            "--calibration",
+            folder / "pixels.npz",
+            "--quiet",
+            *arguments,
+        )
         assert found.code == 0, found.err
         return folder / "out"
 
@@ -76,7 +87,9 @@ def test_pixels_and_reals_give_the_same(cli, built, image):
 
 def test_other_integers_are_refused(refused, built, image):
     folder, data = built("--input", "x=uint8,127.5,64"), image[1]
-    refused("run", folder, "--engine", "float", "-i", data / "wrong.npz", "-o", data / "o.npz", texts=["stored type uint8"])
+    refused(
+        "run", folder, "--engine", "float", "-i", data / "wrong.npz", "-o", data / "o.npz", texts=["stored type uint8"]
+    )
     refused(
         "compile", image[0], "--target", "mcu", "-o", data / "o", "--calibration", data / "wrong.npz", "--input",
         "x=uint8,0,1", texts=["calibration array 'x' holds int32"],
