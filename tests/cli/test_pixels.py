@@ -59,6 +59,7 @@ def test_the_type_is_in_the_manifest_and_in_the_header(built):
     header = (folder / "src" / "net.h").read_text()
     assert "Input   x: raw uint8 pixels p, x = (p - 127.5) / 64" in header
     assert "uint8_t x[32];" in header
+    assert "raw uint8 pixels" in (folder / "report.html").read_text()
     assert "raw uint8 pixels" in json.dumps(json.loads((folder / "report.json").read_text())["passes"])
 
 

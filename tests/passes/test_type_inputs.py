@@ -39,6 +39,10 @@ NETS = {
     "channels last": conv(before=MOVED, source="t", shape=(1, 5, 4, 3)),
     "flat": dense([("Flatten", ["x"], ["f"], {})], "f"),
     "rearranged": dense([("Transpose", ["x"], ["t"], {"perm": [0, 2, 3, 1]}), ("Flatten", ["t"], ["f"], {})], "f"),
+    "a part": model(
+        [("Slice", ["x", "from", "to", "axis"], ["s"], {}), ("Conv", ["s", "w"], ["y"], {})], {"x": (1, 3, 5, 4)},
+        {"from": np.array([1]), "to": np.array([3]), "axis": np.array([1]), "w": values("ts", 2, 2, 2, 2)},
+    ),
     "two readers": model(
         [("Conv", ["x", "w"], ["a"], {}), ("Conv", ["x", "v"], ["b"], {}), ("Add", ["a", "b"], ["y"], {})],
         {"x": (1, 3, 4, 4)}, {"w": values("w2", 2, 3, 2, 2), "v": values("v2", 2, 3, 2, 2)},
