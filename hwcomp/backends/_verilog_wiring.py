@@ -33,6 +33,19 @@ def packed(nets: list[Nets], part: str) -> str:
     return f"{{{', '.join(f'{n.name}_{part}' for n in reversed(nets))}}}"
 
 
+def join(netlist: Netlist, source: Nets, target: Nets, *, data: bool = True) -> None:
+    """Two streams that are one."""
+    assigns = [(f"{target.name}_valid", f"{source.name}_valid"), (f"{source.name}_ready", f"{target.name}_ready")]
+    netlist.sections[-1].assigns += assigns + ([(f"{target.name}_data", f"{source.name}_data")] if data else [])
+
+
+def same(netlist: Netlist, source: Nets, name: str) -> Nets:
+    """A stream under another name."""
+    made = netlist.nets(name, source.width)
+    join(netlist, source, made)
+    return made
+
+
 def arrive(netlist: Netlist, source: Source, stream: Nets, name: str) -> Nets:
     """The FIFO and the conversions in front of an engine or port."""
     last = fifo(netlist, stream, f"{name}_fifo", source.depth)

@@ -94,6 +94,26 @@ def shuffle(sweep: Sweep, index: int, kernel: Kernel) -> Stage:
     return Stage(index, source.beats, (source,), source.arrives, order=tuple(picks.tolist()))
 
 
+def reorder(sweep: Sweep, index: int, kernel: Kernel) -> Stage:
+    """Frames in another order: the permutation is that of the source."""
+    y = sweep.program.edges[kernel.outputs[0]]
+    channels = sweep.channels(y)
+    lanes = sweep.lanes(divisors(channels), lambda n: y.size // n)
+    source = sweep.source(kernel, 0, channels, lanes, y.layout)
+    return Stage(index, source.beats, (source,), source.arrives)
+
+
+def pad(sweep: Sweep, index: int, kernel: Kernel) -> Stage:
+    x, y = (sweep.program.edges[n] for n in (kernel.inputs[0], kernel.outputs[0]))
+    channels, pixels = x.shape[0], y.shape[1] * y.shape[2]
+    stream = sweep.stream(kernel)
+    keep = stream.lanes if stream.channels == channels else None
+    lanes = sweep.lanes(divisors(channels), lambda n: pixels * channels // n, keep)
+    source = sweep.source(kernel, 0, channels, lanes, Layout.channels_last(x.shape))
+    pads = tuple(kernel.params["pads"])
+    return Stage(index, 0, (source,), replace(source.arrives, pixels=pixels), pads if any(pads) else None)
+
+
 def argmax(sweep: Sweep, index: int, kernel: Kernel) -> Stage:
     """One index per pixel of the elements along the axis."""
     x, y, axis = sweep.program.edges[kernel.inputs[0]], sweep.program.edges[kernel.outputs[0]], kernel.params["axis"]

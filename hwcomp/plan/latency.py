@@ -72,9 +72,12 @@ def _engine(program: Program, kernel: Kernel, stage: Stage, arrivals: list[np.nd
         kept = np.flatnonzero((at >= p["start"]) & (at < p["stop"]))
         per_pixel = len(kept) // stage.out.pixels
         return arrival[kept[per_pixel - 1 :: per_pixel] * len(arrival) // x.size]
+    if kernel.kind == "pad":
+        _, rows, cols = program.edges[kernel.inputs[0]].shape
+        return _padded(kernel, arrival.reshape(rows, cols), stage.out.beats_per_pixel).ravel()
     if kernel.kind == "shuffle":
         return arrival + (_PERMUTE + stage.out.beats_per_pixel if stage.out.lanes < len(stage.order) else 0)
-    return np.max(arrivals, axis=0) + _REQUANT
+    return np.max(arrivals, axis=0) + (0 if kernel.kind == "reorder" else _REQUANT)
 
 
 def _sliding(program: Program, kernel: Kernel, stage: Stage, arrival: np.ndarray) -> np.ndarray:
@@ -98,13 +101,17 @@ def _dot_delay(stage: Stage) -> int:
 
 def _needed(kernel: Kernel, out: tuple[int, ...], arrival: np.ndarray, words: int) -> np.ndarray:
     """When the last input pixel of each window is in; padding takes its beats in the stream."""
-    rows, cols = arrival.shape
-    top, left, bottom, right = kernel.params["pads"]
-    padded = np.zeros((rows + top + bottom, cols + left + right))
-    padded[top : top + rows, left : left + cols] = arrival
-    stream = _serve(padded.ravel(), words).reshape(padded.shape)
+    stream = _padded(kernel, arrival, words)
     (kh, kw), (sh, sw), (dh, dw) = (kernel.params[k] for k in ("kernel", "strides", "dilations"))
     return stream[(kh - 1) * dh :: sh, (kw - 1) * dw :: sw][: out[0], : out[1]].ravel()
+
+
+def _padded(kernel: Kernel, arrival: np.ndarray, words: int) -> np.ndarray:
+    """When each pixel of the padded map is in, for the pixels of the map."""
+    (rows, cols), (top, left, bottom, right) = arrival.shape, kernel.params["pads"]
+    padded = np.zeros((rows + top + bottom, cols + left + right))
+    padded[top : top + rows, left : left + cols] = arrival
+    return _serve(padded.ravel(), words).reshape(padded.shape)
 
 
 def _serve(ready: np.ndarray, each: float) -> np.ndarray:

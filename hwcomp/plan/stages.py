@@ -13,6 +13,8 @@ from sw_ref.program import Kernel
 Reader = tuple[int, int]
 """Who reads a stream: (index of the kernel, which of its inputs), or (OUTPUT, index of the graph output)."""
 OUTPUT = -1
+ALIASES = ("reshape", "transpose")
+"""Kernels that give the same elements in the same order another name: nothing is built for them."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class Window:
 class Source:
     """A stream on its way into an engine or port: the `stream` of `edge`, a FIFO of `depth` of its words, then `steps`.
 
-    `edge` has nets of its own (reshapes have none). `arrives`: the stream behind the steps.
+    `edge` has nets of its own (reshapes and transposes have none). `arrives`: the stream behind the steps.
     """
 
     edge: str
@@ -91,7 +93,7 @@ class Port:
 class DataflowPlan:
     """`streams`: how every edge travels. `lanes`: multiply-accumulate lanes in all, of `budget`.
 
-    `roots`: edge -> the edge whose nets carry it (a reshape has none of its own).
+    `roots`: edge -> the edge whose nets carry it (a reshape or transpose has none of its own).
     """
 
     budget: int
