@@ -48,14 +48,14 @@ def same(netlist: Netlist, source: Nets, name: str) -> Nets:
 
 def arrive(netlist: Netlist, source: Source, stream: Nets, name: str) -> Nets:
     """The FIFO and the conversions in front of an engine or port."""
-    last = fifo(netlist, stream, f"{name}_fifo", source.depth)
+    last = fifo(netlist, stream, f"{name}_fifo", 2 if source.late else source.depth)
     for i, step in enumerate(source.steps):
         at = f"{name}_{'width' if isinstance(step, Convert) else 'permute'}{i or ''}"
         if isinstance(step, Convert):
             last = convert(netlist, last, at, step, source.stream.bits)
         else:
             last = _permute(netlist, last, at, step, source.stream.bits)
-    return last
+    return fifo(netlist, last, f"{name}_late", source.depth) if source.late else last
 
 
 def fifo(netlist: Netlist, source: Nets, name: str, depth: int) -> Nets:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hwcomp.plan.stages import Stage, unsupported
+from hwcomp.plan.stages import Source, Stage, unsupported
 from hwcomp.plan.streams import Stream, divisors
 from sw_ref.program import Edge, Kernel, Layout
 
@@ -27,7 +27,7 @@ def add(sweep: Sweep, index: int, kernel: Kernel) -> Stage:
     """Both operands as pixels of the first, in the fewest lanes that keep up: each takes two multipliers."""
     y, stream = sweep.program.edges[kernel.outputs[0]], sweep.stream(kernel)
     lanes = sweep.lanes(divisors(stream.channels), lambda n: y.size // n)
-    sources = tuple(sweep.source(kernel, i, stream.channels, lanes, y.layout) for i in range(2))
+    sources = tuple(_late(sweep.source(kernel, i, stream.channels, lanes, y.layout)) for i in range(2))
     return Stage(index, 0, sources, replace(sources[0].arrives, bits=y.bits, signed=y.signed))
 
 
@@ -46,7 +46,7 @@ def concat(sweep: Sweep, index: int, kernel: Kernel) -> Stage:
     pixels = y.size // pixel
     lanes = sweep.lanes(options, lambda n: pixels * ceil(pixel / n), keep)
     sources = tuple(
-        sweep.source(kernel, i, c, lanes, _same_order(kernel, y, e))
+        _late(sweep.source(kernel, i, c, lanes, _same_order(kernel, y, e)))
         for i, (c, e) in enumerate(zip(channels, edges, strict=True))
     )
     rounds = prod(y.shape[a] for a in order[: order.index(axis)])
@@ -126,6 +126,10 @@ def argmax(sweep: Sweep, index: int, kernel: Kernel) -> Stage:
     lanes = sweep.lanes(sorted({*divisors(n), *([keep] if keep else [])}), lambda k: x.size // n * ceil(n / k), keep)
     source = sweep.source(kernel, 0, n, lanes, inside)
     return Stage(index, source.beats, (source,), Stream(1, 1, max(y.size, 1), y.bits, y.signed))
+
+
+def _late(source: Source) -> Source:
+    return replace(source, late=bool(source.steps))
 
 
 def carried_axes(kernel: Kernel, y: Edge) -> list[int]:

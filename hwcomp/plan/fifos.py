@@ -28,10 +28,10 @@ def fifo_depths(program: Program, plan: DataflowPlan) -> dict[Reader, int]:
         for i, source in enumerate(stage.sources):
             gap = arrivals[-1] - ends[source.edge]
             if gap or not sure or program.kernels[stage.kernel].kind == "concat":
-                depths[stage.kernel, i] = max(2, source.stream.beats * (1 + ceil(gap / plan.interval)))
+                depths[stage.kernel, i] = max(2, source.buffered.beats * (1 + ceil(gap / plan.interval)))
     sources, outs = plan.sources(), {s.kernel: program.kernels[s.kernel].outputs[0] for s in plan.stages}
     for readers in plan.readers().values():
         tight = [r for r in readers if r not in depths and r[0] != OUTPUT]
         for reader in sorted(tight, key=lambda r: ends[outs[r[0]]])[:-1] if len(readers) > 1 else []:
-            depths[reader] = max(2, sources[reader].stream.beats)
+            depths[reader] = max(2, sources[reader].buffered.beats)
     return depths

@@ -38,9 +38,10 @@ class Window:
 
 @dataclass(frozen=True)
 class Source:
-    """A stream on its way into an engine or port: the `stream` of `edge`, a FIFO of `depth` of its words, then `steps`.
+    """A stream on its way into an engine or port: the `stream` of `edge`, a FIFO, then `steps`, which make it `arrives`.
 
-    `edge` has nets of its own (reshapes and transposes have none). `arrives`: the stream behind the steps.
+    `edge` has nets of its own (reshapes and transposes have none). `depth`: words of the FIFO. `late`: it stands behind the
+    steps, with another one of two words in front of them: an engine that takes its inputs in turn must find whole words.
     """
 
     edge: str
@@ -48,6 +49,12 @@ class Source:
     arrives: Stream
     steps: tuple[Convert | Permute, ...] = ()
     depth: int = 2
+    late: bool = False
+
+    @property
+    def buffered(self) -> Stream:
+        """What the FIFO holds words of."""
+        return self.arrives if self.late else self.stream
 
     @property
     def beats(self) -> int:
