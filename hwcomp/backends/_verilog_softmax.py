@@ -8,8 +8,8 @@ import numpy as np
 
 from hwcomp.backends import _verilog_rom as rom
 from hwcomp.backends._verilog_netlist import Netlist, Nets
-from hwcomp.plan.dataflow import Stage
-from sw_ref.program import Edge, Kernel, Program
+from hwcomp.plan.stages import Stage
+from sw_ref.program import Kernel, Program
 
 
 def engine(netlist: Netlist, program: Program, kernel: Kernel, source: Nets, name: str, out: str) -> Nets:
@@ -32,10 +32,9 @@ def rom_bits(kernel: Kernel) -> int:
     return sum(c.size for c in kernel.constants.values()) * (kernel.params["bits"] + 1)
 
 
-def buffer_bits(kernel: Kernel, stage: Stage, out: Edge) -> int:
+def buffer_bits(kernel: Kernel, stage: Stage) -> int:
     """Of the two frame buffers of hwc_softmax."""
-    n = prod(out.shape[a] for a in kernel.params["axes"])
-    return (2 * n + 4) * (stage.source.bits + kernel.params["bits"] + 1)
+    return (2 * stage.out.channels + 4) * (stage.sources[0].arrives.bits + kernel.params["bits"] + 1)
 
 
 def _most(kernel: Kernel, bits: int) -> int:
