@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hwcomp.plan.stages import Stage, unsupported
-from sw_ref.program import Kernel, Program
+from sw_ref.program import Kernel, Layout, Program
 
 if TYPE_CHECKING:
     from hwcomp.plan.dataflow import Sweep
@@ -37,4 +37,7 @@ def complete(program: Program, kernel: Kernel, stage: Stage, arrival: np.ndarray
     values = np.maximum.accumulate(ready.ravel() - order) + order + 1
     first = values[size - 1 :: size] + bool(stage.sources[0].steps) + size + kernel.params["fraction"] + 6
     first = first + 4 * (kernel.params["split"] > 0)
-    return first if kernel.outputs[0] in program.outputs else first + size - 1
+    y = program.edges[kernel.outputs[0]]
+    is_map = len(y.shape) >= 3 and y.layout == Layout.channels_last(y.shape)
+    pixel = y.shape[0] if is_map else size
+    return first + size - (pixel if y.name in program.outputs else 1)

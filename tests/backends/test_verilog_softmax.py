@@ -36,7 +36,7 @@ def test_equal_and_as_fast_as_planned(case, tmp_path):
     program = CASES[case]().program()
     (outcome,) = check(from_program(program, tmp_path, "fpga"), ("verilator",), count=40)
     estimate = frame_latency(program, plan_dataflow(program))
-    assert abs(outcome.stats["latency_cycles"] - estimate) <= 8
+    assert abs(outcome.stats["latency_cycles"] - estimate) <= 10
 
 
 def test_tables_that_a_lane_does_not_hold_are_refused(tmp_path):
