@@ -23,7 +23,8 @@ from hwcomp.types import Node, QType, Tensor
 _MOVES = ("Identity", "Reshape", "Transpose", "Slice", "ChannelShuffle")  # operators that take elements as they are
 _PARTS = (1, 2, 4, 8, 16, 32, 64, 128)
 _MOST_BITS = 16
-_FIX = "give one integer mean for all channels; or leave out --input: x is then quantized to integers by its range"
+_FIX = "give one integer mean and one std"
+_ELSE = "or leave out --input: x is then quantized to integers by its range"
 
 
 @graph_pass
@@ -71,9 +72,9 @@ def _constants(edit: Editor, node: Node) -> list[np.ndarray]:
     return [edit.tensors[n].data for n in node.inputs[1:]]
 
 
-def _refusal(node: Node, why: str) -> UnsupportedError:
+def _refusal(node: Node, why: str, fix: str = _FIX) -> UnsupportedError:
     what = f"the mean and std of input pixels can't be folded into {node.op}"
-    return UnsupportedError(what, node=origin_of(node), why=why, fix=_FIX)
+    return UnsupportedError(what, node=origin_of(node), why=why, fix=f"{fix}, {_ELSE}")
 
 
 def _fold(edit: Editor, index: int, mean: np.ndarray, std: np.ndarray) -> str:
@@ -108,7 +109,7 @@ def _subtracted(edit: Editor, node: Node, mean: np.ndarray) -> tuple[Node, int]:
     bits = max((end if end >= 0 else ~end).bit_length() for end in ends) + 1
     if not parts or bits > _MOST_BITS:
         why = f"it pads with real 0.0, which is no pixel, and the means are no multiples of 1/{_PARTS[-1]}"
-        raise _refusal(node, why)
+        raise _refusal(node, why, "round them to such multiples")
     source, count = edit.tensors[node.inputs[0]], len(mean)
     name = free_name(edit.tensors, f"{source.name}__centred")
     qtype = QType(bits, True, "affine", (1 / parts,))
