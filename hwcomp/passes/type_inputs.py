@@ -54,7 +54,7 @@ def _push(edit: Editor, name: str, mean: np.ndarray, std: np.ndarray, ctx: PassC
         raise UnsupportedError(
             f"input pixels reach the output '{shown(name)}' as they are",
             why="their mean and std would be lost",
-            fix=_FIX,
+            fix=f"{_FIX}, {_ELSE}",
         )
     for i, node in enumerate(edit.graph.nodes):
         if name not in node.inputs:
