@@ -336,6 +336,10 @@ def random_network(seed: int) -> Program:
     for _ in range(int(rng.integers(3, 11))):
         b.at(draw(b.last, draw(*readable(b)).name))
         random_join(b, draw, acts)
+    if seed % 10 == 0:
+        x = b.x
+        channels = (0,) if len(x.shape) == 1 or x.layout == Layout.channels_last(x.shape) else range(len(x.shape))
+        b.softmax(tuple(channels), scale=float(2.0 ** rng.integers(4, 8) / (x.hi - x.lo + 1)))
     ends = [n for n in b.edges if not any(n in k.inputs for k in b.kernels)]
     read = [n for n in b.edges if n not in ends]
     outputs = [n for n in ends if n == b.last or rng.random() < 0.5]

@@ -1,5 +1,6 @@
 """The interpreter: every kernel kind against plain Python integers, and what it refuses."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -89,6 +90,14 @@ def plain(kernel, x, *more):
         out = {tuple(at[axis] for axis in p["perm"]): int(v) for at, v in np.ndenumerate(x)}
     elif kernel.kind == "reorder":
         return x
+    elif kernel.kind == "softmax":
+        tables = [kernel.constants[n].tolist() if n in kernel.constants else [] for n in ("exp", "exp_fine")]
+        numbers = [p[n] for n in ("split", "bits", "fraction", "zero", "lo", "hi")]
+        last = tuple(range(len(x.shape)))[-len(p["axes"]) :]
+        moved = np.moveaxis(x, p["axes"], last)
+        rows = moved.reshape(-1, math.prod(x.shape[a] for a in p["axes"])).tolist()
+        shares = np.array([exact.softmax(row, *tables, *numbers) for row in rows]).reshape(moved.shape)
+        return np.moveaxis(shares, last, p["axes"])
     else:
         return x.reshape(p["shape"])
     shape = tuple(n + 1 for n in max(out))

@@ -44,15 +44,7 @@ def test_softmax_equals_the_rational(split, data):
     rows = draw(st.lists(st.lists(st.integers(-40, 40), min_size=5, max_size=5), min_size=1, max_size=3))
     zero = draw(st.integers(-128, 5))
     lo, hi = sorted(draw(st.lists(st.integers(-128, 1 << fraction), min_size=2, max_size=2)))
-    want = []
-    for row in rows:
-        e = []
-        for x in row:
-            d = max(row) - x
-            value = coarse[d >> split] if d >> split < len(coarse) else 0
-            e.append(exact.nearest_even(Fraction(value * fine[d % 8], 2**bits)) if split else value)
-        shares = [exact.nearest_even(Fraction(v << fraction, sum(e))) for v in e]
-        want.append([exact.clamp(q + zero, lo, hi) for q in shares])
+    want = [exact.softmax(row, coarse, fine, split, bits, fraction, zero, lo, hi) for row in rows]
     got = nm.softmax(np.array(rows), (1,), coarse, fine, split, bits, fraction, zero, lo, hi)
     assert got.tolist() == want
 
