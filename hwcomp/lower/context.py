@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from hwcomp.errors import UnsupportedError, WorkFailed
 from hwcomp.graph import Graph, origin_of
-from hwcomp.lower import bounds, requant, staircase
+from hwcomp.lower import bounds, products, requant, staircase, tables
 from hwcomp.types import Node, QType
 from sw_ref.program import Edge, Kernel, Layout, type_range
 
@@ -135,6 +136,16 @@ class LowerContext:
         self.proofs.append(staircase.Proof(y, rq.form, x.bits, bits, got.size, int((got != want).sum()), len(gain), 0))
         self.add_edge(y, int(got.min()), int(got.max()), x.layout)
         self.add_kernel("requantize", node, {"requantize": rq.params()}, rq.constants())
+
+    def table(
+        self, node: Node, function: Callable[[np.ndarray], np.ndarray], domain: tuple[float, float] = (-np.inf, np.inf)
+    ) -> None:
+        """y = function(x), element by element, float64 -> float64 -> a lut kernel. Beyond `domain`: its end's value."""
+        tables.lower(self, node, function, domain)
+
+    def multiply(self, node: Node, clamp=None) -> None:
+        """y = clamp(a * b), b of the shape of a or with one value per channel -> a mul kernel."""
+        products.multiply(self, node, clamp)
 
     def alias(self, node: Node) -> None:
         """The same integers in the same order under another name and shape -> a reshape kernel."""
