@@ -274,7 +274,11 @@ REFUSED = {
         UNSUPPORTED,
         "the value nan",
     ),
-    "mul two": (one("Mul", ["x", "z"], {}, XZ), UNSUPPORTED, "Mul of two computed tensors"),
+    "mul shapes": (one("Mul", ["x", "z"], {}, {**X4, "z": (1, 1, 6, 6)}), UNSUPPORTED, "Mul of computed tensors of shape"),
+    "pow computed": (one("Pow", ["x", "z"], {}, XZ), UNSUPPORTED, "Pow with a computed exponent"),
+    "pow every": (one("Pow", ["x", "c"], {}, X2, {"c": F([1, 2, 3, 4])}), UNSUPPORTED, "Pow with 4 exponents"),
+    "prelu slopes": (one("PRelu", ["x", "c"], {}, X2, {"c": F([1, 2, 3, 4])}), UNSUPPORTED, "4 different slopes"),
+    "celu zero": (one("Celu", ["x"], {"alpha": 0.0}, X2), BROKEN, "'alpha' of Celu is 0"),
     "mul every": (
         one("Mul", ["x", "c"], {}, X4, {"c": np.ones((2, 6, 6), F)}),
         UNSUPPORTED,
@@ -297,7 +301,6 @@ REFUSED = {
     "expand computed": (with_list("Expand", {"x": (1, 1, 6)}, [1, 3, 6]), UNSUPPORTED, "Expand of a computed tensor"),
     "tile computed": (with_list("Tile", X2, [1, 2]), UNSUPPORTED, "Tile of a computed tensor"),
     "tile rank": (with_list("Tile", X2, [1]), BROKEN, "1 repeats"),
-    "floor computed": (one("Floor", ["x"], {}, X2), UNSUPPORTED, "Floor of a computed tensor"),
     "where computed": (
         one("Where", ["b", "x", "x"], {}, X2, {"b": np.array(True)}),
         UNSUPPORTED,
