@@ -6,9 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hwcomp.errors import UnsupportedError
-from hwcomp.graph import origin_of
-from hwcomp.lower import bounds, requant, staircase
+from hwcomp.lower import bounds, layouts, requant, staircase
 from sw_ref.program import Layout
 
 if TYPE_CHECKING:
@@ -19,15 +17,16 @@ if TYPE_CHECKING:
 def multiply(ctx: LowerContext, node: Node, clamp) -> None:
     """y = clamp(a * b): the product of the integers less their zero points is requantized as an accumulator is.
 
-    b has the shape of a, or one value per channel ([C, 1, 1] for [C, H, W]).
+    b has the shape of a, or one value per channel ([C, 1, 1] for [C, H, W]). Both come in a usual order.
     """
-    a, b = (ctx.edges[n] for n in node.inputs)
+    shape = ctx.edges[node.inputs[0]].shape
+    order = ctx.edges[node.inputs[0]].layout
+    if order not in (Layout.channels_last(shape), Layout.row_major(shape)):
+        order = layouts.usual(shape)
+    a = ctx.in_order(node.inputs[0], node, order)
+    b = ctx.edges[node.inputs[1]]
+    b = ctx.in_order(node.inputs[1], node, order if b.shape == shape else Layout.row_major(b.shape))
     y = node.outputs[0]
-    if b.shape == a.shape and a.layout != b.layout:
-        raise UnsupportedError(f"{node.op} of tensors that are carried in different orders", node=origin_of(node))
-    if b.shape != a.shape and (b.layout != Layout.row_major(b.shape) or a.layout not in _by_channel(a.shape)):
-        why = "a Reshape has put the elements in another order"
-        raise UnsupportedError(f"{node.op} by a value per channel", node=origin_of(node), why=why)
     qy = ctx.qtype(y, node)
     lo, hi = ctx.clamp_limits(qy, clamp)
     least, most = _span(a, b, square=a.name == b.name)
@@ -46,10 +45,6 @@ def multiply(ctx: LowerContext, node: Node, clamp) -> None:
     }  # fmt: skip
     ctx.add_edge(y, int(reach[0]), int(reach[1]), a.layout)
     ctx.add_kernel("mul", node, params, rq.constants())
-
-
-def _by_channel(shape: tuple[int, ...]) -> tuple[Layout, Layout]:
-    return Layout.channels_last(shape), Layout.row_major(shape)
 
 
 def _span(a, b, *, square: bool) -> tuple[int, int]:
