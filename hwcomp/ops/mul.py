@@ -71,7 +71,7 @@ class Mul(Op):
         ctx.multiply(node, node.attrs.clamp)
 
     def export(self, node, writer):
-        return writer.clamp(writer.emit("Mul", writer.data(), writer.data(1)), node.attrs.clamp)
+        return writer.clamp(writer.emit("Mul", *writer.factors()), node.attrs.clamp)
 
     def cost(self, node, graph):
         return Cost(ops=math.prod(graph.tensors[node.outputs[0]].shape))
