@@ -38,7 +38,8 @@ module hwc_mul_lane #(
     if (A_W < 1 || B_W < 1 || A_W > 24 || B_W > 24) begin : g_check
       hwc_error_mul_needs_inputs_of_1_to_24_bits u_error ();
     end
-    if (ZA < -(SA << (A_W - 1)) || ZA >= 1 << (A_W - SA) || ZB < -(SB << (B_W - 1)) || ZB >= 1 << (B_W - SB)) begin : g_z
+    if (ZA < -(SA << (A_W - 1)) || ZA >= 1 << (A_W - SA)
+        || ZB < -(SB << (B_W - 1)) || ZB >= 1 << (B_W - SB)) begin : g_check_zero
       hwc_error_mul_zero_points_must_be_of_their_types u_error ();
     end
   endgenerate
