@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 from sw_ref.program import Layout
 
@@ -18,10 +19,10 @@ def transposed(layout: Layout, shape: tuple[int, ...], perm: tuple[int, ...]) ->
     None where no Layout can say that: `layout` cuts the axes in places that don't fit those of `shape`.
     """
     cuts = sorted(set(_cuts(layout.dims)) | set(_cuts(shape)))
-    if any(b % a for a, b in zip(cuts, cuts[1:], strict=False)):
+    if any(b % a for a, b in pairwise(cuts)):
         return None
     # Fine axes, the last one first, as sizes; each lies in one axis of `layout` and in one of `shape`.
-    sizes = [b // a for a, b in zip(cuts, cuts[1:], strict=False)][::-1]
+    sizes = [b // a for a, b in pairwise(cuts)][::-1]
     ends = cuts[1:][::-1]
     of_shape, of_layout = (_groups(ends, _cuts(dims)) for dims in (shape, layout.dims))
     logical = [fine for axis in perm for fine in of_shape[axis]]
@@ -38,5 +39,5 @@ def _cuts(dims: tuple[int, ...]) -> list[int]:
 
 def _groups(ends: list[int], cuts: list[int]) -> list[list[int]]:
     """For each axis (the first first) the fine axes in it; an axis of size 1 has none."""
-    pairs = list(zip(cuts, cuts[1:], strict=False))[::-1]
+    pairs = list(pairwise(cuts))[::-1]
     return [[i for i, end in enumerate(ends) if low < end <= high] for low, high in pairs]
