@@ -338,7 +338,8 @@ def readable(b: Builder) -> list[Edge]:
 def random_join(b: Builder, draw, acts) -> None:
     """One kernel, or two where the operands of a join must be made equal first, on `last`."""
     rng, x = b.rng, b.x
-    kind = draw("add", "add", "add", "concat", "concat", "slice", "shuffle", "average", "map", "map", "vector", "pad", "transpose", "lut", "mul", "mul")
+    kinds = "add add add concat concat slice shuffle average map map vector pad transpose lut mul mul"
+    kind = draw(*kinds.split())
     if kind == "add":
         others = [e.name for e in readable(b) if e.shape == x.shape and e.layout == x.layout]
         mb = [int(draw(1, 2, 8, 16, 24, 31, 31)) for _ in range(2)]

@@ -9,7 +9,6 @@ import numpy as np
 from hwcomp.ops._unary import Unary
 from hwcomp.registry import op
 
-
 _FLAT = 6.0  # 1 - erf(6) is below the last place of a float64
 
 
