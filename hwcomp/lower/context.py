@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -36,6 +35,7 @@ class LowerContext:
     # What joins or rearranges tensors.
     add, avgpool, concat, slice = joins.add, joins.avgpool, joins.concat, joins.slice_
     shuffle, transpose, pad = joins.shuffle, joins.transpose, joins.pad
+    table, multiply = tables.table, products.multiply
 
     def __post_init__(self):
         self.tensors.update(self.graph.tensors)
@@ -198,16 +198,6 @@ class LowerContext:
         self.proofs.append(replace(proof, kernel=y))
         self.add_edge(y, least, most, x.layout)
         self.add_kernel("requantize", node, {"requantize": rq.params()}, rq.constants())
-
-    def table(
-        self, node: Node, function: Callable[[np.ndarray], np.ndarray], domain: tuple[float, float] = (-np.inf, np.inf)
-    ) -> None:
-        """y = function(x), element by element, float64 -> float64 -> a lut kernel. Beyond `domain`: its end's value."""
-        tables.lower(self, node, function, domain)
-
-    def multiply(self, node: Node, clamp=None) -> None:
-        """y = clamp(a * b), b of the shape of a or with one value per channel -> a mul kernel."""
-        products.multiply(self, node, clamp)
 
     def alias(self, node: Node) -> None:
         """The same integers in the same order under another name and shape -> a reshape kernel."""

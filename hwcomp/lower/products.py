@@ -35,10 +35,10 @@ def multiply(ctx: LowerContext, node: Node, clamp) -> None:
     scale = np.atleast_1d(np.float32(scale))
     rq = requant.choose(scale, least, most, bits, qy.zero, lo, hi, ctx.profile)
     ends = np.array([least]), np.array([most])
-    differing, worst = staircase.compare(rq, staircase.float_formula(scale, qy.zero, lo, hi), *ends)
+    differing, worst, steps = staircase.compare(rq, staircase.float_formula(scale, qy.zero, lo, hi), *ends)
     width = int(rq.multiplier.max()).bit_length()
     total = most - least + 1
-    ctx.proofs.append(staircase.Proof(y, rq.form, bits, width, total, differing, 1, 0, worst, rq.bits))
+    ctx.proofs.append(staircase.Proof(y, rq.form, bits, width, total, differing, 1, 0, worst, rq.bits, steps))
     reach = rq.apply(np.array([[least, most]]))[0]
     params = {
         "zeros": [a.zero, b.zero], "acc_bits": bits, "acc_lo": least, "acc_hi": most, "requantize": rq.params(),

@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 _WIDEST = 16  # bits of an input: 65,536 entries
 
 
-def lower(
-    ctx: LowerContext, node: Node, function: Callable[[np.ndarray], np.ndarray], domain: tuple[float, float]
-) -> None:
+def table(
+    ctx: LowerContext, node: Node, function: Callable[[np.ndarray], np.ndarray],
+    domain: tuple[float, float] = (-np.inf, np.inf),
+) -> None:  # fmt: skip
     """y = function(x) -> a lut kernel: clip(rint(f(x) / Sy) + zy) for every x that the type has, in float64.
 
     Reals outside `domain` take the value at its end. UnsupportedError for inputs of more than 16 bits.
@@ -43,8 +44,8 @@ def lower(
             f"{node.op} is not a number", node=origin_of(node),
             why=f"at {real[np.isnan(steps)][0]:g}, which its input's type can hold",
         )  # fmt: skip
-    table = np.clip(steps + qy.zero, lo, hi).astype(np.int64)
-    used = table[x.lo - first : x.hi - first + 1]
+    entries = np.clip(steps + qy.zero, lo, hi).astype(np.int64)
+    used = entries[x.lo - first : x.hi - first + 1]
     ctx.proofs.append(staircase.Proof(y, "table", x.bits, 0, used.size, 0, 1, 0))
     ctx.add_edge(y, int(used.min()), int(used.max()), x.layout)
-    ctx.add_kernel("lut", node, {"first": first}, {"table": table})
+    ctx.add_kernel("lut", node, {"first": first}, {"table": entries})

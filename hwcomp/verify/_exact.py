@@ -166,6 +166,10 @@ def _add(x: Form, *rest) -> Form:
     return Form(lambda i: x.value(i) + y.value(i), x.size + y.size, x.terms + y.terms)
 
 
+def _sub(x: Form, y: Form, *rest) -> Form:
+    return Form(lambda i: x.value(i) - y.value(i), x.size + y.size, x.terms + y.terms)
+
+
 def _divided(x: Form, by: np.ndarray) -> Form:
     """`by`: positive integers that broadcast to the tensor."""
     divisors = np.broadcast_to(by, x.size.shape)
@@ -261,6 +265,6 @@ def _limited(x: Form, lo: Fraction | None, hi: Fraction | None) -> Form:
 
 _RULES = {
     "Add": _add, "AveragePool": _average, "BatchNormalization": _batchnorm, "Clip": _clip, "Conv": _conv, "Div": _div,
-    "Gemm": _dense, "Identity": _identity, "MatMul": _dense, "Mul": _mul, "Pow": _pow, "Relu": _relu,
+    "Gemm": _dense, "Identity": _identity, "MatMul": _dense, "Mul": _mul, "Pow": _pow, "Relu": _relu, "Sub": _sub,
     **dict.fromkeys(_functions.NAMES, _function),
 }  # fmt: skip
