@@ -23,7 +23,7 @@ def erf(x: np.ndarray) -> np.ndarray:
         n += 1
         term = term * (2 * t * t / (2 * n + 1))
         total += term
-    return (2 / math.sqrt(math.pi) * np.exp(-t * t) * total).astype(x.dtype)
+    return np.clip(2 / math.sqrt(math.pi) * np.exp(-t * t) * total, -1, 1).astype(x.dtype)
 
 
 @op("Erf")
