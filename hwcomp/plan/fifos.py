@@ -27,8 +27,9 @@ def fifo_depths(program: Program, plan: DataflowPlan) -> dict[Reader, int]:
         sure = arrivals[-1] - arrivals[-2] > _SURE + plan.interval / 10
         for i, source in enumerate(stage.sources):
             gap = arrivals[-1] - ends[source.edge]
-            if gap or not sure or program.kernels[stage.kernel].kind == "concat":
-                depths[stage.kernel, i] = max(2, source.buffered.beats * (1 + ceil(gap / plan.interval)))
+            if gap or not sure or stage.turns:
+                turn = stage.turns[i] if stage.turns else 0  # words that wait while the others have their turn
+                depths[stage.kernel, i] = max(2, source.buffered.beats * (1 + ceil(gap / plan.interval)) + turn)
     sources, outs = plan.sources(), {s.kernel: program.kernels[s.kernel].outputs[0] for s in plan.stages}
     for readers in plan.readers().values():
         tight = [r for r in readers if r not in depths and r[0] != OUTPUT]
