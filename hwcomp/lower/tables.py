@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hwcomp.errors import UnsupportedError, WorkFailed
+from hwcomp.errors import ModelError, UnsupportedError
 from hwcomp.graph import origin_of
 from hwcomp.lower import staircase
 from sw_ref.program import type_range
@@ -25,7 +25,8 @@ def table(
 ) -> None:  # fmt: skip
     """y = function(x) -> a lut kernel: clip(rint(f(x) / Sy) + zy) for every x that the type has, in float64.
 
-    Reals outside `domain` take the value at its end. UnsupportedError for inputs of more than 16 bits.
+    Reals outside `domain` take the value at its end. UnsupportedError for inputs of more than 16 bits,
+    ModelError where the function is not a number.
     """
     x, y = ctx.edges[node.inputs[0]], node.outputs[0]
     if x.bits > _WIDEST:
@@ -40,7 +41,7 @@ def table(
     with np.errstate(all="ignore"):
         steps = np.rint(function(real) / np.float64(np.float32(qy.scale[0])))
     if np.isnan(steps).any():
-        raise WorkFailed(
+        raise ModelError(
             f"{node.op} is not a number", node=origin_of(node),
             why=f"at {real[np.isnan(steps)][0]:g}, which its input's type can hold",
         )  # fmt: skip

@@ -5,7 +5,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from hwcomp.errors import UnsupportedError
+from hwcomp.errors import ModelError, UnsupportedError
 from hwcomp.lower.build import lower
 from sw_ref import interp
 from sw_ref.program import Layout, type_range
@@ -121,6 +121,13 @@ def test_a_function_of_an_index_is_refused():
     nodes = [("ArgMax", ["x"], ["i"], {"axis": 1}), ("Abs", ["i"], ["y"], {})]
     with pytest.raises(Exception, match="int64"):
         lower(quantized(model(nodes, {"x": (1, 4)}, types={"y": "int64"}))[0])
+
+
+def test_a_function_that_is_not_a_number_is_refused_by_node():
+    """An infinite slope times zero, which the type of x holds."""
+    with pytest.raises(ModelError, match="not a number") as caught:
+        lowered("HardSigmoid", (1.0, 2.0), alpha=np.inf)
+    assert caught.value.node == "HardSigmoid_0"
 
 
 def test_a_wide_table_is_refused_by_node(monkeypatch):
