@@ -41,7 +41,11 @@ class Pow(Unary):
         if not ctx.is_constant(node.input(1)):
             raise node.unsupported("Pow with a computed exponent", "only a constant one is available")
         exponent = ctx.tensor(node, 1).data
-        if exponent.size != 1 or len(exponent.shape) > len(ctx.tensor(node, 0).shape) or not np.isfinite(exponent).all():
+        if (
+            exponent.size != 1
+            or len(exponent.shape) > len(ctx.tensor(node, 0).shape)
+            or not np.isfinite(exponent).all()
+        ):
             raise node.unsupported(f"Pow with {exponent.size} exponents", "one finite number is available")
         return [ctx.node(node, "Pow", node.inputs[:1], PowAttrs(float(exponent.reshape(()))))]
 
