@@ -30,7 +30,8 @@ class Mul(Op):
     By a constant it becomes a BatchNormalization; of two constants the product is computed.
     """
 
-    kernels = ("mul",)
+    kernels = ("mul", "requantize")
+    note = "two tensors, one of them perhaps a value per channel, or a constant per channel"
 
     def convert(self, node, ctx):
         node.expect(inputs=(2, 2))

@@ -19,8 +19,6 @@ class Sub(Add):
     Of two constants the difference is computed.
     """
 
-    kernels = ("add",)
-    note = ""
 
     def convert(self, node, ctx):
         node.expect(inputs=(2, 2))
