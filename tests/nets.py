@@ -78,6 +78,41 @@ def residual(dice, c: Net):
         relu(dice, c)
 
 
+FUNCTIONS = ["Sigmoid", "Tanh", "HardSigmoid", "LeakyRelu", "Elu", "Softplus", "Abs", "Neg", "Exp", "Erf", "Floor"]
+
+
+def function(dice, c: Net):
+    """A function of single elements, or a product with one as exporters write HardSwish and SiLU."""
+    if dice.flag():
+        op = dice.pick(FUNCTIONS if c.opset >= 9 else FUNCTIONS[:-2])
+        return c.add(op, [], c.shape)
+    x, shape = c.last, c.shape
+    c.add(dice.pick(["HardSigmoid", "Sigmoid"]), [], shape)
+    c.join("Mul", [c.last, x] if dice.flag() else [x, c.last], shape)
+
+
+def product(dice, c: Net):
+    """A product or difference of two tensors of one shape, one of them limited, so that values do not explode."""
+    name, shape = c.last, c.shape
+    other = dice.pick(c.alike(lambda s: s == shape))
+    c.at(other).add("Tanh", [], shape)
+    c.join(dice.pick(["Mul", "Mul", "Sub"]), [c.last, name] if dice.flag() else [name, c.last], shape)
+    if dice.flag():
+        relu(dice, c)
+
+
+def excite(dice, c: Net):
+    """Squeeze-excite: averages of the channels, two small layers, a gate on every pixel."""
+    name, shape = c.last, c.shape
+    c.add("GlobalAveragePool", [], (shape[0], 1, 1))
+    hidden = dice.integer(1, 4)
+    c.add("Conv", [c.constant(c.uniform(hidden, shape[0], 1, 1))], (hidden, 1, 1))
+    relu(dice, c)
+    c.add("Conv", [c.constant(c.uniform(shape[0], hidden, 1, 1))], (shape[0], 1, 1))
+    c.add(dice.pick(["HardSigmoid", "Sigmoid"]), [], c.shape)
+    c.join("Mul", [name, c.last] if dice.flag() else [c.last, name], shape)
+
+
 def concat(dice, c: Net):
     """Channels of two or three tensors of one size, or elements of rows."""
     shape = c.shape
@@ -157,7 +192,8 @@ def depthwise(dice, c: Net):
 
 
 MAPS = [*MAP_STEPS, residual, residual, residual, concat, concat, split, shuffle, average, pad, channels_last, depthwise]
-ROWS = [*ROW_STEPS, residual, residual, concat, split]
+MAPS += [function, function, product, excite]
+ROWS = [*ROW_STEPS, residual, residual, concat, split, function, product]
 
 
 def build(dice) -> Net:
