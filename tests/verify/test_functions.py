@@ -14,6 +14,8 @@ from hwcomp.verify import _functions, teacher
 from hwcomp.verify.engine import Built
 from sw_ref.program import Program
 from tests.models import model, quantized
+from tests.nets import net
+from tests.products import stress
 
 NODES = [
     ("Sigmoid", ["x"], ["g"], {}), ("GlobalAveragePool", ["g"], ["m"], {}), ("Mul", ["x", "m"], ["h"], {}),
@@ -90,3 +92,15 @@ def test_poles_are_very_large(name, x, most):
     f, _ = _functions.function(name, {})
     assert f(x) / most >= 1
     assert np.isfinite(f(x))
+
+
+@pytest.mark.parametrize("seed", range(300, 324))
+def test_random_networks(seed, tmp_path):
+    c = net(seed)
+    graph, _ = quantized(
+        c.proto, input_ranges=dict.fromkeys(c.inputs, c.interval), passes={"calibrate": {"samples": 8}}
+    )
+    lowered = lower(graph)
+    (tmp_path / teacher.MODEL).write_bytes(export(lowered.graph, lowered.program, "net"))
+    report = teacher.teacher_forced(Built(tmp_path, {}, lowered.program), stress(lowered.program))
+    assert report.passed, [c for c in report.layers if not c.passed]
