@@ -56,7 +56,9 @@ class Net(Chain):
         ends = [n for n in self.tensors if n not in read and n not in self.inputs and n != self.last]
         outputs = [self.last, *ends[: self.rng.integers(len(ends) + 1)], *self.extra]
         types = {self.last: "int64"} if self.index else {}
-        return model(self.nodes, self.inputs, self.constants, list(dict.fromkeys(outputs)), opset=self.opset, types=types)
+        return model(
+            self.nodes, self.inputs, self.constants, list(dict.fromkeys(outputs)), opset=self.opset, types=types
+        )
 
     def __repr__(self):
         steps = [f"{outs[0]} = {op}({', '.join(ins)}){attrs or ''}" for op, ins, outs, attrs in self.nodes]
@@ -85,7 +87,8 @@ def function(dice, c: Net):
     """A function of single elements, or a product with one as exporters write HardSwish and SiLU."""
     if dice.flag():
         op = dice.pick(FUNCTIONS if c.opset >= 9 else FUNCTIONS[:-2])
-        return c.add(op, [], c.shape)
+        c.add(op, [], c.shape)
+        return
     x, shape = c.last, c.shape
     c.add(dice.pick(["HardSigmoid", "Sigmoid"]), [], shape)
     c.join("Mul", [c.last, x] if dice.flag() else [x, c.last], shape)
@@ -191,7 +194,20 @@ def depthwise(dice, c: Net):
     c.add("Conv", [c.constant(c.uniform(m, 1, *kernel))], (m, *out), group=channels, **attrs)
 
 
-MAPS = [*MAP_STEPS, residual, residual, residual, concat, concat, split, shuffle, average, pad, channels_last, depthwise]
+MAPS = [
+    *MAP_STEPS,
+    residual,
+    residual,
+    residual,
+    concat,
+    concat,
+    split,
+    shuffle,
+    average,
+    pad,
+    channels_last,
+    depthwise,
+]
 MAPS += [function, function, product, excite]
 ROWS = [*ROW_STEPS, residual, residual, concat, split, function, product]
 

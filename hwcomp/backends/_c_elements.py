@@ -75,6 +75,7 @@ def mul_printed(program: Program, plan: MemoryPlan, index: int) -> Printed:
     k = {
         "id": index, "rq": rq, "a": c_type(a.dtype), "b": c_type(b.dtype), "y": c_type(y.dtype), "acc": acc,
         "zeros": [literal(z, acc) for z in p["zeros"]], "times": times, "factors": factors, "elements": elements,
+        "casts": [f"({acc})" if e.dtype == np.uint32 and acc == "int32_t" else "" for e in (a, b)],
         "product": acc[:-2], "comment": heading(program, index, product),
     }  # fmt: skip
     return Printed("mul", k, prims={("mul", acc[:-2]): {"name": acc[:-2], "acc": acc}})

@@ -33,6 +33,9 @@ CASES = {
     "a product": lambda: chain().conv2d(3, (1, 1), name="v").times("t0", form="rne").times("v", form="affine"),
     "a product of wide values": lambda: chain(bits=20).requantize(bits=24, name="v").times("t0", bits=16),
     "a product of unsigned 32-bit values": lambda: chain(bits=24, signed=False).times("t0", bits=8),
+    "a product of unsigned values of two widths": lambda: (
+        chain(bits=20, signed=False).requantize(bits=4, signed=False, name="v").times("t0").at("t0").times("v")
+    ),
     "a gate": lambda: chain().global_average(name="g").at("t0").times("g", form="rne").times("g", bits=12),
     "a square": lambda: chain().times("t0"),
     "a gate of rows": lambda: chain(shape=(3, 1)).input((3, 7)).times("t0"),
