@@ -100,6 +100,16 @@ def add_affine(a, b, ma: int, mb: int, offset: int, s: int, lo: int, hi: int):
     return np.clip((np.asarray(a, np.int64) * ma + np.asarray(b, np.int64) * mb + offset) >> s, lo, hi)
 
 
+def product(a, zero_a: int, b, zero_b: int):
+    """(a - zero_a) * (b - zero_b), exact; b broadcasts against a. The operands have at most 24 bits."""
+    return (np.asarray(a, np.int64) - zero_a) * (np.asarray(b, np.int64) - zero_b)
+
+
+def look_up(x, table, first: int):
+    """table[x - first]: a function with one entry per stored value, `first` being the least."""
+    return np.asarray(table, np.int64)[np.asarray(x, np.int64) - first]
+
+
 def argmax_first(x, axis: int):
     """Index of the largest element along `axis`; the lowest index on ties. Source: ONNX ArgMax, select_last_index=0."""
     return np.argmax(x, axis=axis).astype(np.int64)

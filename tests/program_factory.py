@@ -10,13 +10,14 @@ import numpy as np
 from hwcomp.lower.layouts import transposed, usual
 from hwcomp.lower.softmax import tables
 from sw_ref.program import Edge, Kernel, Layout, Program, type_range
+from tests.program_elements import Elements, random_element
 
 ONE = 0x3F800000  # the bits of 1.0f
 SCALES = (ONE, 0x3C23D70A, 0x3E800000)
 
 
 @dataclass
-class Builder:
+class Builder(Elements):
     """Appends kernels to a chain; `last` is the edge that the next kernel reads, `at` starts a branch there."""
 
     rng: np.random.Generator
@@ -354,11 +355,14 @@ def readable(b: Builder) -> list[Edge]:
 def random_join(b: Builder, draw, acts) -> None:
     """One kernel, or two where the operands of a join must be made equal first, on `last`."""
     rng, x = b.rng, b.x
-    kind = draw("add", "add", "add", "concat", "concat", "slice", "shuffle", "average", "map", "map", "vector", "pad", "transpose")
+    kinds = "add add add concat concat slice shuffle average map map vector pad transpose lut mul mul"
+    kind = draw(*kinds.split())
     if kind == "add":
         others = [e.name for e in readable(b) if e.shape == x.shape and e.layout == x.layout]
         mb = [int(draw(1, 2, 8, 16, 24, 31, 31)) for _ in range(2)]
         b.plus(draw(*others), **acts(), mb=mb, **draw({}, {"lo": 0}))
+    elif kind in ("lut", "mul"):
+        random_element(b, kind, draw, acts, [e.name for e in readable(b) if e.shape == x.shape and e.layout == x.layout])
     elif kind == "concat":
         axis = int(rng.integers(len(x.shape))) if rng.random() < 0.3 else 0
 

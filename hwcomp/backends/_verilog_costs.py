@@ -24,8 +24,8 @@ def dot_lanes(kernel: Kernel, stage: Stage) -> int:
 def multipliers(kernel: Kernel, stage: Stage) -> int:
     """Hardware multipliers: the lanes of the dot product, and one per requantized lane and factor that is not 1."""
     m = kernel.constants.get("multiplier")
-    if kernel.kind == "add":
-        return stage.out.lanes * int((m != 1).sum())
+    if kernel.kind in ("add", "mul"):
+        return stage.out.lanes * (int((m != 1).sum()) + (kernel.kind == "mul"))
     if kernel.kind == "softmax":
         return int(kernel.params["split"] > 0)
     return dot_lanes(kernel, stage) + (0 if m is None or unit(m) else stage.out.lanes)
@@ -37,8 +37,10 @@ def rom_bits(program: Program, stage: Stage) -> int:
     bits = softmax.rom_bits(kernel) if kernel.kind == "softmax" else 0
     if kernel.kind in _DOTS:
         bits += f.groups * f.chunks * f.lanes * weight_bits(kernel) + f.groups * f.sums * kernel.params["acc_bits"]
-    if "requantize" in kernel.params and kernel.kind != "add":
+    if "requantize" in kernel.params and kernel.kind not in ("add", "mul"):
         bits += constant_bits(program, kernel, stage)
+    if kernel.kind == "lut":
+        bits += stage.out.lanes * kernel.constants["table"].size * stage.out.bits
     if stage.order and stage.out.lanes < len(stage.order):
         bits += _order_bits(len(stage.order), stage.out.lanes)
     for source in stage.sources:
@@ -59,7 +61,8 @@ def source_bits(source: Source) -> int:
 
 def buffer_bits(program: Program, stage: Stage) -> int:
     """Bits of FIFOs, window memory (all copies), max-pool lines, sums of frames, conversions, serializer registers."""
-    kernel, arrives = program.kernels[stage.kernel], stage.sources[0].arrives
+    kernel = program.kernels[stage.kernel]
+    arrives = stage.sources[-1 if kernel.kind == "mul" else 0].arrives  # what the window buffer holds
     bits = sum(map(source_bits, stage.sources)) + stage.buffer * arrives.width
     bits += stage.serialize.register_lanes() * kernel.params["acc_bits"] if stage.serialize else 0
     if stage.window:

@@ -14,8 +14,9 @@ import numpy as np
 
 from hwcomp import __version__
 from hwcomp.errors import UnsupportedError, shown
-from hwcomp.export.operands import dot_operands
+from hwcomp.export.operands import compiled_scales, dot_operands
 from hwcomp.graph import Graph, origin_of
+from hwcomp.lower.requant import PRODUCT_BITS
 from hwcomp.pixels import Pixels
 from hwcomp.registry import OPS
 from hwcomp.types import Node
@@ -91,6 +92,17 @@ class Writer:
             return weight, self._dequantized(node.inputs[2], o.bias.astype(np.int32), o.bias_scale, 0)
         real = (o.bias * o.bias_scale.astype(np.float64)).astype(np.float32)
         return weight, self.constant(f"{node.outputs[0]}__bias", real)
+
+    def factors(self) -> tuple[str, str]:
+        """Real values of both inputs of a product; the second one's scale is that which the multiplier stands for."""
+        kernel = self._kernels[self._node.outputs[0]]
+        a, b, y = (self.program.edges[n] for n in (*kernel.inputs, *kernel.outputs))
+        multiplier, shift = kernel.constants["multiplier"], kernel.params["requantize"]["shift"]
+        bits = min(self._profile, PRODUCT_BITS - kernel.params["acc_bits"])
+        scale = compiled_scales(np.atleast_1d(b.scale), a.scale, y.scale, multiplier, shift, bits)[0]
+        zero = self._type(b.name)[1]
+        names = [self._integers[b.name], self.constant(f"{y.name}__factor_scale", scale), zero]
+        return self.data(), self.data(1) if scale == b.scale else self._emit("DequantizeLinear", names)
 
     def clamp(self, value: str, limits: tuple[float | None, float | None] | None) -> str:
         """`value` limited to real (lo, hi); None is an open end."""

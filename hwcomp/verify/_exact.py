@@ -9,6 +9,7 @@ from fractions import Fraction
 
 import numpy as np
 
+from hwcomp.verify import _functions
 from hwcomp.verify._qdq_layers import Layer
 from sw_ref import numerics as nm
 
@@ -168,6 +169,10 @@ def _add(x: Form, *rest) -> Form:
     return Form(lambda i: x.value(i) + y.value(i), x.size + y.size, x.terms + y.terms)
 
 
+def _sub(x: Form, y: Form, *rest) -> Form:
+    return Form(lambda i: x.value(i) - y.value(i), x.size + y.size, x.terms + y.terms)
+
+
 def _divided(x: Form, by: np.ndarray) -> Form:
     """`by`: positive integers that broadcast to the tensor."""
     divisors = np.broadcast_to(by, x.size.shape)
@@ -220,6 +225,39 @@ def _identity(x: Form, node, attrs, reader: _Reader) -> Form:
     return x
 
 
+def _mul(x: Form, *rest) -> Form:
+    if len(rest) == 3:  # a constant
+        node, _, reader = rest
+        factors = np.broadcast_to(reader.fractions(node.input[1]), x.size.shape)
+        return Form(lambda i: x.value(i) * factors[i], x.size * np.abs(factors).astype(np.float64), x.terms)
+    y = rest[0]
+
+    def factor(i: Index) -> Fraction:
+        return y.value(tuple(0 if n == 1 else k for k, n in zip(i, y.size.shape, strict=True)))
+
+    return Form(lambda i: x.value(i) * factor(i), x.size * y.size, x.terms)
+
+
+def _function(x: Form, node, attrs, reader: _Reader) -> Form:
+    f, constants = _functions.function(node.op_type, {name: a.f for name, a in attrs.items()})
+    return _applied(x, f, constants)
+
+
+def _pow(x: Form, node, attrs, reader: _Reader) -> Form:
+    exponent = float(reader.arrays[node.input[1]])
+    return _applied(x, _functions.total(lambda v: math.pow(v, exponent)), 0.0)
+
+
+def _applied(x: Form, f: _functions.Function, constants: float) -> Form:
+    """f in float64: 2^29 times finer than what it is compared with. An error of x reaches it times the slope there."""
+    shape = x.size.shape
+    real = np.asarray([float(x.value(i)) for i in np.ndindex(*shape)]).reshape(shape)
+    step = UNIT * x.size + 1e-30
+    y, above, below = (np.vectorize(f, otypes=[float])(v) for v in (real, real + step, real - step))
+    size = np.abs(y) + np.maximum(np.abs(above - y), np.abs(below - y)) / step * x.size + constants
+    return Form(lambda i: Fraction(float(y[i])), size, x.terms)
+
+
 def _batchnorm(x: Form, node, attrs, reader: _Reader) -> Form:
     """The square root is taken in float64: 2^29 times finer than what it is compared with."""
     scale, bias, mean, var = (reader.arrays[n].astype(np.float64) for n in node.input[1:])
@@ -252,5 +290,6 @@ def _limited(x: Form, lo: Fraction | None, hi: Fraction | None) -> Form:
 
 _RULES = {
     "Add": _add, "AveragePool": _average, "BatchNormalization": _batchnorm, "Clip": _clip, "Conv": _conv, "Div": _div,
-    "Gemm": _dense, "Identity": _identity, "MatMul": _dense, "Relu": _relu, "Reshape": _reshape, "Softmax": _softmax,
+    "Gemm": _dense, "Identity": _identity, "MatMul": _dense, "Mul": _mul, "Pow": _pow, "Relu": _relu, "Reshape": _reshape,
+    "Softmax": _softmax, "Sub": _sub, **dict.fromkeys(_functions.NAMES, _function),
 }  # fmt: skip

@@ -27,6 +27,18 @@ def chain(seed=0, shape=(3, 7, 6), **how) -> Builder:
 
 
 CASES = {
+    "a table of bytes": lambda: chain().lut(),
+    "a table to another width": lambda: chain(bits=5, signed=False).lut(bits=16).lut(bits=4),
+    "a table of 16 bits": lambda: chain(bits=16).lut(bits=12, signed=False),
+    "a product": lambda: chain().conv2d(3, (1, 1), name="v").times("t0", form="rne").times("v", form="affine"),
+    "a product of wide values": lambda: chain(bits=20).requantize(bits=24, name="v").times("t0", bits=16),
+    "a product of unsigned 32-bit values": lambda: chain(bits=24, signed=False).times("t0", bits=8),
+    "a product of unsigned values of two widths": lambda: (
+        chain(bits=20, signed=False).requantize(bits=4, signed=False, name="v").times("t0").at("t0").times("v")
+    ),
+    "a gate": lambda: chain().global_average(name="g").at("t0").times("g", form="rne").times("g", bits=12),
+    "a square": lambda: chain().times("t0"),
+    "a gate of rows": lambda: chain(shape=(3, 1)).input((3, 7)).times("t0"),
     "one window in each way": lambda: chain(shape=(5, 3, 3)).conv2d(3),
     "strides and dilations": lambda: chain(shape=(2, 13, 11)).conv2d(5, (3, 2), (2, 3), (2, 4), (1, 0, 2, 3)),
     "padding wider than the map": lambda: chain(shape=(2, 2, 2)).conv2d(3, (3, 3), pads=(3, 4, 2, 3)),
