@@ -28,9 +28,8 @@ def config(request, tmp_path_factory):
     for side, file in (("inputs", "inputs.npz"), ("outputs", "outputs.npz")):
         golden = npz.load(built.dir / "vectors" / file)
         for port in interface[side]:
-            inner = Stream(**interface["streams"][port["name"]])
-            outer = Stream(port["lanes"], inner.channels, inner.pixels, inner.bits, inner.signed)
             edge = built.program.edges[port["name"]]
+            outer = Stream(port["lanes"], port["channels"], port["pixels"], edge.bits, edge.signed)
             beats = pack(outer, outer.slots(edge), golden[port["name"]])
             assert beats.shape[1] * 8 == port["tdata_bits"]
             frames = beats.reshape(len(golden[port["name"]]), -1)
@@ -42,7 +41,7 @@ def config(request, tmp_path_factory):
     return {"rtl": str(built.dir / "rtl"), "ports": ports, "interval": interface["interval"]}
 
 
-@pytest.mark.parametrize("config", ["padding and stride", "unsigned, wide", "argmax", "two ports"], indirect=True)
+@pytest.mark.parametrize("config", ["padding and stride", "unsigned, wide", "argmax", "two ports", "residual", "branches", "rearranged"], indirect=True)
 def test_axi_stream(config, tmp_path):
     from pathlib import Path
 
