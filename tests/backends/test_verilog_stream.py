@@ -41,7 +41,11 @@ def config(request, tmp_path_factory):
     return {"rtl": str(built.dir / "rtl"), "ports": ports, "interval": interface["interval"]}
 
 
-@pytest.mark.parametrize("config", ["padding and stride", "unsigned, wide", "argmax", "two ports", "residual", "branches", "rearranged"], indirect=True)
+@pytest.mark.parametrize(
+    "config",
+    ["padding and stride", "unsigned, wide", "argmax", "two ports", "residual", "branches", "rearranged"],
+    indirect=True,
+)
 def test_axi_stream(config, tmp_path):
     from pathlib import Path
 
