@@ -28,7 +28,8 @@ class Site:
         self.name = f"k{stage.kernel}"
         nodes = comment(", ".join(self.kernel.origin)) or "-"
         netlist.section(
-            f"{self.kernel.name}: ONNX {nodes}", f"{list(self.x.shape)} -> {list(self.y.shape)}, {stage.beats} beats per frame"
+            f"{self.kernel.name}: ONNX {nodes}",
+            f"{list(self.x.shape)} -> {list(self.y.shape)}, {stage.beats} beats per frame",
         )
         several = len(sources) > 1
         self.heads = [
@@ -66,7 +67,14 @@ def build(netlist: Netlist, program: Program, stage: Stage, sources: list[Nets],
 def _dot(site: Site) -> Nets:
     kernel, stage, x, y, name = site.kernel, site.stage, site.x, site.y, site.name
     fold, acc, ww = stage.fold, kernel.params["acc_bits"], weight_bits(kernel)
-    taps = {"XW": x.bits, "X_SIGNED": int(x.signed), "WW": ww, "ACC_W": acc, "GROUPS": fold.groups, "CHUNKS": fold.chunks}
+    taps = {
+        "XW": x.bits,
+        "X_SIGNED": int(x.signed),
+        "WW": ww,
+        "ACC_W": acc,
+        "GROUPS": fold.groups,
+        "CHUNKS": fold.chunks,
+    }
     files = {
         "W_FILE": site.netlist.rom(f"{name}_weight.mem", rom.hex_words(rom.weight_words(kernel, stage, x, y), ww)),
         "B_FILE": site.netlist.rom(f"{name}_bias.mem", rom.hex_words(rom.bias_words(kernel, stage, y), acc)),

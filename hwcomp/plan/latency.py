@@ -60,14 +60,16 @@ def _engine(program: Program, kernel: Kernel, stage: Stage, arrivals: list[np.nd
         done = arrival[-1] + words + _dot_delay(stage)
         return np.linspace(done - words * (1 - 1 / stage.out.pixels), done, stage.out.pixels)
     if kernel.kind == "dense":
-        return _serve(arrival, max(stage.fold.groups * stage.fold.chunks, stage.out.beats / len(arrival))) + _dot_delay(stage)
+        return _serve(arrival, max(stage.fold.groups * stage.fold.chunks, stage.out.beats / len(arrival))) + _dot_delay(
+            stage
+        )
     if kernel.kind in ("conv2d", "avgpool2d", "maxpool2d"):
         return _sliding(program, kernel, stage, arrival)
     if kernel.kind == "concat":
         joined = np.max([_resampled(a, stage.out.pixels) for a in arrivals], axis=0)
         return _serve(joined, stage.out.beats_per_pixel)
     if kernel.kind == "slice":
-        p, (x, y) = kernel.params, (program.edges[n] for n in (kernel.inputs[0], kernel.outputs[0]))
+        p, x = kernel.params, program.edges[kernel.inputs[0]]
         carried = x.layout.order()
         at = np.unravel_index(carried, x.shape)[p["axis"]]
         kept = np.flatnonzero((at >= p["start"]) & (at < p["stop"]))
