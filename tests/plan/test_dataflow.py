@@ -205,6 +205,10 @@ def test_window_buffers_are_deep_enough():
             row = (sh * w.cols - (across - 1) * sw) * w.words if down > 1 else 0
             frame = (w.rows * w.cols - (down - 1) * sh * w.cols - (across - 1) * sw) * w.words
             assert w.depth >= span + max(in_row, row, frame) + 4
+            if program.kernels[s.kernel].kind == "mul":  # a gate: every word as often as there are elements for it
+                gate, map_ = s.sources[1].arrives, s.sources[0].arrives
+                assert (w.words * w.cols * gate.lanes, w.repeat * gate.beats) == (gate.channels * gate.pixels, map_.beats)
+                continue
             assert (w.taps, w.repeat, w.sets) == (s.fold.taps, s.fold.groups // s.fold.sets, s.fold.sets)
             x = program.edges[program.kernels[s.kernel].inputs[0]]
             assert w.words * x.shape[1] * x.shape[2] == s.sources[0].arrives.beats
