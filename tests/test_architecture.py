@@ -238,7 +238,6 @@ def test_no_source_file_is_long():
 # --- templates --------------------------------------------------------------------------------------------------------
 
 
-
 @cache
 def emitted():
     """(templates that were read, files by (case, target)): all operators' cases and a larger network, in memory."""
@@ -265,11 +264,13 @@ def emitted():
 def programs():
     """(label, Program) of what `lower` takes of the operators' cases, of random chains and of a larger network."""
     yield "lenet5", program_factory.lenet5()
-    for seed in range(10):
+    for seed in range(24):
         yield f"random {seed}", program_factory.random_program(seed)
     for label, case in op_cases():
         with suppress(UnsupportedError):
-            graph, _ = quantized(case.model, check=False, input_ranges=dict(case.ranges), logits=label.startswith("Log"))
+            graph, _ = quantized(
+                case.model, check=False, input_ranges=dict(case.ranges), logits=label.startswith("Log")
+            )
             yield label, lower(graph).program
 
 
