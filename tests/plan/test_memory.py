@@ -7,7 +7,7 @@ from hwcomp.plan.memory import Block, assign, peak
 from sw_ref.program import Layout
 from tests.program_factory import Builder, lenet5, random_network, random_program
 
-IN_PLACE = ("add", "lut", "mul")
+IN_PLACE = ("add", "lut", "mul", "softmax")
 
 
 def disjoint(blocks, offsets):
