@@ -7,7 +7,7 @@ from hwcomp.errors import ModelError, UnsupportedError
 from hwcomp.frontend.float_run import run_float
 from hwcomp.ops._cases import case
 from hwcomp.ops.averagepool import AveragePoolAttrs
-from tests.ops.test_rules import X2, X4, F, ints, one
+from tests.ops.test_rules import X2, X4, F, ints, one, with_list
 
 BROKEN, UNSUPPORTED = ModelError, UnsupportedError
 
