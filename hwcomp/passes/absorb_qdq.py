@@ -7,11 +7,10 @@ from typing import ClassVar
 
 from hwcomp.graph import Editor, Graph
 from hwcomp.passes.base import Pass, PassContext
-from hwcomp.passes.fuse_activation import intersect
+from hwcomp.passes.fuse_activation import TAKES_CLAMP, intersect
 from hwcomp.registry import OPS, graph_pass
 from hwcomp.types import INTEGERS, Node, QType
 
-_TAKES_CLAMP = {"Add", "Conv", "Dense"}
 _ONNX_TYPE = {kind: name for name, kind in INTEGERS.items()}
 _LONGEST_PATH = 64  # operators between a result and its quantizer: keeps the pass linear on absurd chains
 
@@ -108,9 +107,12 @@ class _Absorber:
                 self._instead[y] = x
             self.types[x] = qtype
             return
+        made = self.edit.nodes[producer]
+        head = self.edit.producer(path[-1])
+        if head is not None and not OPS[self.edit.nodes[head].op].takes_type(qtype):
+            return
         self.types.update(dict.fromkeys(path, qtype))
         self.edit.put(i, None)
-        made = self.edit.nodes[producer]
         self.edit.put(producer, made.with_(outputs=(y,), origin=(*made.origin, *node.origin)))
 
     def _path(self, x: str, reader: int) -> list[str] | None:
@@ -137,7 +139,7 @@ class _Absorber:
             if not same or head is None or self.edit.sole_consumer(x) != i:
                 continue
             made = self.edit.nodes[head]
-            if made.op in _TAKES_CLAMP:
+            if made.op in TAKES_CLAMP:
                 attrs = replace(made.attrs, clamp=intersect(made.attrs.clamp, (clip.attrs.lo, clip.attrs.hi)))
                 self.edit.put(i, None)
                 origin = (*made.origin, *clip.origin)

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from hwcomp.errors import UsageError, shown
 from hwcomp.graph import Graph
 from hwcomp.passes.base import Pass, PassContext
 from hwcomp.registry import OPS, graph_pass
@@ -15,9 +16,13 @@ DEFAULT_RANGE = (0.0, 1.0)
 
 
 def input_range(graph: Graph, name: str, ctx: PassContext) -> tuple[float, float]:
-    """What the model's own type spans, else what the user said, else what the calibration data spans, else [0, 1]."""
+    """What the model's own type spans, all pixels, what the user said, else what the calibration data spans, else [0, 1]."""
     if graph.tensors[name].stored:
+        if name in ctx.input_ranges:
+            raise UsageError(f"--input-range {shown(name)}=...", why="the model itself states the type of this input")
         return _span(graph.tensors[name].qtype)
+    if name in ctx.input_types:
+        return ctx.input_types[name].interval()
     if name in ctx.input_ranges:
         return ctx.input_ranges[name]
     if ctx.calibration is not None:

@@ -1,4 +1,4 @@
-"""Relu and Clip become the clamp limits of the dot product or sum in front of them, through max-pools and reshapes."""
+"""Relu and Clip become the clamp limits of the dot product, sum or product in front of them, through max-pools and reshapes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hwcomp.graph import Editor, Graph
 from hwcomp.passes.base import Pass, PassContext, free_name
 from hwcomp.registry import OPS, graph_pass
 
-_TAKES_CLAMP = {"Add", "Conv", "Dense"}
+TAKES_CLAMP = {"Add", "Conv", "Dense", "Mul", "Sub"}
 _LONGEST_PATH = 64  # nodes between a dot product and its clip: keeps the pass linear on absurd chains
 
 
@@ -43,7 +43,7 @@ def _path(edit: Editor, i: int) -> list[int]:
             return []
         path.append(index)
         node = edit.nodes[index]
-        if node.op in _TAKES_CLAMP or node.op == "Clip":
+        if node.op in TAKES_CLAMP or node.op == "Clip":
             return path
         if not OPS[node.op].keeps_type:
             return []
@@ -53,7 +53,7 @@ def _path(edit: Editor, i: int) -> list[int]:
 
 def _fuse(edit: Editor, i: int, path: list[int]) -> None:
     clip, head = edit.nodes[i], edit.nodes[path[-1]]
-    dot = head.op in _TAKES_CLAMP
+    dot = head.op in TAKES_CLAMP
     old = head.attrs.clamp if dot else (head.attrs.lo, head.attrs.hi)
     lo, hi = intersect(old, (clip.attrs.lo, clip.attrs.hi))
     attrs = replace(head.attrs, clamp=(lo, hi)) if dot else replace(head.attrs, lo=lo, hi=hi)

@@ -30,8 +30,9 @@ class Quantize(Pass):
         tensors = dict(graph.tensors)
         stated = any(t.stored for t in graph.tensors.values() if not t.is_constant)
         for name, qtype in _activation_types(graph, ctx).items():
+            untyped = tensors[name].qtype is None
             tensors[name] = tensors[name].with_(qtype=qtype)
-            if stated:
+            if stated and untyped:
                 ctx.note(self.name, f"'{name}' has no type in the model: {ctx.quant} (--rest)")
         nodes = []
         for node in graph.nodes:
@@ -54,8 +55,6 @@ def _activation_types(graph: Graph, ctx: PassContext) -> dict[str, QType]:
     The range of a group is what is read outside it: a MaxPool's input needs no more range than its output has, since
     clipping and taking the maximum commute. Tensors whose type the model states are in no group.
     """
-    floats = [t.name for t in graph.tensors.values() if not t.is_constant and t.dtype == "float" and t.qtype is None]
-    free = set(floats)
     group: dict[str, str] = {}
 
     def find(name: str) -> str:
@@ -63,15 +62,20 @@ def _activation_types(graph: Graph, ctx: PassContext) -> dict[str, QType]:
             name = group[name]
         return name
 
+    fixed = _fixed_types(graph, scheme(ctx.quant))
+
     def tied(node: Node) -> bool:
-        return OPS[node.op].ties_types and node.outputs[0] in free
+        return OPS[node.op].ties_types and node.outputs[0] not in fixed
 
     for node in graph.nodes:
         if tied(node):
             for name in graph.data_inputs(node):
-                if name in free:
+                if name not in fixed:
                     group[find(node.outputs[0])] = find(name)
     ranges: dict[str, tuple[float, float]] = {}
+    floats = [
+        t.name for t in graph.tensors.values() if not t.is_constant and t.dtype == "float" and t.name not in fixed
+    ]
     for name in floats:
         leaves = name in graph.outputs or not graph.consumers(name)
         if leaves or name in graph.inputs or any(not tied(c) for c in graph.consumers(name)):
@@ -79,7 +83,26 @@ def _activation_types(graph: Graph, ctx: PassContext) -> dict[str, QType]:
             old = ranges.get(find(name), (lo, hi))
             ranges[find(name)] = (min(lo, old[0]), max(hi, old[1]))
     types = {root: scheme(ctx.quant).activation(*r) for root, r in ranges.items()}
-    return {name: types[find(name)] for name in floats}
+    return fixed | {name: types[find(name)] for name in floats}
+
+
+def _fixed_types(graph: Graph, kind: Scheme) -> dict[str, QType]:
+    """Types that do not come from ranges, by tensor: those that an earlier pass chose, of outputs whose operator says so,
+    and of what is only moved from there."""
+    fixed = {t.name: t.qtype for t in graph.tensors.values() if t.qtype is not None}
+    for node in graph.nodes:
+        if node.outputs[0] in fixed:
+            continue
+        readers = graph.consumers(node.outputs[0])
+        converted = bool(readers) and all(r.op == "QuantizeLinear" for r in readers)
+        # The type that the model states comes behind it: what is between them shall not add a rounding of its own size.
+        qtype = OPS[node.op].output_type(scheme("int16") if converted else kind)
+        if OPS[node.op].ties_types:
+            held = {fixed.get(n) for n in graph.data_inputs(node)}
+            qtype = held.pop() if len(held) == 1 else None
+        if qtype is not None:
+            fixed[node.outputs[0]] = qtype
+    return fixed
 
 
 def stated_weights(weight: Tensor) -> tuple[np.ndarray, np.ndarray] | None:
@@ -124,7 +147,11 @@ def _quantize_weights(node: Node, tensors: dict[str, Tensor], kind: Scheme) -> N
     sx = float(tensors[node.inputs[0]].qtype.scale[0])
     scales = kind.weights(rows, bias, sx).astype(np.float64)
     limit = (1 << (kind.bits - 1)) - 1
-    q = np.clip(np.rint(rows / scales[:, None]), -limit, limit).astype(f"int{8 if kind.bits <= 8 else 16}").reshape(weight.shape)
+    q = (
+        np.clip(np.rint(rows / scales[:, None]), -limit, limit)
+        .astype(f"int{8 if kind.bits <= 8 else 16}")
+        .reshape(weight.shape)
+    )
     step = sx * scales
     qw = constant(tensors, f"{node.outputs[0]}__weight_q", q)
     tensors[qw.name] = qw.with_(qtype=QType(kind.bits, True, "affine", tuple(map(float, scales)), 0, 0))
