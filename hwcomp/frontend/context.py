@@ -46,9 +46,10 @@ class OnnxNode:
         self.outputs_listed = len(proto.output)  # with absent ones at the end
         self.attr = Attributes(self.label, proto.attribute)
 
-    def seen_as(self, op_type: str, inputs: tuple[str, ...], output: str) -> OnnxNode:
-        """This node as one of another operator, with the same attributes: what another operator's `convert` takes."""
+    def seen_as(self, op_type: str, inputs: tuple[str, ...], output: str, version: int | None = None) -> OnnxNode:
+        """This node as one of another operator (of opset `version`), with the same attributes: what its `convert` takes."""
         other = copy(self)
+        other.opset = version or self.opset
         other.op_type, other.inputs, other.outputs, other.outputs_listed = op_type, inputs, (output,), 1
         return other
 

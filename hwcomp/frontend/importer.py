@@ -112,7 +112,10 @@ def _check_operators(nodes: list[OnnxNode]) -> None:
     more = f" and {len(missing) - 8} more" if len(missing) > 8 else ""
     node = next(iter(first.values()))
     why = "control flow has no fixed form in C or hardware" if node.op_type in _CONTROL_FLOW else ""
+    refusing = [OPS[name].refused for name in missing if OPS.get(name) and OPS[name].refused[0]]
     what = f"unsupported operator{'s' if len(missing) > 1 else ''} {', '.join(names)}{more}"
+    if refusing:
+        raise UnsupportedError(what, node=node.label, why=refusing[0][0], fix=refusing[0][1])
     fix = "`hwcomp ops` lists what is available; rewrite or simplify the model before the export"
     raise UnsupportedError(what, node=node.label, why=why, fix=fix)
 

@@ -17,6 +17,27 @@ def random(label: str, *shape: int, scale: float = 1.0) -> np.ndarray:
     return (rng.uniform(-1, 1, shape) * scale).astype(np.float32)
 
 
+def qlinear_case(
+    label: str, op: str, inputs: list[str], attrs: dict, shape: tuple, constants: dict | None = None,
+    *, domain: str = "com.microsoft", interval: Interval = (-1.0, 1.0),
+) -> Case:  # fmt: skip
+    """x -> QuantizeLinear -> an operator on integers -> DequantizeLinear -> y.
+
+    `inputs` of the operator may name x_q (uint8), its scale x_s and zero point x_z, those of the result y_s and y_z, and
+    further `constants`.
+    """
+    held = {
+        "x_s": np.float32((interval[1] - interval[0]) / 255), "x_z": np.uint8(round(-interval[0] / (interval[1] - interval[0]) * 255)),
+        "y_s": np.float32(0.0093), "y_z": np.uint8(117),
+    } | (constants or {})  # fmt: skip
+    nodes = [
+        ("QuantizeLinear", ["x", "x_s", "x_z"], ["x_q"], {}),
+        (op, inputs, ["y_q"], attrs | ({"domain": domain} if domain else {})),
+        ("DequantizeLinear", ["y_q", "y_s", "y_z"], ["y"], {}),
+    ]
+    return case(label, nodes, {"x": shape}, held, interval=interval)
+
+
 def case(
     label: str,
     nodes: list[tuple[str, list[str], list[str], dict]],
@@ -42,5 +63,7 @@ def case(
         [helper.make_tensor_value_info(output[0], types[output[1]], None)],
         [numpy_helper.from_array(np.asarray(array), name) for name, array in (constants or {}).items()],
     )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=IR_VERSION)
+    opsets = [helper.make_opsetid("", opset)]
+    opsets += [helper.make_opsetid(d, 1) for d in sorted({attrs["domain"] for *_, attrs in nodes if "domain" in attrs})]
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION)
     return Case(label, model, dict.fromkeys(inputs, interval))

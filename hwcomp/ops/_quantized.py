@@ -151,8 +151,8 @@ class Translation:
         self._add("DequantizeLinear", (name,), None, real)
         return real
 
-    def weight(self, w: int, scale: int | None, zero: int, axis: int, factor: float = 1.0) -> tuple[str, np.ndarray]:
-        """Name of the real values (times `factor`) of the integer constant at input `w`; its scales [1 or channels]."""
+    def weight(self, w: int, scale: int | None, zero: int, axis: int) -> tuple[str, np.ndarray]:
+        """Name of the real values of the integer constant at input `w`, and its scales [1 or channels]."""
         node, ctx = self.node, self.ctx
         tensor = ctx.tensor(node, w)
         if not tensor.is_constant:
@@ -161,7 +161,6 @@ class Translation:
         stored = integers_of(node, tensor, "weight")
         s = scaling(node, ctx, scale, zero, stored)
         need_axis(node, tensor, s, axis)
-        s = Scaling((s.scale * np.float32(factor)).astype(np.float32), s.zero)
         return self._constant("weight", tensor, s, axis), s.scale
 
     def bias(self, b: int, scale: np.ndarray) -> str:
@@ -185,12 +184,13 @@ class Translation:
         self.ctx.define(self.node, name, real, given)
         return name
 
-    def as_real(self, op_type: str, *inputs: str, output: str = "") -> str:
-        """Convert this node as one of the operator `op_type` on reals; the name of its result."""
+    def as_real(self, op_type: str, *inputs: str, output: str = "", version: int | None = None) -> str:
+        """Convert this node as one of the operator `op_type` (of opset `version`) on reals; the name of its result."""
         while inputs and not inputs[-1]:
             inputs = inputs[:-1]
         output = output or self._new("real_result")
-        for made in OPS[op_type].convert(self.node.seen_as(op_type, inputs, output), self.ctx):
+        seen = self.node.seen_as(op_type, inputs, output, version)
+        for made in OPS[op_type].convert(seen, self.ctx):
             self.ctx.append(made)
         return output
 

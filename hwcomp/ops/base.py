@@ -60,6 +60,8 @@ class Op:
     note = ""
     # Domains of ONNX operators of this name that are taken; "" is the standard one.
     domains: tuple[str, ...] = ("",)
+    # Of one that is not taken: why, and what to do about it.
+    refused = ("", "")
     # The operator of the graph that ONNX nodes of this name become; "": itself; None: constants.
     becomes: str | None = ""
 

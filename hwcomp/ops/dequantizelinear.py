@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
+
+from hwcomp.ops._cases import case
 from hwcomp.ops._quantized import Translation, integers_of, need_axis, real_constant, scaling, type_of
-from hwcomp.ops.base import Op
 from hwcomp.ops.identity import Identity
 from hwcomp.ops.quantizelinear import read_axis
 from hwcomp.registry import op
@@ -34,4 +36,9 @@ class DequantizeLinear(Identity):
         return []
 
     def cases(self):
-        return Op.cases(self)
+        scales = {"s": np.float32(0.0078), "z": np.uint8(128), "s2": np.float32(0.011), "z2": np.uint8(99)}
+        nodes = [
+            ("QuantizeLinear", ["x", "s", "z"], ["q"], {}), ("MaxPool", ["q"], ["m"], {"kernel_shape": [2, 2]}),
+            ("DequantizeLinear", ["m", "s2", "z2"], ["y"], {}),
+        ]  # fmt: skip
+        yield case("dequantizelinear with another scale", nodes, {"x": (1, 3, 4, 5)}, scales)

@@ -8,11 +8,7 @@ from hwcomp.registry import op
 
 @op("DynamicQuantizeLinear")
 class DynamicQuantizeLinear(Op):
-    becomes = None
-
-    def convert(self, node, ctx):
-        raise node.unsupported(
-            "DynamicQuantizeLinear",
-            "it chooses the scale of a tensor anew from the values of each sample; integers need one that is known before",
-            "quantize the model statically, or give the float model and calibration data",
-        )
+    refused = (
+        "DynamicQuantizeLinear chooses a scale anew from the values of each sample; integers need one that is known before",
+        "quantize the model statically, or give the float model and calibration data",
+    )

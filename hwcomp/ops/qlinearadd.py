@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hwcomp.ops._cases import qlinear_case
 from hwcomp.ops._quantized import Translation
 from hwcomp.ops.base import Op
 from hwcomp.registry import op
@@ -17,6 +18,10 @@ class QLinearAdd(Op):
     def convert(self, node, ctx):
         node.expect(inputs=(7, 8))
         return binary(node, ctx, "Add")
+
+    def cases(self):
+        both = ["x_q", "x_s", "x_z", "x_q", "x_s", "x_z", "y_s", "y_z"]
+        yield qlinear_case("qlinearadd twice", "QLinearAdd", both, {}, (1, 3, 4, 5))
 
 
 def binary(node, ctx, op_type):

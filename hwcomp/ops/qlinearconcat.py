@@ -5,6 +5,7 @@ Source: onnxruntime, docs/ContribOperators.md.
 
 from __future__ import annotations
 
+from hwcomp.ops._cases import qlinear_case
 from hwcomp.ops._quantized import Translation
 from hwcomp.ops.base import Op
 from hwcomp.registry import op
@@ -24,3 +25,7 @@ class QLinearConcat(Op):
         t = Translation(node, ctx)
         parts = [t.activation(i, i + 1, i + 2)[0] for i in range(2, len(node.inputs), 3)]
         return t.quantize(t.as_real("Concat", *parts), 0, 1)
+
+    def cases(self):
+        inputs = ["y_s", "y_z", "x_q", "x_s", "x_z", "x_q", "x_s", "x_z"]
+        yield qlinear_case("qlinearconcat", "QLinearConcat", inputs, {"axis": 1}, (1, 3, 4, 5))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
+
+from hwcomp.ops._cases import qlinear_case, random
 from hwcomp.ops._quantized import Translation
 from hwcomp.ops.base import Op
 from hwcomp.registry import op
@@ -23,3 +26,13 @@ class QLinearConv(Op):
         weight, scale = t.weight(3, 4, 5, axis=0)
         bias = t.bias(8, qx.scales() * scale)
         return t.quantize(t.as_real("Conv", x, weight, bias), 6, 7)
+
+    def cases(self):
+        inputs = ["x_q", "x_s", "x_z", "w", "w_s", "w_z", "y_s", "y_z", "b"]
+        w = np.rint(random("qlinearconv", 4, 3, 3, 3) * 127)
+        held = {"w": w.astype(np.int8), "w_s": np.float32([0.004, 0.01, 0.002, 0.03]), "w_z": np.zeros(4, np.int8)}
+        held["b"] = np.int32([1000, -2000, 0, 123])
+        pads = {"pads": [1, 1, 1, 1]}
+        yield qlinear_case("qlinearconv per channel", "QLinearConv", inputs, pads, (1, 3, 5, 6), held, domain="")
+        held = {"w": (w + 130).clip(0, 255).astype(np.uint8), "w_s": np.float32(0.003), "w_z": np.uint8(130)}
+        yield qlinear_case("qlinearconv uint8", "QLinearConv", inputs[:-1], {}, (1, 3, 5, 6), held, domain="")

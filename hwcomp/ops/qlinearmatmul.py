@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
+
+from hwcomp.ops._cases import qlinear_case, random
 from hwcomp.ops._quantized import Translation
 from hwcomp.ops.base import Op
 from hwcomp.registry import op
@@ -20,3 +23,9 @@ class QLinearMatMul(Op):
         a, _ = t.activation(0, 1, 2)
         b, _ = t.weight(3, 4, 5, axis=len(ctx.tensor(node, 3).shape) - 1)
         return t.quantize(t.as_real("MatMul", a, b), 6, 7)
+
+    def cases(self):
+        inputs = ["x_q", "x_s", "x_z", "w", "w_s", "w_z", "y_s", "y_z"]
+        w = np.rint(random("qlinearmatmul", 7, 4) * 127)
+        held = {"w": (w + 100).clip(0, 255).astype(np.uint8), "w_s": np.float32(0.004), "w_z": np.uint8(100)}
+        yield qlinear_case("qlinearmatmul", "QLinearMatMul", inputs, {}, (1, 7), held, domain="")

@@ -6,6 +6,7 @@ import numpy as np
 
 from hwcomp.errors import shown
 from hwcomp.ops import _interval
+from hwcomp.ops._cases import case
 from hwcomp.ops._checks import need_float
 from hwcomp.ops._quantized import QuantizeAttrs, integers_of, need_axis, scaling, type_of
 from hwcomp.ops.base import Op
@@ -67,6 +68,14 @@ class QuantizeLinear(Op):
 
     def export(self, node, writer):
         return writer.data()
+
+    def cases(self):
+        scales = {"s": np.float32(0.0078), "z": np.uint8(128), "s2": np.float32(0.011), "z2": np.int8(-3)}
+        nodes = [
+            ("QuantizeLinear", ["x", "s", "z"], ["q"], {}), ("DequantizeLinear", ["q", "s", "z"], ["r"], {}),
+            ("QuantizeLinear", ["r", "s2", "z2"], ["p"], {}), ("DequantizeLinear", ["p", "s2", "z2"], ["y"], {}),
+        ]  # fmt: skip
+        yield case("quantizelinear another type", nodes, {"x": (1, 3, 4, 5)}, scales)
 
 
 def read_axis(node, x):

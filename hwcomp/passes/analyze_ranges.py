@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from hwcomp.errors import UsageError, shown
+from hwcomp.errors import shown
 from hwcomp.graph import Graph
 from hwcomp.passes.base import Pass, PassContext
 from hwcomp.registry import OPS, graph_pass
@@ -18,8 +18,6 @@ DEFAULT_RANGE = (0.0, 1.0)
 def input_range(graph: Graph, name: str, ctx: PassContext) -> tuple[float, float]:
     """What the model's own type spans, all pixels, what the user said, else what the calibration data spans, else [0, 1]."""
     if graph.tensors[name].stored:
-        if name in ctx.input_ranges:
-            raise UsageError(f"--input-range {shown(name)}=...", why="the model itself states the type of this input")
         return _span(graph.tensors[name].qtype)
     if name in ctx.input_types:
         return ctx.input_types[name].interval()
@@ -40,6 +38,9 @@ class AnalyzeRanges(Pass):
 
     def run(self, graph: Graph, ctx: PassContext) -> Graph:
         tensors = dict(graph.tensors)
+        for name in graph.inputs:
+            if graph.tensors[name].stored and name in ctx.input_ranges:
+                ctx.warn(f"--input-range of '{shown(name)}' is not used: the model itself states the type of this input")
         ranges: dict[str, tuple[float, float]] = {n: input_range(graph, n, ctx) for n in graph.inputs}
         for node in graph.nodes:
             inputs = [(ranges.get(n) or _constant_range(graph, n)) if n else None for n in node.inputs]

@@ -6,9 +6,11 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from hwcomp.driver import Watch, quantized_graph
 from hwcomp.errors import HwcompError
-from hwcomp.frontend.load import load_model
+from hwcomp.frontend.load import Model, load_model
 from hwcomp.graph import Graph
 from hwcomp.lower.build import lower
 from hwcomp.options import CompileOptions
@@ -38,7 +40,24 @@ def inspect_model(path: Path, logits: bool) -> dict[str, Any]:
         "outputs": {n: list(graph.tensors[n].shape) for n in graph.outputs},
         "parameters": parameters, "macs": macs, "flops": 2 * macs + sum(n["operations"] for n in layers),
         "float_bytes": 4 * parameters, "int8_bytes": parameters, "peak_live_elements": _peak(graph),
-        "layers": layers, "targets": _targets(model, logits),
+        "quantized": _stated(model), "layers": layers, "targets": _targets(model, logits),
+    }  # fmt: skip
+
+
+def _stated(model: Model) -> dict[str, Any] | None:
+    """What a model that is already quantized states about its integers; None for a float model."""
+    if not model.quantized:
+        return None
+    graph = model.graph
+    types: dict[str, int] = {}
+    for t in graph.tensors.values():
+        if t.stored and not t.is_constant:
+            types[t.stored] = types.get(t.stored, 0) + 1
+    weights = [(n, graph.tensors[n.inputs[1]]) for n in graph.nodes if n.op in ("Conv", "Dense")]
+    given = [(t.given, t.given.scale.reshape(len(t.given.scale), -1)) for _, t in weights if t.given is not None]
+    return {
+        "tensors": types, "weights": len(given), "per_channel": sum(len(np.unique(s)) > 1 for _, s in given),
+        "float_weights": [n.origin[0] for n, t in weights if t.given is None],
     }  # fmt: skip
 
 

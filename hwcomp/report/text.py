@@ -167,7 +167,16 @@ def inspection_text(data: dict[str, Any]) -> str:
         f"bytes in float, {data['int8_bytes']:,} in int8; largest live tensors {data['peak_live_elements']:,} elements"
     )
     targets = [f"{t}: {'yes' if reason is None else reason}" for t, reason in data["targets"].items()]
-    return _render(table, total, "", "Targets (with --quant int8)", *(f"  {line}" for line in targets))
+    if (stated := data["quantized"]) is not None:
+        types = ", ".join(f"{count} {name}" for name, count in stated["tensors"].items()) or "no"
+        floats = stated["float_weights"]
+        left = f"; left in float: {shown(', '.join(floats))}" if floats else ""
+        total += (
+            f"\nalready quantized: {types} tensors, {stated['weights']} weights in integers "
+            f"({stated['per_channel']} per channel){left}"
+        )
+    kept = "int8" if data["quantized"] is None else "keep"
+    return _render(table, total, "", f"Targets (with --quant {kept})", *(f"  {line}" for line in targets))
 
 
 def teacher_text(report: TeacherReport) -> str:
