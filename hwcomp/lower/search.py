@@ -58,15 +58,17 @@ def refine(
 
     width = np.maximum(multiplier >> _NEAR, 4)
     ends = np.maximum(multiplier - width, 1), np.minimum(multiplier + width, (1 << rq.bits) - 1)
-    m = _largest(shared, *ends)
-    c = offset
-    stuck = shared(m) < 0
-    if stuck.any():
-        other = _largest(own, *ends)
-        low, high = steps.offsets(other)
-        m, c = np.where(stuck, other, m), np.where(stuck, np.clip(offset, low, np.maximum(low, high)), c)
-    found = _reduced(replace(rq, form="affine", shift=shift, multiplier=m, offset=c))
-    return found if staircase.compare(found, formula, lo, hi)[0] < count else rq
+    free = _largest(own, *ends)
+    low, high = steps.offsets(free)
+    tries = [(_largest(shared, *ends), offset), (multiplier, offset), (free, np.clip(offset, low, np.maximum(low, high)))]
+    wide = replace(rq, form="affine", shift=shift)
+    wrong = [
+        staircase.counts(replace(wide, multiplier=m, offset=np.broadcast_to(c, m.shape)), formula, lo, hi) for m, c in tries
+    ]
+    best = np.argmin(wrong, axis=0)
+    m, c = (np.choose(best, [np.broadcast_to(t[i], best.shape) for t in tries]) for i in (0, 1))
+    found = _reduced(replace(wide, multiplier=m, offset=c))
+    return found if int(np.min(wrong, axis=0).sum()) < count else rq
 
 
 @dataclass(frozen=True)

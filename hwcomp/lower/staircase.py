@@ -126,6 +126,14 @@ def compare(
     return count, int(np.abs(rq.apply(places) - formula(places)).max()), looked_at
 
 
+def counts(
+    rq: Requant, formula: Callable[[np.ndarray], np.ndarray], lo: np.ndarray, hi: np.ndarray
+) -> np.ndarray:
+    """How many accumulators the two functions map differently: int64 [channels]."""
+    _, start, end, _ = _disagreements(rq, formula, lo, hi)
+    return (end - start).sum(axis=1)
+
+
 def where(
     rq: Requant, formula: Callable[[np.ndarray], np.ndarray], lo: np.ndarray, hi: np.ndarray
 ) -> list[tuple[int, int, int]]:
