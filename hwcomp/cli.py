@@ -34,7 +34,9 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--target", required=True, metavar="mcu|fpga|hls[,...]")
     p.add_argument("-o", "--output", required=True, metavar="DIR")
     p.add_argument("--name", help="name of the network in the generated code (default: the file's)")
-    p.add_argument("--quant", help="int8 (default), int16, dfp<bits>, fixed:Q<m>.<n>; keep (default) if already quantized")
+    p.add_argument(
+        "--quant", help="int8 (default), int16, dfp<bits>, fixed:Q<m>.<n>; keep (default) if already quantized"
+    )
     p.add_argument("--rest", metavar="QUANT", help="for what a quantized model left in float (int8)")
     p.add_argument("--requantize", action="store_true", help="drop the types that a quantized model states")
     p.add_argument("--calibration", metavar="DATA.npz", help="real input samples under the names of the model's inputs")

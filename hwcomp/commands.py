@@ -79,8 +79,9 @@ def compile_options(args: Namespace) -> CompileOptions:
         if value:
             raise UnsupportedError(f"{flag} is not available in this version")
     given = {
-        "name": args.name, "quant": args.quant, "rest": args.rest, "requantize": args.requantize or None, "pe_simd_budget": args.pe_simd_budget, "golden": args.golden,
-        "requantize_bits": args.requantize_bits, "logits": args.logits or None,
+        "name": args.name, "quant": args.quant, "rest": args.rest, "requantize": args.requantize or None,
+        "pe_simd_budget": args.pe_simd_budget, "golden": args.golden, "requantize_bits": args.requantize_bits,
+        "logits": args.logits or None,
     }  # fmt: skip
     given = {k: v for k, v in given.items() if v is not None}
     given |= {"input_ranges": parse_ranges(args.input_range), "input_types": parse_types(args.input)}

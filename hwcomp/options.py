@@ -56,7 +56,9 @@ class CompileOptions:
             if quant != KEEP:
                 scheme(quant)
         if self.rest == KEEP:
-            raise UsageError("--rest keep", why="it is for layers of which the model says nothing", fix="use int8 or int16")
+            raise UsageError(
+                "--rest keep", why="it is for layers of which the model says nothing", fix="use int8 or int16"
+            )
         if self.pe_simd_budget is not None and self.pe_simd_budget < 1:
             raise UsageError(f"--pe-simd-budget {self.pe_simd_budget}", fix="give a number of multipliers, 1 or more")
         if not 8 <= self.requantize_bits <= 31:
@@ -75,7 +77,6 @@ class CompileOptions:
                 raise UsageError(
                     f"input range of '{shown(name)}' is [{lo}, {hi}]", fix="give two finite numbers, low < high"
                 )
-
 
     def for_model(self, quantized: bool) -> CompileOptions:
         """With `quant` filled in. UsageError where the options do not fit a model that is or is not quantized already."""
@@ -141,7 +142,16 @@ def from_toml(path: Path, given: dict[str, Any]) -> dict[str, Any]:
         raise UsageError(f"can't read '{path}'", why=error.strerror or str(error)) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"'{Path(path).name}' is not valid TOML", why=str(error)) from None
-    kinds = {"quant": str, "rest": str, "requantize": bool, "name": str, "logits": bool, "pe_simd_budget": int, "requantize_bits": int, "golden": int}
+    kinds = {
+        "quant": str,
+        "rest": str,
+        "requantize": bool,
+        "name": str,
+        "logits": bool,
+        "pe_simd_budget": int,
+        "requantize_bits": int,
+        "golden": int,
+    }
     merged = dict(given)
     for key, value in data.items():
         if key == "pass" and isinstance(value, dict) and all(isinstance(v, dict) for v in value.values()):

@@ -54,7 +54,6 @@ class QType:
         q = float(np.rint(np.float32(x) / np.float32(self.scale[0]))) + self.zero
         return int(min(max(q, self.lo), self.hi))
 
-
     def integers(self, x: np.ndarray) -> np.ndarray:
         """Real values to stored integers in the smallest NumPy type, as ONNX QuantizeLinear (one scale for all)."""
         q = np.rint(np.asarray(x, np.float32) / np.float32(self.scale[0])).astype(np.float64) + self.zero

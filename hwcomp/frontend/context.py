@@ -305,7 +305,9 @@ class ImportContext:
             )  # fmt: skip
         typed = next((t for t in held if t.qtype is not None), first)
         for other in held:
-            if other.stored != first.stored or (typed.qtype is not None and self.state(other.name, typed.qtype) != typed.qtype):
+            if other.stored != first.stored or (
+                typed.qtype is not None and self.state(other.name, typed.qtype) != typed.qtype
+            ):
                 why = "their scales or zero points differ"
                 raise UnsupportedError(
                     f"{node.op} joins the integers '{shown(first.name)}' and '{shown(other.name)}'", node=label, why=why

@@ -60,10 +60,15 @@ def refine(
     ends = np.maximum(multiplier - width, 1), np.minimum(multiplier + width, (1 << rq.bits) - 1)
     free = _largest(own, *ends)
     low, high = steps.offsets(free)
-    tries = [(_largest(shared, *ends), offset), (multiplier, offset), (free, np.clip(offset, low, np.maximum(low, high)))]
+    tries = [
+        (_largest(shared, *ends), offset),
+        (multiplier, offset),
+        (free, np.clip(offset, low, np.maximum(low, high))),
+    ]
     wide = replace(rq, form="affine", shift=shift)
     wrong = [
-        staircase.counts(replace(wide, multiplier=m, offset=np.broadcast_to(c, m.shape)), formula, lo, hi) for m, c in tries
+        staircase.counts(replace(wide, multiplier=m, offset=np.broadcast_to(c, m.shape)), formula, lo, hi)
+        for m, c in tries
     ]
     best = np.argmin(wrong, axis=0)
     m, c = (np.choose(best, [np.broadcast_to(t[i], best.shape) for t in tries]) for i in (0, 1))

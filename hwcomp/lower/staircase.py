@@ -86,7 +86,13 @@ def float_formula(
 
 
 def prove(
-    kernel: str, rq: Requant, scale: np.ndarray, fraction: np.ndarray, live: np.ndarray, reach: bounds.Bounds, acc_bits: int
+    kernel: str,
+    rq: Requant,
+    scale: np.ndarray,
+    fraction: np.ndarray,
+    live: np.ndarray,
+    reach: bounds.Bounds,
+    acc_bits: int,
 ) -> Proof:
     """Compare a dot product's requantize with the float formula on every accumulator that its inputs can give.
 
@@ -103,7 +109,9 @@ def prove(
             named = tuple((int(np.flatnonzero(live)[c]), a, b) for c, a, b in found[:_NAMED])
     total = int((reach.final_hi - reach.final_lo + 1).sum())
     bits = int(rq.multiplier.max()).bit_length()
-    return Proof(kernel, rq.form, acc_bits, bits, total, count, len(live), int((~live).sum()), worst, rq.bits, steps, named)
+    return Proof(
+        kernel, rq.form, acc_bits, bits, total, count, len(live), int((~live).sum()), worst, rq.bits, steps, named
+    )
 
 
 def compare(
@@ -126,9 +134,7 @@ def compare(
     return count, int(np.abs(rq.apply(places) - formula(places)).max()), looked_at
 
 
-def counts(
-    rq: Requant, formula: Callable[[np.ndarray], np.ndarray], lo: np.ndarray, hi: np.ndarray
-) -> np.ndarray:
+def counts(rq: Requant, formula: Callable[[np.ndarray], np.ndarray], lo: np.ndarray, hi: np.ndarray) -> np.ndarray:
     """How many accumulators the two functions map differently: int64 [channels]."""
     _, start, end, _ = _disagreements(rq, formula, lo, hi)
     return (end - start).sum(axis=1)

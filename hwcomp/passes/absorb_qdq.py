@@ -37,7 +37,9 @@ class AbsorbQdq(Pass):
         new = work.run()
         for node in new.nodes:
             if node.op == "QuantizeLinear":
-                ctx.note(self.name, f"QuantizeLinear '{node.name}' stays: it stands between two types or several readers")
+                ctx.note(
+                    self.name, f"QuantizeLinear '{node.name}' stays: it stands between two types or several readers"
+                )
         return new
 
 

@@ -40,7 +40,9 @@ class AnalyzeRanges(Pass):
         tensors = dict(graph.tensors)
         for name in graph.inputs:
             if graph.tensors[name].stored and name in ctx.input_ranges:
-                ctx.warn(f"--input-range of '{shown(name)}' is not used: the model itself states the type of this input")
+                ctx.warn(
+                    f"--input-range of '{shown(name)}' is not used: the model itself states the type of this input"
+                )
         ranges: dict[str, tuple[float, float]] = {n: input_range(graph, n, ctx) for n in graph.inputs}
         for node in graph.nodes:
             inputs = [(ranges.get(n) or _constant_range(graph, n)) if n else None for n in node.inputs]

@@ -40,7 +40,9 @@ class TypeInputs(Pass):
         for name, pixels in ctx.input_types.items():
             tensor = graph.tensors[name]
             if tensor.stored:
-                raise UsageError(f"--input {shown(name)}=uint8,...", why="the model itself states the type of this input")
+                raise UsageError(
+                    f"--input {shown(name)}=uint8,...", why="the model itself states the type of this input"
+                )
             edit.tensors[name] = tensor.with_(qtype=pixels.qtype())
             ctx.note(self.name, f"'{name}' holds {pixels.text()}")
             if not pixels.is_affine:

@@ -26,7 +26,19 @@ _RESULT = {
     "QLinearMul": (6, 7), "QLinearAveragePool": (3, 4), "QLinearGlobalAveragePool": (3, 4), "QLinearConcat": (0, 1),
     "QLinearSigmoid": (3, 4), "QLinearLeakyRelu": (3, 4), "QLinearSoftmax": (3, 4),
 }  # fmt: skip
-_MOVE = ("Concat", "Flatten", "Gather", "Identity", "MaxPool", "Reshape", "Slice", "Split", "Squeeze", "Transpose", "Unsqueeze")
+_MOVE = (
+    "Concat",
+    "Flatten",
+    "Gather",
+    "Identity",
+    "MaxPool",
+    "Reshape",
+    "Slice",
+    "Split",
+    "Squeeze",
+    "Transpose",
+    "Unsqueeze",
+)
 _FIXED_BATCH = ("Expand", "Reshape", "Tile", "Transpose")  # may name the size of the batch, or move it
 _DOTS = ("Conv", "Gemm", "MatMul")
 _SOFTMAX = ("Softmax", "LogSoftmax")

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 class Layer:
     """`inputs`: the Program's tensors that it reads, in the order of the inputs of `model`; `tensor`: the one it makes.
 
-    `single`: the model only takes a batch of one. Values in `model` are called v1, v2, ...: onnxruntime can't be asked for a value of every name that is legal.
+    `single`: the model only takes a batch of one. Values in `model` are called v1, v2, ...: onnxruntime can't be asked for
+    a value of every name that is legal.
     """
 
     tensor: str

@@ -25,7 +25,10 @@ def qdq(middle, constants=None, *, opset=21, inputs=None, output=(TensorProto.FL
 
 Q = ("QuantizeLinear", ["x", "s", "z"], ["q"], {})
 DQ = ("DequantizeLinear", ["q", "s", "z"], ["y"], {})
+DQ_P = ("DequantizeLinear", ["p", "s", "z"], ["y"], {})
+FLOAT8 = {"output_dtype": TensorProto.FLOAT8E4M3FN}
 W = np.arange(-12, 12, dtype=np.int8).reshape(6, 4)
+HELD = {"w": W, "v": np.int8(0)}
 
 
 def dense(weights, attrs=None):
@@ -109,27 +112,28 @@ SCALES = [(0.0, "0"), (-1.0, "-1"), (np.nan, "nan"), (np.inf, "inf")]
             {"v": np.int8(1)}),
     refused(ModelError, "the zero point of DequantizeLinear is float", [Q, ("DequantizeLinear", ["q", "s", "s"], ["y"], {})]),
     refused(ModelError, "must be one of INT8", [("DequantizeLinear", ["x", "s"], ["y"], {})]),
-    refused(ModelError, "which holds UINT8", [Q, ("QuantizeLinear", ["q", "s", "z"], ["p"], {}), ("DequantizeLinear", ["p", "s", "z"], ["y"], {})]),
+    refused(ModelError, "which holds UINT8", [Q, ("QuantizeLinear", ["q", "s", "z"], ["p"], {}), DQ_P]),
     refused(UnsupportedError, "of a computed tensor with 6 scales", [("QuantizeLinear", ["x", "u"], ["q"], {}), DQ],
             {"u": np.ones(6, np.float32)}),
     refused(ModelError, "does not fit", dense(["w", "u"], {"axis": 1}), {"w": W, "u": np.ones(5, np.float32)}),
     refused(ModelError, "does not fit", dense(["w", "u"], {"axis": 7}), {"w": W, "u": np.ones(4, np.float32)}),
-    refused(UnsupportedError, "block_size=2", dense(["w", "u"], {"axis": 0, "block_size": 2}), {"w": W, "u": np.ones((3, 4), np.float32)}),
+    refused(UnsupportedError, "block_size=2", dense(["w", "u"], {"axis": 0, "block_size": 2}),
+            {"w": W, "u": np.ones((3, 4), np.float32)}),
     refused(UnsupportedError, "the scale of QuantizeLinear is not a constant", [("QuantizeLinear", ["x", "x", "z"], ["q"], {}), DQ]),
-    refused(UnsupportedError, "Clip of the integers 'q'", [Q, ("Relu", ["q"], ["p"], {}), ("DequantizeLinear", ["p", "s", "z"], ["y"], {})]),
+    refused(UnsupportedError, "Clip of the integers 'q'", [Q, ("Relu", ["q"], ["p"], {}), DQ_P]),
     refused(UnsupportedError, "chooses a scale anew", [("DynamicQuantizeLinear", ["x"], ["q", "a", "b"], {}), DQ]),
-    refused(UnsupportedError, "QuantizeLinear to FLOAT8E4M3FN", [("QuantizeLinear", ["x", "s"], ["q"], {"output_dtype": TensorProto.FLOAT8E4M3FN}), DQ]),
+    refused(UnsupportedError, "QuantizeLinear to FLOAT8E4M3FN", [("QuantizeLinear", ["x", "s"], ["q"], FLOAT8), DQ]),
     refused(ModelError, "output_dtype is INT8, the zero point UINT8", [(*Q[:3], {"output_dtype": TensorProto.INT8}), DQ]),
     refused(ModelError, "must be one of INT8", dense(["w", "t"]), {"w": np.ones((6, 4), np.int64)}),
     refused(UnsupportedError, "the weight of QLinearMatMul is not a constant",
-            [Q, ("QLinearMatMul", ["q", "s", "z", "q", "s", "z", "s", "z"], ["p"], {}), ("DequantizeLinear", ["p", "s", "z"], ["y"], {})]),
-    refused(ModelError, "the input of QLinearMatMul holds float32", [("QLinearMatMul", ["x", "s", "z", "w", "s", "v", "s", "z"], ["q"], {}), DQ],
-            {"w": W, "v": np.int8(0)}),
-    refused(ModelError, "QLinearMatMul has 7 inputs", [Q, ("QLinearMatMul", ["q", "s", "z", "w", "s", "v", "s"], ["p"], {}), ("DequantizeLinear", ["p", "s", "z"], ["y"], {})],
-            {"w": W, "v": np.int8(0)}),
-    refused(UnsupportedError, "unsupported operator QGemm", [Q, ("QGemm", ["q", "s", "z", "w", "s", "v"], ["y"], {})], {"w": W, "v": np.int8(0)}),
+            [Q, ("QLinearMatMul", ["q", "s", "z", "q", "s", "z", "s", "z"], ["p"], {}), DQ_P]),
+    refused(ModelError, "the input of QLinearMatMul holds float32",
+            [("QLinearMatMul", ["x", "s", "z", "w", "s", "v", "s", "z"], ["q"], {}), DQ], HELD),
+    refused(ModelError, "QLinearMatMul has 7 inputs", [Q, ("QLinearMatMul", ["q", "s", "z", "w", "s", "v", "s"], ["p"], {}), DQ_P],
+            HELD),
+    refused(UnsupportedError, "unsupported operator QGemm", [Q, ("QGemm", ["q", "s", "z", "w", "s", "v"], ["y"], {})], HELD),
     refused(UnsupportedError, "alpha=2", [Q, ("QGemm", ["q", "s", "z", "w", "s", "v"], ["y"], {"alpha": 2.0, "domain": "com.microsoft"})],
-            {"w": W, "v": np.int8(0)}),
+            HELD),
 ])  # fmt: skip
 def test_one_clear_error(error, text, middle, held, options):
     with pytest.raises(error) as caught:

@@ -43,7 +43,7 @@ def test_fewer_accumulators_differ(seed):
 
 
 def test_what_is_equal_already_stays():
-    rq, scale, lo, hi = layer(0)
+    rq, _, lo, hi = layer(0)
     formula = rq.apply
     assert search.refine(rq, formula, lo, hi, np.zeros(len(lo)), 62) is rq
 
@@ -67,5 +67,7 @@ def test_products_fit_64_bits():
         ends = np.array([-(1 << 40)] * 2), np.array([1 << 40] * 2)
         formula = staircase.float_formula(scale, 0, -128, 127)
         found = search.refine(rq, formula, *ends, np.zeros(2), 62)
-        most = (1 << 40) * int(found.multiplier.max()) + int(np.abs(found.offset).max() if found.offset is not None else 0)
+        most = (1 << 40) * int(found.multiplier.max()) + int(
+            np.abs(found.offset).max() if found.offset is not None else 0
+        )
         assert most < 1 << 63

@@ -79,7 +79,9 @@ def test_a_clip_between_equal_types_is_the_range_of_the_layer():
     graph, _ = built([*weights(), q("h", "p"), dq("p", "g"), ("Relu", ["g"], ["a"], {}), q("a", "t"), dq("t", "y")])
     assert [n.op for n in graph.nodes] == ["Dense"]
     assert lower(graph).program.edges["y"].lo == 128
-    graph, _ = built([*weights(), q("h", "p"), dq("p", "g"), ("Relu", ["g"], ["a"], {}), q("a", "t", "2"), dq("t", "y", "2")])
+    graph, _ = built(
+        [*weights(), q("h", "p"), dq("p", "g"), ("Relu", ["g"], ["a"], {}), q("a", "t", "2"), dq("t", "y", "2")]
+    )
     assert [n.op for n in graph.nodes] == ["Dense", "Clip"], "another type is a rounding of its own"
 
 
