@@ -55,7 +55,7 @@ def member(name: str) -> Member:
     entry = next(i.name for i in graph.input if i.name not in constants)
     if name in MNIST or name in FASHION:
         *images, labels = _pixels("mnist" if name in MNIST else "fashion_mnist")
-        calibration, test = (_prepared(name, x) for x in images)
+        calibration, test = (prepared(name, x) for x in images)
         return Member(path, entry, calibration, test, labels)
     if name == "ic_resnet8_float":
         with np.load(shared("data", "cifar10_train_calib.npz")) as data:
@@ -68,9 +68,18 @@ def member(name: str) -> Member:
         return Member(path, entry, data["x"], data["x"], data["label"].astype(np.int64) if data["label"].size else None)
 
 
-def _prepared(name: str, pixels: np.ndarray) -> np.ndarray:
+def test_images(name: str) -> tuple[np.ndarray, np.ndarray]:
+    """uint8 test images and labels for a network trained on MNIST (LeNets) or Fashion-MNIST."""
+    return _pixels("mnist" if "lenet" in name else "fashion_mnist")[1:]
+
+
+test_images.__test__ = False  # it is no test
+
+
+def prepared(name: str, pixels: np.ndarray) -> np.ndarray:
+    """Images as the network expects them."""
     x = pixels.astype(np.float32) / np.float32(255)
-    if name in FASHION:
+    if name not in MNIST and "lenet" not in name:
         x = (x - MEAN) / DEVIATION
     if name.startswith("squeezenets"):
         x = np.pad(x, ((0, 0), (2, 2), (2, 2)), constant_values=-MEAN / DEVIATION)

@@ -16,7 +16,7 @@ from hwcomp.lower.requant import Requant
 
 # Steps that are looked at: over all channels of a layer, and per channel at least (all steps of 8-bit outputs).
 _STEPS, _ALL_STEPS = 1 << 17, 256
-_NAMED = 64
+_NAMED = 1024  # runs of accumulators that a proof names
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Proof:
     `precision`: bits that the multipliers were rounded to, before common powers of two were divided out.
     `steps`: how many steps of the staircase were looked at per channel where that is not all of them (16-bit outputs of
     large layers); `differing` counts what was found there. `named`: (channel, first, last) of the accumulators that
-    differ, the first 64 such ranges.
+    differ, the first 1024 such runs.
     """
 
     kernel: str
