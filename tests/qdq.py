@@ -85,7 +85,9 @@ class _Wrapper:
         graph = helper.make_graph(
             self.nodes, "wrapped", self.source.graph.input, self.source.graph.output, self.constants
         )
-        opsets = self.source.opset_import
+        opsets = list(self.source.opset_import)
+        if np.iinfo(self.style.activations).bits > 8:
+            opsets = [helper.make_opsetid("", max(21, opsets[0].version))]
         return helper.make_model(graph, opset_imports=opsets, ir_version=self.source.ir_version)
 
     def node(self, node) -> None:

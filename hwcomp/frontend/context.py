@@ -225,15 +225,16 @@ class ImportContext:
             self.add_constant(self._derived[key], array)
         return self._derived[key]
 
-    def moved(self, key: Any, node: OnnxNode, name: str, shape: tuple[int, ...], move: Callable) -> str:
-        """Name of a constant whose elements are those of `name`, as `move` orders, repeats or shapes an array of them.
-
-        The integers that a model states for `name` go with them.
+    def moved(
+        self, key: Any, node: OnnxNode, name: str, shape: tuple[int, ...], move: Callable, factor: float = 1.0
+    ) -> str:
+        """Name of a constant whose elements are those of `name`, as `move` orders, repeats or shapes an array of them, times
+        `factor`. The integers that a model states for `name` go with them.
         """
         source = self.tensors[name]
-        made = self.derived(key, node, shape, lambda: move(source.data))
+        made = self.derived(key, node, shape, lambda: move(source.data) * np.float32(factor))
         if source.given is not None:
-            self.tensors[made] = self.tensors[made].with_(given=source.given.moved(move))
+            self.tensors[made] = self.tensors[made].with_(given=source.given.moved(move).times(np.asarray(factor)))
         return made
 
     def state(self, name: str, qtype: QType) -> QType:

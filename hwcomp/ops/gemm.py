@@ -34,11 +34,9 @@ class Gemm(Op):
         if b.ndim != 2:
             raise node.model_error(f"matrix B of Gemm has shape {list(b.shape)}", "it must have two dimensions")
         weight = node.input(1)
-        if not trans_b and alpha == 1:
-            weight = ctx.moved(("transposed", weight), node, weight, b.shape[::-1], np.transpose)
-        elif alpha != 1:
-            key = ("gemm", weight, trans_b, alpha)
-            weight = ctx.derived(key, node, b.shape if trans_b else b.shape[::-1], lambda: _weight(b, trans_b, alpha))
+        if not trans_b or alpha != 1:
+            key, move = ("gemm", weight, trans_b, alpha), np.asarray if trans_b else np.transpose
+            weight = ctx.moved(key, node, weight, b.shape if trans_b else b.shape[::-1], move, alpha)
         m = b.shape[0 if trans_b else 1]
         bias = self._bias(node, ctx, x.shape[0], m, beta) if node.input(2) else ""
         return [ctx.node(node, "Dense", (node.input(0), weight, bias), DenseAttrs())]
@@ -54,9 +52,7 @@ class Gemm(Op):
         if c.shape == (m,) and beta == 1:
             return node.input(2)
         key = ("gemm bias", node.input(2), m, beta)
-        if beta == 1:
-            return ctx.moved(key, node, node.input(2), (m,), lambda a: np.broadcast_to(a.reshape(-1), (m,)))
-        return ctx.derived(key, node, (m,), lambda: np.broadcast_to(c.reshape(-1) * np.float32(beta), (m,)))
+        return ctx.moved(key, node, node.input(2), (m,), lambda a: np.broadcast_to(a.reshape(-1), (m,)), beta)
 
     def cases(self):
         w, b = random("gemm", 6, 5), random("gemm bias", 5)
@@ -72,8 +68,3 @@ class Gemm(Op):
         yield case(
             "gemm scalar C", [("Gemm", ["x", "w", "b"], ["y"], {})], {"x": ("N", 6)}, {"w": w, "b": b[:1].reshape(())}
         )
-
-
-def _weight(b, trans_b, alpha):
-    """[M, K] float32."""
-    return (b if trans_b else b.T) * np.float32(alpha)

@@ -44,7 +44,8 @@ class FuseBatchnorm(Pass):
         gain, shift = affine_of(bn, edit.graph)
         weight, bias = _weights(edit, dot)
         column = gain.reshape(-1, *[1] * (weight.ndim - 1))
-        given = _scaled(edit.tensors[dot.inputs[1]].given, gain)
+        given = edit.tensors[dot.inputs[1]].given
+        given = given.times(column) if given is not None else None
         edit.put(i, None)
         merged = dot.with_(outputs=bn.outputs, origin=(*dot.origin, *bn.origin))
         _put(edit, index, merged, weight * column, bias * gain + shift, given)
@@ -81,15 +82,6 @@ def _weights(edit: Editor, dot: Node) -> tuple[np.ndarray, np.ndarray]:
     weight = edit.tensors[dot.inputs[1]].data.astype(np.float64)
     bias = edit.tensors[dot.inputs[2]].data.astype(np.float64) if dot.inputs[2] else np.zeros(weight.shape[0])
     return weight, bias
-
-
-def _scaled(given: Given | None, gain: np.ndarray) -> Given | None:
-    """The integers of a quantized weight [channels, ...] times a real per channel: the scales take it, but for its sign."""
-    if given is None:
-        return None
-    column = gain.reshape(-1, *[1] * (given.integers.ndim - 1))
-    scale = np.where(column == 0, given.scale, given.scale * np.abs(column)).astype(np.float32)
-    return Given(given.integers * np.sign(column).astype(given.integers.dtype), scale)
 
 
 def _put(
