@@ -21,7 +21,8 @@ class PassContext:
     `calibration`: float arrays [samples, *shape] by input name (shape without the batch axis), or None.
     `input_ranges`: real (lo, hi) by input name, as the user gave them. `notes`: lines for the report, by pass name.
     `quant`: the `--quant` value, on which some calibration methods depend too.
-    `observed`: real (lo, hi) by tensor name, filled by `calibrate`.
+    `observed`: real (lo, hi) by tensor name, filled by `calibrate`. `float_graph`: what `quantize` was given, node by node
+    what its result stands for; the corrections behind it aim at that.
     """
 
     calibration: dict[str, np.ndarray] | None = None
@@ -30,6 +31,7 @@ class PassContext:
     quant: str = "int8"
     notes: dict[str, list[str]] = field(default_factory=dict)
     observed: dict[str, tuple[float, float]] = field(default_factory=dict)
+    float_graph: Graph | None = None
     progress: Callable[[str, int, int], None] = lambda what, done, total: None
     warn: Callable[[str], None] = lambda text: None
 
