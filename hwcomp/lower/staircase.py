@@ -63,9 +63,7 @@ def float_formula(scale: np.ndarray, zero: int, lo: int, hi: int) -> Callable[[n
     return apply
 
 
-def prove(
-    kernel: str, rq: Requant, scale: np.ndarray, live: np.ndarray, reach: bounds.Bounds, acc_bits: int
-) -> Proof:
+def prove(kernel: str, rq: Requant, scale: np.ndarray, live: np.ndarray, reach: bounds.Bounds, acc_bits: int) -> Proof:
     """Compare a dot product's requantize with the float formula on every accumulator that its inputs can give.
 
     `reach`: bounds before channels that are not `live` were folded into constants, which is exact.

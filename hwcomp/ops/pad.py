@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hwcomp.lower import joins
 from hwcomp.ops import _interval
 from hwcomp.ops._cases import case, random
 from hwcomp.ops._chain import Chain
@@ -31,7 +32,9 @@ class PadAttrs:
 class Pad(Op):
     """Input (x [N, C, H, W]); [N, H, W, C] is transposed, [N, C, L] reshaped around it."""
 
-    note = "padding of the convolution or pool behind it"
+    ties_types = True
+    kernels = ("pad",)
+    note = "zeros; also as padding of the convolution or pool behind it"
 
     def convert(self, node, ctx):
         node.expect(inputs=(1, 1) if node.opset < 11 else (2, 4 if node.opset >= 18 else 3))
@@ -101,6 +104,13 @@ class Pad(Op):
     def interval(self, node, inputs, graph):
         low, high = _interval.of_input(node, 0, inputs, graph)
         return min(low, node.attrs.value), max(high, node.attrs.value)
+
+    def lower(self, node, ctx):
+        joins.pad(ctx, node, node.attrs.pads)
+
+    def export(self, node, writer):
+        top, left, bottom, right = node.attrs.pads
+        return writer.emit("Pad", writer.data(), np.array([0, 0, top, left, 0, 0, bottom, right], np.int64))
 
     def cases(self):
         conv = {"w": random("pad conv", 3, 2, 3, 3)}

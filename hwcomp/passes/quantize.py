@@ -40,7 +40,7 @@ class Quantize(Pass):
 
 
 def _activation_types(graph: Graph, ctx: PassContext) -> dict[str, QType]:
-    """One type per group of tensors that operators which only select elements (MaxPool, Reshape) tie together.
+    """One type per group of tensors that operators which only move elements (MaxPool, Reshape, Concat) tie together.
 
     The range of a group is what is read outside it: a MaxPool's input needs no more range than its output has, since
     clipping and taking the maximum commute.
@@ -53,14 +53,14 @@ def _activation_types(graph: Graph, ctx: PassContext) -> dict[str, QType]:
         return name
 
     for node in graph.nodes:
-        if OPS[node.op].keeps_type:
+        if OPS[node.op].ties_types:
             for name in graph.data_inputs(node):
                 group[find(node.outputs[0])] = find(name)
     ranges: dict[str, tuple[float, float]] = {}
     floats = [t.name for t in graph.tensors.values() if not t.is_constant and t.dtype == "float"]
     for name in floats:
         leaves = name in graph.outputs or not graph.consumers(name)
-        if leaves or name in graph.inputs or any(not OPS[c.op].keeps_type for c in graph.consumers(name)):
+        if leaves or name in graph.inputs or any(not OPS[c.op].ties_types for c in graph.consumers(name)):
             lo, hi = ctx.observed[name]
             old = ranges.get(find(name), (lo, hi))
             ranges[find(name)] = (min(lo, old[0]), max(hi, old[1]))

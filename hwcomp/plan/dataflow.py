@@ -177,7 +177,9 @@ class _Sweep:
         source, edge = self.streams[kernel.inputs[0]], self.program.edges[kernel.inputs[0]]
         shape = edge.shape
         if shape and (source.channels != shape[0] or edge.layout != Layout.channels_last(shape)):
-            raise _unsupported(kernel, f"{kernel.kind} on a tensor of shape {list(shape)} whose channels do not come together")
+            raise _unsupported(
+                kernel, f"{kernel.kind} on a tensor of shape {list(shape)} whose channels do not come together"
+            )
         return source
 
     def _fold(self, folds: Folds) -> Fold:

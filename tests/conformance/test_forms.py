@@ -185,6 +185,7 @@ def test_float_semantics(form):
     """The Program against the quantized float graph, layer by layer."""
     proto = form()
     graph, _ = quantized(proto, input_ranges={i.name: (-1.0, 2.0) for i in proto.graph.input})
-    program = lower(graph).program
-    for name, steps in worst_steps(graph, program, stress(program)):
+    lowered = lower(graph)
+    program = lowered.program
+    for name, steps in worst_steps(lowered.graph, program, stress(program)):
         assert steps < 1e-3, name

@@ -20,8 +20,9 @@ FEW = {"calibrate": {"samples": 8}}
 def test_networks_compute_their_float_semantics(c):
     """The Program against the float graph, layer by layer: engines that agree could still be wrong together."""
     graph, _ = quantized(c.proto, input_ranges={"x": c.interval}, passes=FEW)
-    program = lower(graph).program
-    for name, steps in worst_steps(graph, program, stress(program)):
+    lowered = lower(graph)
+    program = lowered.program
+    for name, steps in worst_steps(lowered.graph, program, stress(program)):
         assert steps < 1e-3, name
 
 
