@@ -44,7 +44,8 @@ class Pass:
     """A transformation `run(graph, ctx) -> graph` that leaves its input alone.
 
     `kind`: exact (integers: no bit changes), algebraic (floats: within 1e-5 of a tensor's largest value), lossy (the
-    change is recorded). Fields are options (`--pass name.field=value`). `required` passes can't be switched off.
+    change is recorded). Fields are options (`--pass name.field=value`). `required` passes can't be switched off;
+    those whose `enabled` is False run where they are asked for (`--pass name.enabled=true`).
     """
 
     name: ClassVar[str]

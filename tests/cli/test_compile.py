@@ -200,6 +200,9 @@ def test_an_impossible_budget_says_what_is_reachable(rejected):
     (["--pass", "calibrate.samples=x"], ["'x' is not a int"]),
     (["--pass", "calibrate.samples=0"], ["samples"]), (["--pass", "calibrate.enabled=maybe"], ["is not a bool"]),
     (["--pass", "quantize.enabled=false"], ["can't be switched off"]),
+    (["--pass", "adaround.enabled=on"], ["adaround needs calibration data", "--calibration"]),
+    (["--pass", "bias_correction.enabled=on"], ["bias_correction needs calibration data"]),
+    (["--pass", "equalize.enabled=on", "--pass", "equalize.sweeps=0"], ["equalize.sweeps=0"]),
     (["--config", "/nowhere.toml"], ["can't read"]),
     (["--calibration", "/nowhere.npz"], ["no file"]), (["--golden", "1.5"], ["invalid int value"]),
 ], ids=lambda v: v[0] if v[0].startswith("-") and len(v) < 2 else " ".join(v)[:40])  # fmt: skip
