@@ -9,7 +9,7 @@ import numpy as np
 
 from hwcomp.backends._c_common import check_map, ends, heading, map_values, refuse, window_text
 from hwcomp.backends._c_dot import Printed, acc_type, requantizer, saturation
-from hwcomp.backends._c_text import c_type, literal, times
+from hwcomp.backends._c_text import c_type, literal, multiple
 from hwcomp.plan.memory import MemoryPlan, Work
 from sw_ref import numerics as nm
 from sw_ref.program import Edge, Kernel, Program
@@ -181,7 +181,7 @@ def _move(at: np.ndarray) -> dict[str, Any] | None:
         return None
     start, loops = found
     run = loops.pop()[0] if loops and loops[-1][1] == 1 else 1
-    terms = [times("ijklmnop"[n], stride) for n, (_, stride) in enumerate(loops)]
+    terms = [multiple("ijklmnop"[n], stride) for n, (_, stride) in enumerate(loops)]
     return {
         "loops": [("ijklmnop"[n], count) for n, (count, _) in enumerate(loops)], "run": run,
         "at": " + ".join([*([str(start)] if start else []), *terms]),

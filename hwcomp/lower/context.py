@@ -8,7 +8,7 @@ import numpy as np
 
 from hwcomp.errors import UnsupportedError, WorkFailed
 from hwcomp.graph import Graph, origin_of
-from hwcomp.lower import bounds, layouts, requant, staircase
+from hwcomp.lower import bounds, joins, layouts, requant, staircase
 from hwcomp.types import Node, QType, Tensor
 from sw_ref.program import Edge, Kernel, Layout, type_range
 
@@ -31,6 +31,10 @@ class LowerContext:
     tensors: dict[str, Tensor] = field(default_factory=dict)
     _copies: dict[tuple, str] = field(default_factory=dict)
     _instead: dict[str, str] = field(default_factory=dict)  # input of the current node -> the copy that it reads
+
+    # What joins or rearranges tensors.
+    add, avgpool, concat, slice = joins.add, joins.avgpool, joins.concat, joins.slice_
+    shuffle, transpose, pad = joins.shuffle, joins.transpose, joins.pad
 
     def __post_init__(self):
         self.tensors.update(self.graph.tensors)

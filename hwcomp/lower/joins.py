@@ -79,9 +79,11 @@ def avgpool(ctx: LowerContext, node: Node, counts: np.ndarray, params: dict) -> 
     span = np.arange(int(limits.final_lo[0]), int(limits.final_hi[0]) + 1)[[0, -1]]
     ends = rq.apply(np.broadcast_to(span, (len(classes), 2)))
     first, last = (np.repeat(end, len(classes)) for end in (limits.final_lo, limits.final_hi))
-    differing, worst = staircase.compare(rq, staircase.float_formula(scale, qy.zero, lo, hi), first, last)
+    differing, worst, steps = staircase.compare(rq, staircase.float_formula(scale, qy.zero, lo, hi), first, last)
     total, width = int((last - first + 1).sum()), int(rq.multiplier.max()).bit_length()
-    ctx.proofs.append(staircase.Proof(y, rq.form, acc_bits, width, total, differing, len(classes), 0, worst, rq.bits))
+    ctx.proofs.append(
+        staircase.Proof(y, rq.form, acc_bits, width, total, differing, len(classes), 0, worst, rq.bits, steps)
+    )
     params = {
         **params, "pad_value": x.zero, "acc_bits": acc_bits, "acc_lo": limits.part_lo, "acc_hi": limits.part_hi,
         "requantize": rq.params(),

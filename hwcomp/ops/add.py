@@ -9,7 +9,6 @@ import numpy as np
 
 from hwcomp.errors import UnsupportedError
 from hwcomp.graph import origin_of
-from hwcomp.lower import joins
 from hwcomp.ops import _interval
 from hwcomp.ops._cases import case, random
 from hwcomp.ops._checks import bad, need_float, result
@@ -66,13 +65,14 @@ class Add(Op):
     def lower(self, node, ctx):
         x, y = (ctx.graph.tensors[n] for n in node.inputs)
         if not y.is_constant:
-            return joins.add(ctx, node, node.attrs.clamp)
+            return ctx.add(node, node.attrs.clamp)
         ctx.need_batch(node)
         channels = per_channel(y, x, 1) if len(x.shape) > 1 else None
         if channels is None:
             what = "a constant that is not one value per channel"
             raise UnsupportedError(f"Add of {what} can't be compiled yet", node=origin_of(node))
         ctx.pointwise(node, np.ones(len(channels)), channels.astype(np.float64), node.attrs.clamp)
+        return None
 
     def export(self, node, writer):
         y = writer.graph.tensors[node.inputs[1]]

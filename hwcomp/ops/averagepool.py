@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hwcomp.lower import joins
 from hwcomp.ops import _interval
 from hwcomp.ops._cases import case
 from hwcomp.ops._checks import bad, need_float, need_rank, result
@@ -98,7 +97,7 @@ class AveragePool(Op):
         params = {
             "kernel": list(a.kernel), "strides": list(a.strides), "dilations": list(a.dilations), "pads": list(a.pads),
         }  # fmt: skip
-        joins.avgpool(ctx, node, a.divisors(ctx.sample_shape(node.inputs[0])[1:]), params)
+        ctx.avgpool(node, a.divisors(ctx.sample_shape(node.inputs[0])[1:]), params)
 
     def export(self, node, writer):
         """As AveragePool, or as sums and divisors where that can't say it: it has no dilations, and only some pads."""

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hwcomp.lower import joins
 from hwcomp.ops import _interval
 from hwcomp.ops._cases import case
 from hwcomp.ops._checks import bad, need_rank, result
@@ -42,7 +41,7 @@ class ChannelShuffle(Op):
         return _interval.of_input(node, 0, inputs, graph)
 
     def lower(self, node, ctx):
-        joins.shuffle(ctx, node, np.array(node.attrs.order))
+        ctx.shuffle(node, np.array(node.attrs.order))
 
     def export(self, node, writer):
         return writer.emit("Gather", writer.data(), np.array(node.attrs.order, np.int64), axis=1)

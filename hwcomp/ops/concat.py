@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hwcomp.lower import joins
 from hwcomp.ops import _interval
 from hwcomp.ops._cases import case, random
 from hwcomp.ops._checks import bad, result
@@ -63,7 +62,7 @@ class Concat(Op):
         return min(lo for lo, _ in ends), max(hi for _, hi in ends)
 
     def lower(self, node, ctx):
-        joins.concat(ctx, node, ctx.sample_axis(node.attrs.axis))
+        ctx.concat(node, ctx.sample_axis(node.attrs.axis))
 
     def export(self, node, writer):
         return writer.emit("Concat", *(writer.data(i) for i in range(len(node.inputs))), axis=node.attrs.axis)

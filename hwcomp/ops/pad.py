@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hwcomp.lower import joins
 from hwcomp.ops import _interval
 from hwcomp.ops._cases import case, random
 from hwcomp.ops._chain import Chain
@@ -106,7 +105,7 @@ class Pad(Op):
         return min(low, node.attrs.value), max(high, node.attrs.value)
 
     def lower(self, node, ctx):
-        joins.pad(ctx, node, node.attrs.pads)
+        ctx.pad(node, node.attrs.pads)
 
     def export(self, node, writer):
         top, left, bottom, right = node.attrs.pads

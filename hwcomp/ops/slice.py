@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hwcomp.lower import joins
 from hwcomp.ops import _interval
 from hwcomp.ops._cases import case, random
 from hwcomp.ops._chain import Chain
@@ -79,7 +78,7 @@ class Slice(Op):
 
     def lower(self, node, ctx):
         a = node.attrs
-        joins.slice_(ctx, node, ctx.sample_axis(a.axis), a.start, a.stop)
+        ctx.slice(node, ctx.sample_axis(a.axis), a.start, a.stop)
 
     def export(self, node, writer):
         a = node.attrs

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hwcomp.lower import joins
 from hwcomp.ops import _interval
 from hwcomp.ops._cases import case, random
 from hwcomp.ops._checks import bad, result
@@ -54,7 +53,7 @@ class Transpose(Op):
         return _interval.of_input(node, 0, inputs, graph)
 
     def lower(self, node, ctx):
-        joins.transpose(ctx, node)
+        ctx.transpose(node)
 
     def export(self, node, writer):
         return writer.emit("Transpose", writer.data(), perm=node.attrs.perm)

@@ -77,7 +77,7 @@ def _quantize_weights(node: Node, tensors: dict[str, Tensor], kind: Scheme) -> N
     sx = float(tensors[node.inputs[0]].qtype.scale[0])
     scales = kind.weights(rows, bias, sx).astype(np.float64)
     limit = (1 << (kind.bits - 1)) - 1
-    q = np.clip(np.rint(rows / scales[:, None]), -limit, limit).astype(np.int64).reshape(weight.shape)
+    q = np.clip(np.rint(rows / scales[:, None]), -limit, limit).astype(f"int{8 if kind.bits <= 8 else 16}").reshape(weight.shape)
     step = sx * scales
     qw = constant(tensors, f"{node.outputs[0]}__weight_q", q)
     tensors[qw.name] = qw.with_(qtype=QType(kind.bits, True, "affine", tuple(map(float, scales)), 0, 0))

@@ -49,15 +49,16 @@ class Layered:
         """Steps from the type's zero, limited to the type."""
         return min(max(self.form.value(index) / self.scale + self.zero, Fraction(self.least)), Fraction(self.most))
 
-    def noise(self, index: Index) -> float:
-        """By how many steps a float32 computation of this element may be wrong.
+    def noise(self, index: Index, coarse: float = 0.0) -> float:
+        """By how many steps a float32 computation of this element may be wrong, or one whose multipliers are rounded by
+        up to `coarse` of their value.
 
         One rounding is at most UNIT of what it rounds. Those of single terms add up to _ROUNDINGS units of the sum of
         the terms' magnitudes. The sums of n terms are rounded n times, with errors of either sign that partly cancel:
         sqrt(n) units (Higham and Mary, 2019), where the worst case would be n.
         """
         units = _ROUNDINGS + math.sqrt(self.form.terms)
-        return UNIT * units * float(self.form.size[index]) / float(self.scale)
+        return (UNIT * units + coarse) * float(self.form.size[index]) / float(self.scale)
 
 
 @dataclass
@@ -185,8 +186,9 @@ def _average(x: Form, node, attrs, reader: _Reader) -> Form:
 
     integer, taps = sums(x.integer), math.prod(kernel)
     form = Form(lambda i: int(integer[i]) * x.scale, sums(np.abs(x.integer)) * float(x.scale), taps)
-    inside = sums(np.ones_like(x.integer)) if not attrs["count_include_pad"].i else np.int64(taps)
-    return _divided(form, inside)
+    if "count_include_pad" in attrs and attrs["count_include_pad"].i:
+        return _divided(form, np.int64(taps))
+    return _divided(form, sums(np.ones_like(x.integer)))
 
 
 def _identity(x: Form, node, attrs, reader: _Reader) -> Form:

@@ -111,7 +111,9 @@ def test_every_other_pass_can_be_switched_off(name):
         except UnsupportedError:
             continue
         compiled += 1
-        assert all(steps < 1e-3 for _, steps in worst_steps(lowered.graph, lowered.program, random_stored(lowered.program, 20)))
+        assert all(
+            steps < 1e-3 for _, steps in worst_steps(lowered.graph, lowered.program, random_stored(lowered.program, 20))
+        )
     assert compiled > 50
 
 
