@@ -131,7 +131,7 @@ def _corrected(node: Node, layer: Layer, tensors: dict[str, Tensor], correction:
     """`node` on the integers that the correction gives; `tensors` gets them."""
     names = []
     for old, data in zip(node.inputs[1:], correction(layer), strict=True):
-        made = constant(tensors, old, data)
+        made = constant(tensors, old, data.astype(tensors[old].data.dtype))
         tensors[made.name] = made.with_(qtype=tensors[old].qtype)
         names.append(made.name)
     return node.with_(inputs=(node.inputs[0], *names))

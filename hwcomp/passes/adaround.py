@@ -39,7 +39,6 @@ class Adaround(Pass):
     def run(self, graph: Graph, ctx: PassContext) -> Graph:
         if self.sweeps < 1:
             raise UsageError(f"adaround.sweeps={self.sweeps}", fix="1 or more are needed")
-        gained: list[str] = []
 
         def rounded(layer: Layer) -> tuple[np.ndarray, np.ndarray]:
             m = moments(layer)

@@ -28,7 +28,10 @@ class BiasCorrection(Pass):
     samples: int = 512
 
     def run(self, graph: Graph, ctx: PassContext) -> Graph:
-        return correct(graph, ctx, self.name, self.samples, lambda layer: (layer.q, layer.with_error(mean_error(layer))))
+        def moved(layer: Layer) -> tuple[np.ndarray, np.ndarray]:
+            return layer.q, layer.with_error(mean_error(layer))
+
+        return correct(graph, ctx, self.name, self.samples, moved)
 
 
 def mean_error(layer: Layer) -> np.ndarray:

@@ -6,7 +6,7 @@ with r1, r2 the largest weights of a channel on both sides, s = sqrt(r1 * r2) / 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -55,11 +55,10 @@ class Equalize(Pass):
                     ctx.note(self.name, f"{node.op} '{origin_of(node)}' keeps its range: {readers}")
                 else:
                     links.append((node, readers))
-        done = 0
-        for done in range(1, self.sweeps + 1):
-            most = max((weights.balance(node, readers) for node, readers in links), default=0.0)
-            if most < _CONVERGED:
-                break
+        sweeps, most = 0, np.inf if links else 0.0
+        while most >= _CONVERGED and sweeps < self.sweeps:
+            most = max(weights.balance(node, readers) for node, readers in links)
+            sweeps += 1
         for node, readers in links:
             names = ", ".join(f"'{origin_of(r)}'" for r, _ in readers)
             factors = weights.total[node.outputs[0]]
@@ -67,7 +66,7 @@ class Equalize(Pass):
                 self.name, f"{node.op} '{origin_of(node)}' with {names}: factors {factors.min():.3g} to {factors.max():.3g}"
             )  # fmt: skip
         if links:
-            ctx.note(self.name, f"{len(links)} layers, {done} sweeps")
+            ctx.note(self.name, f"{len(links)} layers, {sweeps} sweeps")
         return weights.done()
 
 

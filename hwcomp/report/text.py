@@ -142,10 +142,11 @@ def evaluation_text(e: Evaluation) -> str:
     lines.append(f"same decision as the float model: {100 * e.agreement:.2f} %")
     table = _table("Signal to quantization noise", "tensor", "dB", "below its inputs", "largest error", "")
     for n in e.layers:
-        table.add_row(shown(n.tensor), f"{n.sqnr_db:.1f}", f"{n.lost_db:.1f}", f"{n.worst:.4g}", "<< bad" if n.bad else "")
+        mark = "<< bad" if n.bad else ""
+        table.add_row(shown(n.tensor), f"{n.sqnr_db:.1f}", f"{n.lost_db:.1f}", f"{n.worst:.4g}", mark)
     bad = sum(n.bad for n in e.layers)
-    verdict = f"{bad} of {len(e.layers)} tensors are bad: below {LOW_DB:g} dB, or more than {DROP_DB:g} dB below their inputs"
-    return _render(*lines, "", table, *([verdict] if bad else []))
+    limits = f"below {LOW_DB:g} dB, or more than {DROP_DB:g} dB below their inputs"
+    return _render(*lines, "", table, *([f"{bad} of {len(e.layers)} tensors are bad: {limits}"] if bad else []))
 
 
 def evaluation_json(e: Evaluation) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from hwcomp import samples
 from hwcomp.frontend.float_run import run_float
 from hwcomp.graph import Graph
 from hwcomp.verify.reference import run_program
-from sw_ref.program import Program
+from sw_ref.program import Program, type_range
 
 LOW_DB = 10.0  # noise of a third of the signal's amplitude and more
 DROP_DB = 10.0  # nine tenths of the noise and more come from the layer itself
@@ -38,7 +38,8 @@ class LayerNoise:
 def layer_noise(floats: Graph, program: Program, real: dict[str, np.ndarray]) -> tuple[LayerNoise, ...]:
     """Per tensor that both have, on real samples [samples, *shape] by input name, in order of execution.
 
-    What only max-pools read is left out: its lower values need no integers and get none, the pool drops them.
+    What only max-pools read may be clipped from below by its type, which has the range of what the pools leave: that is
+    no error.
     """
     want: dict[str, np.ndarray] = {}
     run_float(floats, {n: a.astype(np.float32) for n, a in real.items()}, observe=want.__setitem__)
@@ -46,15 +47,18 @@ def layer_noise(floats: Graph, program: Program, real: dict[str, np.ndarray]) ->
     ratios: dict[str, float] = {}
     layers = []
     for name, have in stored.items():
-        if name in want and want[name].dtype.kind == "f":
-            error = program.edges[name].to_real(have).astype(np.float64) - want[name]
-            ratios[name] = _decibels(want[name].astype(np.float64), error)
-        kernel = program.producer(name)
-        if kernel is None or kernel.kind in _MOVES or name not in ratios or _pooled(program, name):
+        if name not in want or want[name].dtype.kind != "f":
             continue
-        before = min([_GOOD_DB, *(ratios[n] for n in kernel.inputs if n in ratios and not _pooled(program, n))])
-        worst = float(np.abs(error).max(initial=0.0))
-        layers.append(LayerNoise(name, ratios[name], worst, max(before - ratios[name], 0.0)))
+        edge, signal = program.edges[name], want[name].astype(np.float64)
+        if _pooled(program, name):
+            signal = np.maximum(signal, (type_range(edge.bits, edge.signed)[0] - edge.zero) * float(edge.scale))
+        error = edge.to_real(have) - signal
+        ratios[name] = _decibels(signal, error)
+        kernel = program.producer(name)
+        if kernel is not None and kernel.kind not in _MOVES:
+            before = min([_GOOD_DB, *(ratios[n] for n in kernel.inputs if n in ratios)])
+            worst = float(np.abs(error).max(initial=0.0))
+            layers.append(LayerNoise(name, ratios[name], worst, max(before - ratios[name], 0.0)))
     return tuple(layers)
 
 

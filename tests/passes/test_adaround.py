@@ -109,7 +109,7 @@ def test_windows_are_sampled_where_there_are_too_many(x, monkeypatch):
 
     proto = network("conv")
     whole = quantized(proto, calibration={"x": x}, passes=ON)
-    monkeypatch.setattr(adaround, "_MULTIPLICATIONS", 36 * 36 * 200)  # 200 windows of 2304
+    monkeypatch.setattr(adaround, "_MULTIPLICATIONS", 36 * 36 * 800)  # 800 windows of 2304
     few = quantized(proto, calibration={"x": x}, passes=ON)
     nearest = quantized(proto, calibration={"x": x})
     errors = [output_error(graph, ctx, x) for graph, ctx in (whole, few, nearest)]

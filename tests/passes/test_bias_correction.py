@@ -65,10 +65,8 @@ def test_nothing_to_correct_changes_nothing(x):
     nodes = [("Conv", ["x", "w", "k"], ["y"], {})]
     constants = {"w": np.rint(values("iw", 6, 4, 3, 3) * 8) / 8, "k": np.zeros(6, np.float32)}
     data = np.rint(x * 16) / 16
-    graphs = [
-        quantized(model(nodes, {"x": (1, 4, 6, 6)}, constants), quant="fixed:Q2.5", calibration={"x": data}, passes=p)[0]
-        for p in ({}, ON)
-    ]
+    proto = model(nodes, {"x": (1, 4, 6, 6)}, constants)
+    graphs = [quantized(proto, quant="fixed:Q2.5", calibration={"x": data}, passes=p)[0] for p in ({}, ON)]
     biases = [g.tensors[g.nodes[0].inputs[2]].data for g in graphs]
     assert biases[0].tolist() == biases[1].tolist() == [0] * 6
 

@@ -155,7 +155,11 @@ def test_what_does_not_commute_is_left_and_said(run, name):
 
 def test_a_dead_channel_with_a_bias_does_not_grow(run):
     """max|w| = 1e-30 and a bias of 0.5 occur in real networks; scaled by its weights alone it would reach 1e14."""
-    constants = {"w": values("w", 4, 3, 1, 1), "k": np.array([0.5, 0, 0.1, 0.2], np.float32), "v": values("v", 2, 4, 1, 1)}
+    constants = {
+        "w": values("w", 4, 3, 1, 1),
+        "k": np.array([0.5, 0, 0.1, 0.2], np.float32),
+        "v": values("v", 2, 4, 1, 1),
+    }
     constants["w"][0] = 1e-30
     constants["w"][1] = 0
     nodes = [("Conv", ["x", "w", "k"], ["a"], {}), ("Relu", ["a"], ["b"], {}), ("Conv", ["b", "v"], ["y"], {})]
@@ -177,7 +181,8 @@ def test_enough_random_networks_have_something_to_equalize():
     touched = 0
     for seed in range(60):
         ctx = PassContext()
-        run_passes(loaded(chain(seed).proto).graph, ctx, [p for p in configured(ON) if p.name not in ("calibrate", "quantize")])
+        passes = [p for p in configured(ON) if p.name not in ("calibrate", "quantize")]
+        run_passes(loaded(chain(seed).proto).graph, ctx, passes)
         touched += any("factors" in line for line in ctx.notes.get("equalize", []))
     assert touched >= 10
 
@@ -185,7 +190,8 @@ def test_enough_random_networks_have_something_to_equalize():
 @given(st.floats(-25, 25), st.floats(-25, 25))
 def test_any_size_of_weights(a, b):
     w, v = (values(n, 3, 3) * np.float32(np.exp(e)) for n, e in (("w", a), ("v", b)))
-    graph = loaded(model([("Gemm", ["x", "w"], ["h"], {}), ("Gemm", ["h", "v"], ["y"], {})], {"x": (1, 3)}, {"w": w, "v": v})).graph
+    nodes = [("Gemm", ["x", "w"], ["h"], {}), ("Gemm", ["h", "v"], ["y"], {})]
+    graph = loaded(model(nodes, {"x": (1, 3)}, {"w": w, "v": v})).graph
     w, v = weights(Equalize().run(graph, PassContext()))
     np.testing.assert_allclose(np.abs(w).max(axis=1), np.abs(v).max(axis=0), rtol=1e-4)
 
@@ -209,4 +215,6 @@ def test_it_pays_where_a_tensor_has_one_scale():
 
 def test_sweeps_are_checked():
     with pytest.raises(UsageError, match=r"equalize\.sweeps=0"):
-        quantized(model([("Relu", ["x"], ["y"], {})], {"x": (1, 3)}), passes={"equalize": {"enabled": True, "sweeps": 0}})
+        quantized(
+            model([("Relu", ["x"], ["y"], {})], {"x": (1, 3)}), passes={"equalize": {**ON["equalize"], "sweeps": 0}}
+        )
