@@ -16,6 +16,7 @@ from hwcomp.errors import UsageError
 from hwcomp.graph import Graph
 from hwcomp.passes.base import PassContext, constant
 from hwcomp.registry import OPS
+from hwcomp.samples import operands
 from hwcomp.types import Node, QType, Tensor
 
 DOT = ("Conv", "Dense")
@@ -70,7 +71,7 @@ def correct(graph: Graph, ctx: PassContext, name: str, samples: int, correction:
     if samples < 1:
         raise UsageError(f"{name}.samples={samples}", fix="1 or more are needed")
     floats, tensors = ctx.float_graph, dict(graph.tensors)
-    data = _some(ctx.calibration, samples, graph)
+    data = operands(_some(ctx.calibration, samples, graph), ctx.input_types)
     count = len(next(iter(data.values())))
     layers = sum(n.op in DOT for n in graph.nodes)
     values = dict(data)
@@ -110,7 +111,7 @@ def _some(calibration: dict[str, np.ndarray], samples: int, graph: Graph) -> dic
     total = len(next(iter(calibration.values())))
     count = max(1, min(samples, total, _ELEMENTS // largest))
     chosen = np.arange(count) * total // count
-    return {n: a[chosen].astype(np.float32) for n, a in calibration.items()}
+    return {n: a[chosen] for n, a in calibration.items()}
 
 
 def _layer(old: Node, node: Node, floats: Graph, tensors: dict[str, Tensor], values, integers) -> Layer:

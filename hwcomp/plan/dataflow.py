@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from hwcomp.errors import WorkFailed
-from hwcomp.plan import _dots, _moves, _pools
+from hwcomp.plan import _dots, _elements, _moves, _pools, _softmax
 from hwcomp.plan.fifos import fifo_depths
 from hwcomp.plan.folding import Fold, Folds
 from hwcomp.plan.stages import ALIASES, DataflowPlan, Port, Source, Stage
@@ -16,9 +16,10 @@ from sw_ref.program import Edge, Kernel, Layout, Program
 DEFAULT_LANES = 64
 DOTS = ("conv2d", "dense")
 _ENGINES: dict[str, Callable[..., Stage]] = {
-    "add": _moves.add, "argmax": _moves.argmax, "avgpool2d": _pools.avgpool2d, "concat": _moves.concat,
-    "conv2d": _dots.conv2d, "dense": _dots.dense, "maxpool2d": _pools.maxpool2d, "pad": _moves.pad,
-    "reorder": _moves.reorder, "requantize": _moves.requantize, "shuffle": _moves.shuffle, "slice": _moves.slice_,
+    "add": _elements.add, "argmax": _moves.argmax, "avgpool2d": _pools.avgpool2d, "concat": _moves.concat,
+    "conv2d": _dots.conv2d, "dense": _dots.dense, "lut": _elements.requantize, "maxpool2d": _pools.maxpool2d,
+    "mul": _elements.mul, "pad": _moves.pad, "reorder": _moves.reorder, "requantize": _elements.requantize,
+    "shuffle": _moves.shuffle, "slice": _moves.slice_, "softmax": _softmax.softmax,
 }  # fmt: skip
 
 

@@ -18,7 +18,6 @@ from hwcomp.verify.engine import Built, Progress
 from hwcomp.verify.float_engine import run_model
 from hwcomp.verify.noise import LayerNoise, layer_noise
 
-_FIRST_LOSSY = "calibrate"
 _NOISE_SAMPLES = 256
 
 
@@ -48,11 +47,8 @@ def evaluate(
     total = samples.count(inputs)
     if labels is not None and len(labels) != total:
         raise UsageError(f"{len(labels)} labels for {total} samples")
-    stored = samples.to_stored(program, inputs)
-    real = {
-        n: inputs[n] if inputs[n].dtype.kind == "f" else program.edges[n].to_real(inputs[n]) for n in program.inputs
-    }
-    real = samples.check_real(real, {n: program.edges[n].shape for n in program.inputs})
+    stored = samples.to_stored(program, inputs, built.pixels)
+    real = samples.to_real(program, inputs, built.pixels)
     out = program.outputs[0]
     is_index = (k := program.producer(out)) is not None and k.kind == "argmax"
     got = engines.engine(engine).run(built, stored, False, progress_for(engine, total)).values[out]
@@ -64,7 +60,7 @@ def evaluate(
         None if labels is None else float((mine == labels).mean()),
         None if labels is None else float((theirs == labels).mean()),
         float((mine == theirs).mean()),
-        layer_noise(fused_float_graph(built), program, few),
+        layer_noise(fused_float_graph(built), program, few, built.pixels),
     )  # fmt: skip
 
 
@@ -75,9 +71,9 @@ def decisions(values: np.ndarray, is_index: bool) -> np.ndarray:
 
 
 def fused_float_graph(built: Built) -> Graph:
-    """The model after the passes that came before quantization in this product's compile: the same tensor names."""
+    """The model after the passes that came before `quantize` in this product's compile: the same tensor names."""
     options = built.manifest["options"]
     passes = configured(options["passes"])
-    names = [p.name for p in passes]
-    ctx = PassContext(logits=options["logits"])
-    return run_passes(load_model(built.dir / "model.onnx").graph, ctx, passes[: names.index(_FIRST_LOSSY)])
+    before = passes[: [p.name for p in passes].index("quantize")]
+    ctx = PassContext(logits=options["logits"], input_types=built.pixels)
+    return run_passes(load_model(built.dir / "model.onnx").graph, ctx, [p for p in before if p.name != "calibrate"])

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 
 from hwcomp import samples
 from hwcomp.frontend.float_run import run_float
 from hwcomp.graph import Graph
+from hwcomp.pixels import Pixels
 from hwcomp.verify.reference import run_program
 from sw_ref.program import Program, type_range
 
+_NONE: Mapping[str, Pixels] = MappingProxyType({})
 LOW_DB = 10.0  # noise of a third of the signal's amplitude and more
 DROP_DB = 10.0  # nine tenths of the noise and more come from the layer itself
 _GOOD_DB = 40.0  # what 8 bits give at best: inputs better than that are no yardstick
@@ -35,15 +39,19 @@ class LayerNoise:
         return self.sqnr_db < LOW_DB or self.lost_db > DROP_DB
 
 
-def layer_noise(floats: Graph, program: Program, real: dict[str, np.ndarray]) -> tuple[LayerNoise, ...]:
+def layer_noise(
+    floats: Graph, program: Program, real: dict[str, np.ndarray], pixels: Mapping[str, Pixels] = _NONE
+) -> tuple[LayerNoise, ...]:
     """Per tensor that both have, on real samples [samples, *shape] by input name, in order of execution.
+
+    `floats`: the graph in front of the pass `quantize`. `pixels`: the inputs that hold raw pixels.
 
     What only max-pools read may be clipped from below by its type, which has the range of what the pools leave: that is
     no error.
     """
     want: dict[str, np.ndarray] = {}
-    run_float(floats, {n: a.astype(np.float32) for n, a in real.items()}, observe=want.__setitem__)
-    stored = run_program(program, samples.to_stored(program, real), taps=True)
+    run_float(floats, samples.operands(real, pixels), observe=want.__setitem__)
+    stored = run_program(program, samples.to_stored(program, real, pixels), taps=True)
     ratios: dict[str, float] = {}
     layers = []
     for name, have in stored.items():

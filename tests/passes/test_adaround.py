@@ -172,3 +172,21 @@ def test_a_model_without_a_batch_axis(x):
     graphs = [quantized(proto, calibration={"x": x[:, 0, 0]}, passes=p)[0] for p in ({}, ON)]
     weights = [g.tensors[g.nodes[0].inputs[1]].data for g in graphs]
     assert 0 < np.abs(weights[0] - weights[1]).max() <= 1
+
+
+@pytest.mark.parametrize("pixels", ["uint8,0,255", "uint8,127.5,100", "uint8,1:2:3:4,50:60:70:80"])
+def test_raw_pixels_at_the_input(pixels):
+    """Mean and std go into the first layer before it is quantized; both graphs are given the pixels."""
+    from hwcomp.lower.build import lower
+    from hwcomp.pixels import Pixels
+    from hwcomp.verify.noise import layer_noise
+
+    types = {"x": Pixels.parse(pixels)}
+    p = np.random.default_rng(5).integers(0, 256, (48, 4, 6, 6), np.uint8)
+    decibels = []
+    for passes in ({}, ON):
+        options = {"quant": "dfp6", "calibration": {"x": p}, "input_types": types, "passes": passes}
+        graph, ctx = quantized(network("groups"), **options)
+        program = lower(graph).program
+        decibels.append(layer_noise(ctx.float_graph, program, {"x": types["x"].real(p)}, types)[-1].sqnr_db)
+    assert decibels[1] > decibels[0] > 10
