@@ -30,7 +30,7 @@ Reader = tuple[Node, np.ndarray]  # a dot product, and which channel each of its
 @graph_pass
 @dataclass(frozen=True)
 class Equalize(Pass):
-    """Off unless asked for: it pays where weights have one scale per tensor (dfp, fixed).
+    """Off unless asked for: it pays where uneven channels share one scale (dfp).
 
     What stands between two dot products must commute with a positive factor per channel: ReLU, pools, whatever only
     selects or joins elements. A ReLU6 or another limit other than zero does not, nor does a sum of two branches: such a
