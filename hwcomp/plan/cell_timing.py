@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from hwcomp.plan.dataflow import Window
-from hwcomp.plan.maxplus import NEVER, Arc, Graph, Link, arc
+from hwcomp.plan.maxplus import NEVER, Graph, Link, arc
 from hwcomp.plan.streams import Convert
 
 LUT, ADD, POOL, PERMUTE = 1, 5, 1, 4  # cycles from a cell's (last needed) beat in to its beat out
@@ -21,11 +21,28 @@ def back(source: Link, index: np.ndarray, offset: int) -> np.ndarray:
     return np.where(index[i] == NEVER, NEVER, index[i] + turns * source.count)
 
 
-def fifo(graph: Graph, source: Link, name: str, depth: int = 2) -> tuple[Link, Arc]:
-    """The stream behind a FIFO, and the arc whose offset is minus its depth."""
-    out = graph.link(name, source.count)
-    arc(out, source, 1 if depth == 2 else 2)
-    return out, arc(source, out, 1, -depth)
+class Buffer:
+    """A FIFO from stream `push` to stream `pop`; beat i leaves with beat `place[i]` of `pop` (None: with beat i)."""
+
+    def __init__(self, push: Link, pop: Link, index: np.ndarray | None = None):
+        self.push, self.pop = push, pop
+        self.place = None if index is None else np.flatnonzero(index != NEVER)
+        self._in, self._out = arc(pop, push, 1, index=index), arc(push, pop, 1)
+
+    def resize(self, depth: int | None) -> Buffer:
+        """Give it `depth` words (None: as many as it takes)."""
+        self._in.delay = 1 if depth == 2 else 2
+        self._out.delay = NEVER if depth is None else 1
+        if self.place is None:
+            self._out.offset = -(depth or 0)
+        else:
+            self._out.index = back(self.pop, self.place, -(depth or 0))
+        return self
+
+
+def fifo(graph: Graph, source: Link, name: str) -> Buffer:
+    """hwc_fifo: the stream behind it is its `pop`."""
+    return Buffer(source, graph.link(name, source.count))
 
 
 def pipe(graph: Graph, source: Link, name: str, latency: int) -> Link:
@@ -62,19 +79,14 @@ def width(graph: Graph, source: Link, name: str, c: Convert | None) -> Link:
     return out
 
 
-def pad(
-    graph: Graph, source: Link, name: str, shape: tuple[int, int], words: int, pads: tuple[int, ...], depth: int
-) -> tuple[Link, Arc]:
-    """The padded stream behind a FIFO of `depth` words and hwc_pad (which adds no cycle), and the FIFO's arc."""
+def pad(graph: Graph, source: Link, name: str, shape: tuple[int, int], words: int, pads: tuple[int, ...]) -> Buffer:
+    """A FIFO and hwc_pad (which adds no cycle) behind it; the padded stream is its `pop`."""
     top, left, bottom, right = pads
     rows, cols = shape
     index = np.full((rows + top + bottom, cols + left + right, words), NEVER)
     index[top : top + rows, left : left + cols] = np.arange(source.count).reshape(rows, cols, words)
     index = index.ravel()
-    out = graph.link(name, index.size)
-    arc(out, source, 1 if depth == 2 else 2, index=index)
-    place = np.flatnonzero(index != NEVER)
-    return out, arc(source, out, 1, index=back(out, place, -depth))
+    return Buffer(source, graph.link(name, index.size), index)
 
 
 def windows(graph: Graph, source: Link, name: str, w: Window, chunks: int) -> Link:

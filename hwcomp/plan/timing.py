@@ -9,17 +9,17 @@ import numpy as np
 
 from hwcomp.plan import cell_timing as cells
 from hwcomp.plan.dataflow import DataflowPlan, Stage
-from hwcomp.plan.maxplus import Arc, Frames, Graph, Link
+from hwcomp.plan.maxplus import Frames, Graph, Link
 from sw_ref.program import Kernel, Program
 
 
 @dataclass
 class Timing:
-    """`outputs`: the streams that leave; `buffers`: name of a FIFO -> its arc."""
+    """`outputs`: the streams that leave; `buffers`: the FIFOs whose depth the plan chooses, by name."""
 
     graph: Graph = field(default_factory=Graph)
     outputs: list[Link] = field(default_factory=list)
-    buffers: dict[str, Arc] = field(default_factory=dict)
+    buffers: dict[str, cells.Buffer] = field(default_factory=dict)
 
 
 def build(program: Program, plan: DataflowPlan) -> Timing:
@@ -30,11 +30,11 @@ def build(program: Program, plan: DataflowPlan) -> Timing:
     for index, kernel in enumerate(program.kernels):
         source = ends[kernel.inputs[0]]
         if index in stages:
-            head, _ = cells.fifo(t.graph, source, f"k{index}_fifo")
+            head = cells.fifo(t.graph, source, f"k{index}_fifo").resize(2).pop
             source = _KINDS[kernel.kind](t, program, kernel, stages[index], head, f"k{index}")
         ends[kernel.outputs[0]] = source
     for i, port in enumerate(plan.outputs):
-        last, _ = cells.fifo(t.graph, ends[port.edge], f"out{i}_fifo")
+        last = cells.fifo(t.graph, ends[port.edge], f"out{i}_fifo").resize(2).pop
         t.outputs.append(cells.width(t.graph, last, f"out{i}", port.convert))
     return t
 
@@ -59,7 +59,8 @@ def _dot(t: Timing, program: Program, kernel: Kernel, stage: Stage, head: Link, 
     last = cells.width(t.graph, head, f"{name}_width", stage.convert)
     if stage.pads:
         words = ceil(x.shape[0] / fold.simd)
-        last, t.buffers[name] = cells.pad(t.graph, last, f"{name}_pad", x.shape[1:], words, stage.pads, stage.buffer)
+        t.buffers[name] = cells.pad(t.graph, last, f"{name}_pad", x.shape[1:], words, stage.pads).resize(stage.buffer)
+        last = t.buffers[name].pop
     latency = 3 + (fold.taps * fold.simd - 1).bit_length() // 2
     if stage.window:
         last = cells.windows(t.graph, last, f"{name}_window", stage.window, fold.chunks)
@@ -85,7 +86,8 @@ def _maxpool2d(t: Timing, program: Program, kernel: Kernel, stage: Stage, head: 
     top, left, bottom, right = p["pads"]
     words = stage.source.beats_per_pixel
     if stage.pads:
-        last, t.buffers[name] = cells.pad(t.graph, last, f"{name}_pad", x.shape[1:], words, stage.pads, stage.buffer)
+        t.buffers[name] = cells.pad(t.graph, last, f"{name}_pad", x.shape[1:], words, stage.pads).resize(stage.buffer)
+        last = t.buffers[name].pop
     rows, cols = x.shape[1] + top + bottom, x.shape[2] + left + right
     return cells.maxpool(t.graph, last, name, rows, cols, words, p["kernel"], p["strides"])
 
