@@ -17,23 +17,27 @@ NEVER = -(1 << 40)  # an index without a beat, a time without a bound
 
 @dataclass
 class Link:
-    """A stream of `count` beats per frame, at least `gap` cycles apart. `arcs` bound its times from below."""
+    """A stream of `count` beats per frame, at least `gap` cycles apart. `arcs` bound its times from below.
+
+    `steps`: int64 [count], the least distances to the beat before, where they differ.
+    """
 
     name: str
     count: int
     gap: int = 1
     arcs: list[Arc] = field(default_factory=list)
+    steps: np.ndarray | None = None
 
 
 @dataclass
 class Arc:
-    """Beat i moves no earlier than beat `index[i]` (or i + `offset`) of `source` plus `delay` cycles.
+    """Beat i moves no earlier than beat `index[i]` (or i + `offset`) of `source` plus `delay` (or `delay[i]`) cycles.
 
     Indices count from the frame's first beat; negative ones are beats of frames before.
     """
 
     source: Link
-    delay: int
+    delay: int | np.ndarray
     offset: int = 0
     index: np.ndarray | None = None
 
@@ -98,7 +102,7 @@ class Solver:
             new = np.maximum(new, self._bound(a, link.count))
         if new is old or not (new > old).any():
             return False
-        self.times[id(link)] = self._serve(new, link.gap)
+        self.times[id(link)] = self._serve(new, link)
         return True
 
     def _refused(self, link: Link) -> bool:
@@ -107,7 +111,7 @@ class Solver:
     def _bound(self, a: Arc, count: int) -> np.ndarray:
         raise NotImplementedError
 
-    def _serve(self, ready: np.ndarray, gap: int) -> np.ndarray:
+    def _serve(self, ready: np.ndarray, link: Link) -> np.ndarray:
         raise NotImplementedError
 
 
@@ -138,30 +142,33 @@ class Frames(Solver):
         inside = (index >= 0) & (index < flat.size)
         return np.where(inside, flat[np.clip(index, 0, flat.size - 1)] + a.delay, NEVER)
 
-    def _serve(self, ready: np.ndarray, gap: int) -> np.ndarray:
+    def _serve(self, ready: np.ndarray, link: Link) -> np.ndarray:
         flat = ready.ravel()
-        steps = np.arange(flat.size, dtype=np.int64) * gap
+        steps = np.arange(flat.size, dtype=np.int64) * link.gap
         return (np.maximum.accumulate(flat - steps) + steps).reshape(ready.shape)
 
 
 class Periodic(Solver):
     """The steady state with `interval` cycles per frame: times of one frame, all others the same, shifted.
 
-    `anchor`: a link that is busy in every cycle; its first beat is in cycle 0 and its times may not rise.
+    `pinned`: links whose first beat is in cycle 0 or later; the times of the first of them may not rise.
     """
 
-    def __init__(self, graph: Graph, interval: int, anchor: Link):
+    def __init__(self, graph: Graph, interval: int, pinned: list[Link]):
         super().__init__(graph)
-        self.interval, self.anchor = interval, anchor
+        self.interval, self.pinned = interval, pinned
         for link in graph.links:
             self.times[id(link)] = np.full((1, link.count), NEVER, np.int64)
-        self.times[id(anchor)] = np.arange(anchor.count, dtype=np.int64).reshape(1, -1) * anchor.gap
+        for link in pinned:
+            first = np.full(link.count, NEVER, np.int64)
+            first[0] = 0
+            self.times[id(link)] = self._serve(first[None], link)
 
     def run(self, sweeps: int) -> bool:
         return self.settle({id(link) for link in self.graph.links}, sweeps)
 
     def _refused(self, link: Link) -> bool:
-        return link is self.anchor
+        return link is self.pinned[0] and self.times[id(link)][0, 0] > 0
 
     def _bound(self, a: Arc, count: int) -> np.ndarray:
         source = self.times[id(a.source)][0]
@@ -173,8 +180,14 @@ class Periodic(Solver):
         turns, index = np.divmod(a.index, a.source.count)
         return (source[index] + (turns * self.interval + a.delay))[None]
 
-    def _serve(self, ready: np.ndarray, gap: int) -> np.ndarray:
+    def _serve(self, ready: np.ndarray, link: Link) -> np.ndarray:
         flat = ready[0]
-        steps = np.arange(flat.size, dtype=np.int64) * gap
+        if link.steps is None:
+            steps = np.arange(flat.size, dtype=np.int64) * link.gap
+            around = flat.size * link.gap
+        else:
+            steps = np.cumsum(link.steps)
+            around = int(steps[-1])
+            steps = steps - steps[0]
         best = np.maximum.accumulate(flat - steps)
-        return (np.maximum(best, best[-1] + flat.size * gap - self.interval) + steps)[None]
+        return (np.maximum(best, best[-1] + around - self.interval) + steps)[None]

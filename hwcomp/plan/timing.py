@@ -1,75 +1,123 @@
-"""The timing of a planned design: every stream between its cells, and what bounds their beats."""
+"""The timing of a planned design: every stream between its cells and what bounds its beats. Follows the netlist."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from math import ceil
 
 import numpy as np
 
 from hwcomp.plan import cell_timing as cells
-from hwcomp.plan.dataflow import DataflowPlan, Stage
-from hwcomp.plan.maxplus import Frames, Graph, Link
+from hwcomp.plan.cell_timing import Buffer, Pipe
+from hwcomp.plan.folding import DENSE
+from hwcomp.plan.maxplus import NEVER, Frames, Graph, Link
+from hwcomp.plan.stages import OUTPUT, DataflowPlan, Reader, Source, Stage
+from hwcomp.plan.streams import Convert
 from sw_ref.program import Kernel, Program
+
+PAD = -1
+"""The place of the FIFO in front of a kernel's padding, where a Reader has the number of an input."""
+_ADD = 5  # cycles in hwc_add
 
 
 @dataclass
 class Timing:
-    """`outputs`: the streams that leave; `buffers`: the FIFOs whose depth the plan chooses, by name."""
+    """`inputs`, `outputs`: the streams that enter and leave; `buffers`: the FIFOs of the plan."""
 
     graph: Graph = field(default_factory=Graph)
+    inputs: list[Link] = field(default_factory=list)
     outputs: list[Link] = field(default_factory=list)
-    buffers: dict[str, cells.Buffer] = field(default_factory=dict)
+    buffers: dict[Reader, Buffer] = field(default_factory=dict)
+    pipes: list[Pipe] = field(default_factory=list)
+
+    def pipe(self, source: Link, name: str, latency: int, last: np.ndarray | None = None, hold: int = 1) -> Link:
+        self.pipes.append(Pipe(self.graph, source, name, latency, last, hold))
+        return self.pipes[-1].out
 
 
 def build(program: Program, plan: DataflowPlan) -> Timing:
-    """All cells of the design. The same order and structure as the netlist."""
-    t = Timing()
-    ends: dict[str, Link] = {p.edge: t.graph.link(p.edge, p.outer.beats) for p in plan.inputs}
-    stages = {s.kernel: s for s in plan.stages}
-    for index, kernel in enumerate(program.kernels):
-        source = ends[kernel.inputs[0]]
-        if index in stages:
-            head = cells.fifo(t.graph, source, f"k{index}_fifo").resize(2).pop
-            source = _KINDS[kernel.kind](t, program, kernel, stages[index], head, f"k{index}")
-        ends[kernel.outputs[0]] = source
+    """All cells of the design, with the depths of the plan."""
+    t, readers = Timing(), plan.readers()
+    arrives: dict[Reader, Link] = {}
+
+    def spread(edge: str, made: Link) -> None:
+        branches = [made] if len(readers[edge]) == 1 else cells.fork(t.graph, made, edge, len(readers[edge]))
+        arrives.update(zip(readers[edge], branches, strict=True))
+
+    for port in plan.inputs:
+        t.inputs.append(t.graph.link(port.edge, port.outer.beats))
+        spread(port.edge, t.inputs[-1])
+    for stage in plan.stages:
+        kernel = program.kernels[stage.kernel]
+        keys = [(stage.kernel, i) for i in range(len(stage.sources))]
+        heads = [_arrive(t, s, arrives[k], k) for s, k in zip(stage.sources, keys, strict=True)]
+        made = _KINDS[kernel.kind](t, program, kernel, stage, heads)
+        spread(kernel.outputs[0], made)
     for i, port in enumerate(plan.outputs):
-        last = cells.fifo(t.graph, ends[port.edge], f"out{i}_fifo").resize(2).pop
-        t.outputs.append(cells.width(t.graph, last, f"out{i}", port.convert))
+        t.outputs.append(_arrive(t, port.source, arrives[OUTPUT, i], (OUTPUT, i)))
     return t
 
 
 def frame_latency(program: Program, plan: DataflowPlan) -> int:
-    """Cycles from the first input beat to the last output beat of a single frame."""
-    t = build(program, plan)
-    frames = Frames(t.graph, 1)
-    frames.run()
-    return 1 + max(int(frames.times[id(link)][-1, -1]) for link in t.outputs)
+    """Cycles from the first input beat to the last output beat of a single frame, both counted."""
+    return int(completions(build(program, plan), 1)[0]) + 1
 
 
 def completions(timing: Timing, frames: int) -> np.ndarray:
-    """The cycle in which each of `frames` frames that come back to back is complete, int64 [frames]."""
+    """int64 [frames]: the cycle in which each of some frames that come back to back is complete."""
     run = Frames(timing.graph, frames)
     run.run()
     return np.max([run.times[id(link)][:, -1] for link in timing.outputs], axis=0)
 
 
-def _dot(t: Timing, program: Program, kernel: Kernel, stage: Stage, head: Link, name: str) -> Link:
-    x, fold = program.edges[kernel.inputs[0]], stage.fold
-    last = cells.width(t.graph, head, f"{name}_width", stage.convert)
+def _arrive(t: Timing, source: Source, link: Link, key: Reader) -> Link:
+    """The FIFO and the conversions in front of an engine or port."""
+    name = f"{key[0]}.{key[1]}"
+    t.buffers[key] = cells.fifo(t.graph, link, f"{name}_fifo").resize(source.depth)
+    last = t.buffers[key].pop
+    for i, step in enumerate(source.steps):
+        if isinstance(step, Convert):
+            last = cells.width(t.graph, last, f"{name}_width{i}", step)
+        else:
+            last = cells.permute(t.graph, last, f"{name}_permute{i}", step.words)
+    return last
+
+
+def _windows(t: Timing, program: Program, stage: Stage, head: Link) -> Link:
+    """A source padded; as the last beats of the groups of its windows, where they need a buffer."""
+    name, shape = str(stage.kernel), program.edges[program.kernels[stage.kernel].inputs[0]].shape
     if stage.pads:
-        words = ceil(x.shape[0] / fold.simd)
-        t.buffers[name] = cells.pad(t.graph, last, f"{name}_pad", x.shape[1:], words, stage.pads).resize(stage.buffer)
-        last = t.buffers[name].pop
-    latency = 3 + (fold.taps * fold.simd - 1).bit_length() // 2
-    if stage.window:
-        last = cells.windows(t.graph, last, f"{name}_window", stage.window, fold.chunks)
-        last = cells.groups(t.graph, last, f"{name}_mvu", fold.chunks, latency)
+        words = head.count // (shape[1] * shape[2])
+        buffer = cells.pad(t.graph, head, f"{name}_pad", shape[1:], words, stage.pads).resize(stage.buffer)
+        t.buffers[stage.kernel, PAD] = buffer
+        head = buffer.pop
+    return cells.windows(t.graph, head, f"{name}_window", stage.window, stage.fold.chunks) if stage.window else head
+
+
+def _sums(t: Timing, program: Program, kernel: Kernel, stage: Stage, heads: list[Link]) -> Link:
+    """Dot products and sums over windows, requantized."""
+    name, fold = str(stage.kernel), stage.fold
+    last = _windows(t, program, stage, heads[0])
+    if fold is None:  # over the whole frame: with the beats of its last pixel
+        words = stage.sources[0].arrives.beats_per_pixel
+        last = cells.thinned(t.graph, last, f"{name}_sum", np.arange(last.count - words, last.count))
     else:
-        ends = np.arange(fold.chunks - 1, last.count, fold.chunks)
-        last = cells.thinned(t.graph, last, f"{name}_mvu", ends, latency)
+        lanes = fold.taps * fold.simd if fold.kind == DENSE else fold.taps
+        latency = 3 + (lanes - 1).bit_length() // 2
+        if stage.window:
+            last = t.pipe(last, f"{name}_sum", latency, hold=fold.chunks)
+        else:
+            last = t.pipe(last, f"{name}_sum", latency, np.arange(fold.chunks - 1, last.count, fold.chunks))
     last = cells.width(t.graph, last, f"{name}_serial", stage.serialize)
-    return cells.pipe(t.graph, last, name, _requant(kernel))
+    last = t.pipe(last, f"{name}_requant", _requant(kernel))
+    return last if stage.order is None else _reorder(t, stage, last)
+
+
+def _reorder(t: Timing, stage: Stage, source: Link) -> Link:
+    lanes = stage.out.lanes
+    if lanes == len(stage.order):
+        return source
+    return cells.permute(t.graph, source, f"{stage.kernel}_order", len(stage.order) // lanes)
 
 
 def _requant(kernel: Kernel) -> int:
@@ -81,25 +129,57 @@ def _requant(kernel: Kernel) -> int:
     return 3 if affine and not (offset == offset[0]).all() else 2
 
 
-def _maxpool2d(t: Timing, program: Program, kernel: Kernel, stage: Stage, head: Link, name: str) -> Link:
-    x, p, last = program.edges[kernel.inputs[0]], kernel.params, head
+def _maxpool2d(t: Timing, program: Program, kernel: Kernel, stage: Stage, heads: list[Link]) -> Link:
+    name, p = str(stage.kernel), kernel.params
+    last = _windows(t, program, stage, heads[0])
+    if stage.window:  # dilated: the taps of a window one after another, a row that is pooled into one
+        last = t.pipe(last, f"{name}_row", 1, hold=stage.fold.chunks)
+        return cells.thinned(t.graph, last, name, np.arange(last.count))
+    shape = program.edges[kernel.inputs[0]].shape
     top, left, bottom, right = p["pads"]
-    words = stage.source.beats_per_pixel
-    if stage.pads:
-        t.buffers[name] = cells.pad(t.graph, last, f"{name}_pad", x.shape[1:], words, stage.pads).resize(stage.buffer)
-        last = t.buffers[name].pop
-    rows, cols = x.shape[1] + top + bottom, x.shape[2] + left + right
-    return cells.maxpool(t.graph, last, name, rows, cols, words, p["kernel"], p["strides"])
+    rows, cols = shape[1] + top + bottom, shape[2] + left + right
+    return cells.maxpool(t.graph, last, name, rows, cols, last.count // (rows * cols), p["kernel"], p["strides"])
 
 
-def _requantize(t: Timing, program: Program, kernel: Kernel, stage: Stage, head: Link, name: str) -> Link:
-    return cells.pipe(t.graph, head, name, _requant(kernel))
+def _requantize(t: Timing, program: Program, kernel: Kernel, stage: Stage, heads: list[Link]) -> Link:
+    return t.pipe(heads[0], f"{stage.kernel}_requant", _requant(kernel))
 
 
-def _argmax(t: Timing, program: Program, kernel: Kernel, stage: Stage, head: Link, name: str) -> Link:
-    s = stage.source
+def _add(t: Timing, program: Program, kernel: Kernel, stage: Stage, heads: list[Link]) -> Link:
+    count = heads[0].count
+    both = cells.join(t.graph, heads, f"{stage.kernel}_add", [np.arange(count)] * 2, count)
+    return t.pipe(both, str(stage.kernel), _ADD)
+
+
+def _concat(t: Timing, program: Program, kernel: Kernel, stage: Stage, heads: list[Link]) -> Link:
+    """Every input in turn: its beats of each round start where those of the input before end."""
+    turn, starts = sum(stage.turns), np.cumsum((0, *stage.turns))
+    index = []
+    for head, beats, start in zip(heads, stage.turns, starts, strict=False):
+        rounds, beat = np.divmod(np.arange(head.count), beats)
+        index.append(rounds * turn + start + beat)
+    return cells.join(t.graph, heads, str(stage.kernel), index, stage.out.beats)
+
+
+def _slice(t: Timing, program: Program, kernel: Kernel, stage: Stage, heads: list[Link]) -> Link:
+    beats, first, last = stage.turns
+    at = np.arange(heads[0].count) % beats
+    passed = (at >= first) & (at <= last)
+    index = np.where(passed, np.cumsum(passed) - 1, NEVER)
+    return cells.join(t.graph, heads, str(stage.kernel), [index], stage.out.beats)
+
+
+def _shuffle(t: Timing, program: Program, kernel: Kernel, stage: Stage, heads: list[Link]) -> Link:
+    return _reorder(t, stage, heads[0])
+
+
+def _argmax(t: Timing, program: Program, kernel: Kernel, stage: Stage, heads: list[Link]) -> Link:
+    s = stage.sources[0].arrives
     last = np.arange(s.beats_per_pixel - 1, s.beats, s.beats_per_pixel)
-    return cells.thinned(t.graph, head, name, last, (s.lanes - 1).bit_length() + 2)
+    return t.pipe(heads[0], f"{stage.kernel}_argmax", (s.lanes - 1).bit_length() + 2, last)
 
 
-_KINDS = {"argmax": _argmax, "conv2d": _dot, "dense": _dot, "maxpool2d": _maxpool2d, "requantize": _requantize}
+_KINDS: dict[str, Callable[[Timing, Program, Kernel, Stage, list[Link]], Link]] = {
+    "add": _add, "argmax": _argmax, "avgpool2d": _sums, "concat": _concat, "conv2d": _sums, "dense": _sums,
+    "maxpool2d": _maxpool2d, "requantize": _requantize, "shuffle": _shuffle, "slice": _slice,
+}  # fmt: skip
