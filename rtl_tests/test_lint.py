@@ -26,7 +26,8 @@ SETS = {
         {"G": 4, "DEPTH": 12, "REP": 5},
         {"P": 9, "HP": 5, "WP": 6, "KH": 3, "KW": 3, "DEPTH": 40},
         {"P": 4, "HP": 7, "WP": 9, "KH": 3, "KW": 2, "SH": 2, "SW": 3, "DILH": 2, "DILW": 2, "DEPTH": 64, "REP": 3},
-        {"P": 2, "HP": 5, "WP": 6, "G": 3, "KH": 3, "KW": 3, "DEPTH": 60, "REP": 2, "TAPS_INNER": 1},
+        {"P": 2, "HP": 5, "WP": 6, "G": 3, "KH": 3, "KW": 3, "DEPTH": 60, "REP": 2, "SETS": 3},
+        {"P": 2, "HP": 5, "WP": 6, "G": 6, "KH": 3, "KW": 3, "DEPTH": 120, "REP": 2, "SETS": 2},
     ],
     "hwc_dot": [
         {"SIMD": 5, "OW": 18},

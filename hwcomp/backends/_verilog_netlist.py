@@ -38,12 +38,13 @@ class Instance:
 
 @dataclass
 class Section:
-    """One engine: a comment, the nets it makes, its cells, and nets that are joined (left = right)."""
+    """One engine: a comment, the nets it makes, its cells, nets that are joined (left = right), streams nobody reads."""
 
     comment: tuple[str, ...]
     nets: list[Nets] = field(default_factory=list)
     instances: list[Instance] = field(default_factory=list)
     assigns: list[tuple[str, str]] = field(default_factory=list)
+    unread: list[Nets] = field(default_factory=list)
 
 
 @dataclass

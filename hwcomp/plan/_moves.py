@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import reduce
-from math import ceil, gcd
+from math import ceil, gcd, prod
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -49,7 +49,9 @@ def concat(sweep: Sweep, index: int, kernel: Kernel) -> Stage:
         sweep.source(kernel, i, c, lanes, _same_order(kernel, y, e))
         for i, (c, e) in enumerate(zip(channels, edges, strict=True))
     )
-    return Stage(index, 0, sources, Stream(lanes, pixel, pixels, y.bits, y.signed))
+    rounds = prod(y.shape[a] for a in order[: order.index(axis)])
+    turns = tuple(s.arrives.beats // rounds for s in sources)
+    return Stage(index, 0, sources, Stream(lanes, pixel, pixels, y.bits, y.signed), turns=turns)
 
 
 def slice_(sweep: Sweep, index: int, kernel: Kernel) -> Stage:
@@ -65,7 +67,14 @@ def slice_(sweep: Sweep, index: int, kernel: Kernel) -> Stage:
     keep = stream.lanes if stream.channels == channels else None
     lanes = sweep.lanes(options, lambda n: x.size // channels * ceil(channels / n), keep)
     source = sweep.source(kernel, 0, channels, lanes, _same_order(kernel, y, x))
-    return Stage(index, source.beats, (source,), replace(source.arrives, channels=pixel, pixels=y.size // pixel))
+    beats = source.arrives.beats // prod(x.shape[a] for a in order[: order.index(p["axis"])])
+    if p["axis"] == order[-1]:
+        turns = (beats, p["start"] // lanes, ceil(p["stop"] / lanes) - 1)
+    else:
+        each = beats // x.shape[p["axis"]]
+        turns = (beats, each * p["start"], each * p["stop"] - 1)
+    out = replace(source.arrives, channels=pixel, pixels=y.size // pixel)
+    return Stage(index, source.beats, (source,), out, turns=turns)
 
 
 def shuffle(sweep: Sweep, index: int, kernel: Kernel) -> Stage:

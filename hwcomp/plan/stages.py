@@ -60,8 +60,9 @@ class Stage:
     """One engine. `beats`: cycles it needs per frame when nothing stalls it; the largest of all is the interval.
 
     `buffer`: words of a FIFO in front of the padding; `pads`: (top, left, bottom, right) inserted; `window` and `fold`
-    of dot products and window sums; `serialize`: accumulators to `out.lanes` at a time; `order`: (channels, output
-    channel i is that one of the engine's) where an engine gives channels in another order. None: not needed.
+    of dot products and window sums; `serialize`: accumulators to `out.lanes` at a time; `order`: channel i of a pixel
+    comes from that channel. None: not needed. `turns`: of a concat, the beats of each input in turn; of a slice, the beats
+    of a round, the first and the last that pass.
     """
 
     kernel: int
@@ -73,6 +74,7 @@ class Stage:
     fold: Fold | None = None
     serialize: Convert | None = None
     order: tuple[int, ...] | None = None
+    turns: tuple[int, ...] = ()
     buffer: int = 0
 
 

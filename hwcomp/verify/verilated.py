@@ -142,7 +142,7 @@ def _unpacked(built: Built, name: str, stream: Stream, beats: np.ndarray) -> np.
 
 
 def _outer(port: dict[str, Any], inner: Stream) -> Stream:
-    return Stream(port["lanes"], inner.channels, inner.pixels, inner.bits, inner.signed)
+    return Stream(port["lanes"], port["channels"], port["pixels"], inner.bits, inner.signed)
 
 
 def _bytes(bits: int) -> int:
