@@ -17,7 +17,7 @@ from hwcomp.backends.base import Backend, Product
 from hwcomp.errors import UnsupportedError
 from hwcomp.names import comment
 from hwcomp.plan.dataflow import check_dataflow, plan_dataflow
-from hwcomp.plan.latency import frame_latency
+from hwcomp.plan.timing import frame_latency
 from hwcomp.plan.stages import OUTPUT, DataflowPlan, Port, Stage
 from hwcomp.plan.streams import Stream
 from hwcomp.registry import backend

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from hwcomp.errors import WorkFailed
 from hwcomp.plan import _dots, _moves, _pools
-from hwcomp.plan.fifos import fifo_depths
+from hwcomp.plan import fifos
 from hwcomp.plan.folding import Fold, Folds
 from hwcomp.plan.stages import DataflowPlan, Port, Source, Stage
 from hwcomp.plan.streams import Permute, Stream, convert_pixel, divisors, regroup
@@ -47,7 +47,7 @@ def plan_dataflow(program: Program, budget: int | None = None) -> DataflowPlan:
     # Lanes that are left over may buy less hardware: fewer accumulators, fewer copies of a window buffer.
     compact = Sweep(program, best.interval, spare=budget - best.lanes).plan(budget)
     best = compact if compact.interval <= best.interval and compact.lanes <= budget else best
-    return best.with_depths(fifo_depths(program, best))
+    return fifos.sized(program, best)
 
 
 def check_dataflow(program: Program) -> None:
