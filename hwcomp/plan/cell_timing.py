@@ -10,7 +10,7 @@ from collections import deque
 
 import numpy as np
 
-from hwcomp.plan.maxplus import NEVER, Graph, Link, Periodic, arc
+from hwcomp.plan.maxplus import NEVER, Arc, Graph, Link, Solver, arc
 from hwcomp.plan.stages import Window
 from hwcomp.plan.streams import Convert
 
@@ -18,19 +18,27 @@ from hwcomp.plan.streams import Convert
 def back(source: Link, index: np.ndarray, offset: int) -> np.ndarray:
     """`index` names beats of `source` for each beat of another stream: the same, `offset` beats of that stream on."""
     turns, i = np.divmod(np.arange(len(index)) + offset, len(index))
-    return np.where(index[i] == NEVER, NEVER, index[i] + turns * source.count)
+    return index[i] + turns * source.count
+
+
+def before(source: Link, last: np.ndarray, distance: int, beats: np.ndarray | None = None) -> np.ndarray:
+    """For `beats` of `source` (None: all): the last one of `last`, by number, that is at least `distance` beats before."""
+    beats = np.arange(source.count) if beats is None else beats
+    turns, beat = np.divmod(beats - distance, source.count)
+    return np.searchsorted(last, beat, side="right") - 1 + turns * len(last)
 
 
 class Buffer:
     """A FIFO from stream `push` to stream `pop`; beat i leaves with beat `place[i]` of `pop` (None: with beat i)."""
 
     def __init__(self, push: Link, pop: Link, index: np.ndarray | None = None):
-        self.push, self.pop = push, pop
+        self.push, self.pop, self.depth = push, pop, None
         self.place = None if index is None else np.flatnonzero(index != NEVER)
         self._in, self._out = arc(pop, push, 1, index=index), arc(push, pop, 1)
 
     def resize(self, depth: int | None) -> Buffer:
         """Give it `depth` words (None: as many as it takes)."""
+        self.depth = depth
         self._in.delay = 1 if depth == 2 else 2
         self._out.delay = NEVER if depth is None else 1
         if self.place is None:
@@ -45,91 +53,101 @@ def fifo(graph: Graph, source: Link, name: str) -> Buffer:
     return Buffer(source, graph.link(name, source.count))
 
 
+def pad(graph: Graph, source: Link, name: str, shape: tuple[int, int], words: int, pads: tuple[int, ...]) -> Buffer:
+    """A FIFO and hwc_pad (which adds no cycle) behind it; the padded stream is its `pop`."""
+    top, left, bottom, right = pads
+    rows, cols = shape
+    index = np.full((rows + top + bottom, cols + left + right, words), NEVER)
+    index[top : top + rows, left : left + cols] = np.arange(source.count).reshape(rows, cols, words)
+    index = index.ravel()
+    return Buffer(source, graph.link(name, index.size), index)
+
+
 class Pipe:
     """A pipeline of `latency` stages that stall together, from stream `source` to stream `out`.
 
-    `last`: the beats of `source` with which a beat of `out` leaves, ascending (None: all). `hold`: a beat of `source` stands
-    for so many in a row, of which it is the last.
+    `last`: the beats of `source` with which a beat of `out` leaves, ascending (None: all).
     """
 
-    def __init__(
-        self, graph: Graph, source: Link, name: str, latency: int, last: np.ndarray | None = None, hold: int = 1
-    ):
-        self.latency, self.hold, self.source = latency, hold, source
+    def __init__(self, graph: Graph, source: Link, name: str, latency: int, last: np.ndarray | None = None):
+        self.latency, self.source = latency, source
         self.last = np.arange(source.count) if last is None else last
         self.out = graph.link(name, len(self.last))
         self.forward = arc(self.out, source, latency, index=self.last)
         self.backward = arc(source, self.out, 0)
+        self.exits = [(self.out, self.forward)]
+        self.gap: Arc | None = None
+        self.taps: list[tuple[Arc, np.ndarray, int]] = []
+        self.relax()
+
+    def forked(self, readers: list[tuple[Link, Arc]], gap: Arc) -> None:
+        """A beat leaves with the last of several readers of `out`, and none is offered before (the arc `gap`)."""
+        self.exits, self.gap = readers, gap
+
+    def tap(self, target: Link, beats: np.ndarray, stage: int) -> None:
+        """`target` moves when `beats` of the source leave that stage."""
+        self.taps.append((arc(target, self.out, 0), beats, stage))
         self.relax()
 
     def relax(self) -> None:
         """Bubbles close: the beat that is `latency` places behind waits for the one at the end to leave."""
-        whole, rest = divmod(self.latency, self.hold)
-        behind = np.arange(self.source.count) - whole - (rest > 0)
-        turns, beat = np.divmod(behind, self.source.count)
-        self.backward.index = np.searchsorted(self.last, beat, side="right") - 1 + turns * len(self.last)
-        self.backward.delay = self.hold - rest if rest else 0
-        self.out.steps = None
+        self.backward.index, self.backward.delay = before(self.source, self.last, self.latency), 0
+        for bound, beats, stage in self.taps:
+            bound.index, bound.delay = before(self.source, self.last, self.latency - stage, beats), 0
+        self.out.steps = self.backward.source.steps = None
+        if self.gap:
+            self.gap.delay = 1
 
-    def waits(self, run: Periodic) -> bool:
-        """Whether any beat has to wait at the end."""
-        entered = run.times[id(self.source)][0][self.last]
-        return bool((run.times[id(self.out)][0] > entered + self.latency).any())
-
-    def stiffen(self, ready: np.ndarray, free: np.ndarray, interval: int) -> bool:
-        """Bubbles stay as they are when beat i comes at `ready[i]` and beat j may leave at `free[j]` (one frame of a steady
-        state). Returns whether anything changed."""
-        step = _steps(ready, free, self, interval)
-        n, m = self.source.count, len(self.last)
-        ends = step[:, self.last] + self.latency
-        now, flat = step[-1], ends.ravel()
-        index = np.searchsorted(flat, now, side="right") - 1
-        delay = now - flat[index]
-        index = index - (len(step) - 1) * m
-        steps = np.diff(flat)[-m:]
-        same = (
-            np.array_equal(index, self.backward.index) and np.array_equal(delay, self.backward.delay)
-            and self.out.steps is not None and np.array_equal(steps, self.out.steps)
-        )  # fmt: skip
-        self.backward.index, self.backward.delay, self.out.steps = index, delay, steps
-        return not same
+    def stiffen(self, run: Solver) -> bool:
+        """Bubbles stay where they are in the times of `run`. Returns whether that changes a bound."""
+        end = self.backward.source
+        if self.out.steps is None and not (run.times[id(end)] > run.times[id(self.source)][:, self.last] + self.latency).any():
+            return False  # nothing waits
+        ready = run.unfolded([(self.source, self.backward)])
+        step = _steps(ready, run.unfolded(self.exits), self).reshape(len(ready) // self.source.count, -1)
+        flat = (step[:, self.last] + self.latency).ravel()
+        old, gaps = self.out.steps, run.folded(np.diff(flat, prepend=0), len(self.last))
+        changed = old is None or not np.array_equal(old, gaps)
+        self.out.steps = end.steps = gaps
+        if self.gap:
+            self.gap.delay = gaps
+        for bound, left in [(self.backward, step), *((b, step[:, beats] + stage) for b, beats, stage in self.taps)]:
+            at = np.searchsorted(flat, left.ravel(), side="right") - 1
+            delay = run.folded(left.ravel() - flat[at], left.shape[1])
+            index = run.folded(at, left.shape[1], len(flat))
+            changed |= not (np.array_equal(index, bound.index) and np.array_equal(delay, bound.delay))
+            bound.index, bound.delay = index, delay
+        return changed
 
 
-def _steps(ready: np.ndarray, free: np.ndarray, pipe: Pipe, interval: int) -> np.ndarray:
-    """int64 [frames, beats]: the step of the pipeline with which each beat enters; it takes no steps while it waits.
-
-    Starts empty; the last frame is like all that would follow.
-    """
-    latency, hold = pipe.latency, pipe.hold
-    frames = 3 + latency // len(pipe.last)
-    turns = np.arange(frames)[:, None] * interval
-    comes = (ready - (hold - 1) + turns).ravel().tolist()
-    leaves = iter((free + turns).ravel().tolist())
-    is_last = np.zeros(len(ready), bool)
+def _steps(ready: np.ndarray, free: np.ndarray, pipe: Pipe) -> np.ndarray:
+    """The step of the pipeline with which each beat enters; it takes no steps while it waits. Starts empty."""
+    leaves = iter(free.tolist())
+    is_last = np.zeros(pipe.source.count, bool)
     is_last[pipe.last] = True
-    is_last = np.tile(is_last, frames).tolist()
-    step, waited, steps = comes[0] - 1, 0, []
+    is_last = np.tile(is_last, len(ready) // len(is_last))
+    step, waited, steps = int(ready[0]) - 1, 0, []
     ends: deque[int] = deque()  # steps with which beats in the pipeline leave
-    for come, final in zip(comes, is_last, strict=True):
+    for come, final in zip(ready.tolist(), is_last.tolist(), strict=True):
         step += 1
         while True:
             while ends and ends[0] <= step:
-                waited = max(waited, next(leaves) - ends.popleft())
+                end = ends.popleft()
+                waited = max(waited, next(leaves) - end)
             if step + waited >= come:
                 break
             step = min(come - waited, ends[0]) if ends else come - waited
-        step += hold - 1
         if final:
-            ends.append(step + latency)
+            ends.append(step + pipe.latency)
         steps.append(step)
-    return np.array(steps, np.int64).reshape(frames, -1)
+    return np.array(steps, np.int64)
 
 
 def thinned(graph: Graph, source: Link, name: str, last: np.ndarray) -> Link:
     """One stage; a beat out for some beats in, `last` (ascending): max-pool folds, sums over frames."""
     out = graph.link(name, len(last))
     arc(out, source, 1, index=last)
-    arc(source, out, 0, index=np.searchsorted(last, np.arange(source.count) - 1, side="right") - 1)
+    arc(source, out, 0, index=before(source, last, 1))
     return out
 
 
@@ -150,31 +168,34 @@ def width(graph: Graph, source: Link, name: str, c: Convert | None) -> Link:
     return out
 
 
-def pad(graph: Graph, source: Link, name: str, shape: tuple[int, int], words: int, pads: tuple[int, ...]) -> Buffer:
-    """A FIFO and hwc_pad (which adds no cycle) behind it; the padded stream is its `pop`."""
-    top, left, bottom, right = pads
-    rows, cols = shape
-    index = np.full((rows + top + bottom, cols + left + right, words), NEVER)
-    index[top : top + rows, left : left + cols] = np.arange(source.count).reshape(rows, cols, words)
-    index = index.ravel()
-    return Buffer(source, graph.link(name, index.size), index)
-
-
-def windows(graph: Graph, source: Link, name: str, w: Window, chunks: int) -> Link:
-    """hwc_window up to the dot product: the last beat of every group of `chunks` beats. `source`: the padded words."""
+def windows(graph: Graph, source: Link, name: str, w: Window, chunks: int) -> Pipe:
+    """hwc_window, from the padded words to every beat of its windows; `chunks` beats are a group."""
     rows = (w.rows - (w.kernel[0] - 1) * w.dilations[0] - 1) // w.strides[0] + 1
     cols = (w.cols - (w.kernel[1] - 1) * w.dilations[1] - 1) // w.strides[1] + 1
     span = ((w.kernel[0] - 1) * w.dilations[0] * w.cols + (w.kernel[1] - 1) * w.dilations[1] + 1) * w.words
     base = (np.arange(rows)[:, None] * w.strides[0] * w.cols + np.arange(cols) * w.strides[1]).ravel() * w.words
-    groups = w.repeat * w.sets
-    out = graph.link(name, base.size * groups, chunks)
-    arc(out, source, 4 + chunks - 1, index=np.repeat(base + span - 1, groups))
-    # A word is written once the first window whose release makes room for it has been read.
-    release = np.append(base[1:], source.count + base[0])
-    need = np.arange(source.count) + 1 - w.depth
-    turns, need = np.divmod(need - 1, source.count)  # releases lie in 1 .. count
-    arc(source, out, 0, index=(np.searchsorted(release, need + 1) + 1) * groups - 1 + turns * out.count)
-    return out
+    return _reads(graph, source, name, base, span, w.repeat * w.sets * chunks, w.depth)
+
+
+def permute(graph: Graph, source: Link, name: str, words: int) -> Pipe:
+    """hwc_permute: blocks of `words` beats in another order, each once all of it is in."""
+    return _reads(graph, source, name, np.arange(0, source.count, words), words, words, 2 * words + 2)
+
+
+def _reads(graph: Graph, source: Link, name: str, base: np.ndarray, span: int, beats: int, depth: int) -> Pipe:
+    """A circular buffer of `depth` words, read in windows of `span` words from `base`, each for so many beats."""
+    issue = graph.link(f"{name}_issue", base.size * beats)
+    arc(issue, source, 1, index=np.repeat(base + span - 1, beats))
+    pipe = Pipe(graph, issue, name, 3)
+    # A window lets go of its words when its last beat leaves stage 2, and the next cycle sees the room.
+    done = graph.link(f"{name}_done", base.size)
+    ends = np.arange(1, base.size + 1) * beats - 1
+    arc(done, issue, 2, index=ends)
+    pipe.tap(done, ends, 2)
+    release = np.append(base[1:], source.count + base[0])  # words gone with each window
+    turns, need = np.divmod(np.arange(source.count) - depth, source.count)
+    arc(source, done, 1, index=np.searchsorted(release, need + 1) + turns * base.size)
+    return pipe
 
 
 def maxpool(graph: Graph, source: Link, name: str, rows: int, cols: int, words: int, kernel, strides) -> Link:
@@ -188,19 +209,21 @@ def maxpool(graph: Graph, source: Link, name: str, rows: int, cols: int, words: 
     return thinned(graph, row, name, last.ravel())
 
 
-def fork(graph: Graph, source: Link, name: str, readers: int) -> list[Link]:
-    """hwc_fork: every reader takes a beat when it can; the next one is offered once all have it."""
+def fork(graph: Graph, source: Link, name: str, readers: int, pipe: Pipe | None) -> list[Link]:
+    """hwc_fork: every reader takes a beat when it can; the next one is offered once all have it. `pipe`: it ends there."""
     taken = [graph.link(f"{name}_{i}", source.count) for i in range(readers)]
     done = graph.link(f"{name}_done", source.count)
     for link in graph.links:  # what waited for the beat to leave waits for the last reader
         for a in link.arcs:
             if a.source is source:
                 a.source = done
-    arc(source, done, 1, -1)
-    for reader in (*taken, done):
-        arc(reader, source, 0)
+    gap = arc(source, done, 1, -1)
+    arc(done, source, 0)
+    exits = [(reader, arc(reader, source, 0)) for reader in taken]
     for reader in taken:
         arc(done, reader, 0)
+    if pipe:
+        pipe.forked(exits, gap)
     return taken
 
 
@@ -217,9 +240,3 @@ def join(graph: Graph, sources: list[Link], name: str, indices: list[np.ndarray]
         back_to[index[passed]] = passed
         arc(out, source, 0, index=back_to)
     return out
-
-
-def permute(graph: Graph, source: Link, name: str, words: int) -> Link:
-    """hwc_permute: blocks of `words` beats in another order, each once all of it is in."""
-    w = Window(1, 1, source.count // words, words, (1, 1), (1, 1), (1, 1), words, 2 * words + 2)
-    return windows(graph, source, name, w, 1)

@@ -36,30 +36,40 @@ def least_depths(timing: Timing, interval: int) -> dict[Reader, int] | None:
     if run is None:
         return None
     most = {name: occupied(run, b) for name, b in timing.buffers.items()}
-    least = _search(timing, interval, dict.fromkeys(most, 2), most, _relaxed)
+    least = _search(timing, interval, most, dict.fromkeys(most, 2), _relaxed)
     if _stiff(timing, interval) is not None:
         return least
-    return _search(timing, interval, least, {n: d + 8 for n, d in most.items()}, _stiff)
+    return _search(timing, interval, {n: d + 8 for n, d in most.items()}, least, _stiff)
 
 
-def _search(timing: Timing, interval: int, low: dict[Reader, int], high: dict[Reader, int], solve) -> dict[Reader, int]:
-    for name, buffer in timing.buffers.items():
-        buffer.resize(high[name])
-    found = {}
-    for name, buffer in timing.buffers.items():
-        enough, few, step = high[name], low[name], 1
-        probe = few
-        while few < enough:  # first near the bottom, in growing steps, then in halves
-            buffer.resize(probe)
-            if solve(timing, interval):
-                enough = probe
-            else:
-                few = probe + 1
-            step *= 2
-            probe = min(few + step, (few + enough) // 2)
-        found[name] = enough
-        buffer.resize(enough)
-    return found
+def _search(timing: Timing, interval: int, depths: dict[Reader, int], hints: dict[Reader, int], solve) -> dict[Reader, int]:
+    """From `depths` that are enough to depths of which none can be one less. `hints`: where to look first."""
+
+    def enough(name: Reader, depth: int) -> bool:
+        timing.buffers[name].resize(depth)
+        return solve(timing, interval) is not None
+
+    depths = dict(depths)
+    for name, depth in depths.items():
+        timing.buffers[name].resize(depth)
+    smaller = True
+    while smaller:  # another pass: a FIFO of two words is faster than one of three, which helps the others
+        smaller = False
+        for name, depth in depths.items():
+            low, high, probe, step = 2, depth, min(hints[name], depth - 1), 1
+            while low < high:
+                if enough(name, probe):
+                    high, probe = probe, max(low, probe - step)
+                else:
+                    low, probe = probe + 1, min(high - 1, probe + step)
+                step *= 2
+                if step > 8:
+                    probe = (low + high) // 2
+            timing.buffers[name].resize(high)
+            if high < depth:
+                depths[name], smaller = high, True
+        hints = {name: depth - 1 for name, depth in depths.items()}
+    return depths
 
 
 def busiest(timing: Timing) -> Link:
@@ -77,29 +87,12 @@ def _relaxed(timing: Timing, interval: int, pinned: list[Link] | None = None) ->
 def _stiff(timing: Timing, interval: int) -> Periodic | None:
     """A steady state in which bubbles stay. It takes a few rounds to find out where they are."""
     run = _relaxed(timing, interval)
-    stiff = set()
     for _ in range(_ROUNDS):
-        if run is None:
-            return None
-        changed = False
-        for pipe in timing.pipes:
-            if id(pipe) in stiff or pipe.waits(run):
-                stiff.add(id(pipe))
-                ready, free = _ready(run, pipe.source, pipe.backward), _ready(run, pipe.out, pipe.forward)
-                changed |= pipe.stiffen(ready, free, interval)
-        if not changed:
+        if run is None or not any([p.stiffen(run) for p in timing.pipes]):
             return run
         run = Periodic(timing.graph, interval, [busiest(timing)])
         run = run if run.run(_SWEEPS) else None
     return None
-
-
-def _ready(run: Periodic, link: Link, apart: Arc) -> np.ndarray:
-    """When the beats of a link could move but for one arc."""
-    if link in run.pinned:
-        return run.times[id(link)][0]
-    bounds = [run._bound(a, link.count)[0] for a in link.arcs if a is not apart]
-    return np.max(bounds, axis=0) if bounds else np.full(link.count, NEVER)
 
 
 def occupied(run: Periodic, buffer: Buffer) -> int:

@@ -105,6 +105,18 @@ class Solver:
         self.times[id(link)] = self._serve(new, link)
         return True
 
+    def unfolded(self, links: list[tuple[Link, Arc]]) -> np.ndarray:
+        """When the beats of all links could move but for one arc each: int64, the frames after each other."""
+        raise NotImplementedError
+
+    def folded(self, values: np.ndarray, count: int, beats: int = 0) -> np.ndarray:
+        """What the solver keeps of values for `count` beats of frames after each other; of indices among `beats` in all."""
+        raise NotImplementedError
+
+    def _ready(self, links: list[tuple[Link, Arc]]) -> np.ndarray:
+        bounds = [self._bound(a, link.count) for link, apart in links for a in link.arcs if a is not apart]
+        return np.max(bounds, axis=0) if bounds else np.full_like(self.times[id(links[0][0])], NEVER)
+
     def _refused(self, link: Link) -> bool:
         return False
 
@@ -121,15 +133,30 @@ class Frames(Solver):
     def __init__(self, graph: Graph, frames: int):
         super().__init__(graph)
         self.frames = frames
+        self.starts = [link for link in graph.links if not link.arcs]
         for link in graph.links:
             self.times[id(link)] = np.arange(frames * link.count, dtype=np.int64).reshape(frames, -1) * link.gap
 
     def run(self, sweeps: int = 1 << 20) -> bool:
         return self.settle({id(link) for link in self.graph.links}, sweeps)
 
+    def unfolded(self, links: list[tuple[Link, Arc]]) -> np.ndarray:
+        start = np.arange(self.frames * links[0][0].count) if links[0][0] in self.starts else NEVER
+        return np.maximum(self._ready(links).ravel(), start)
+
+    def folded(self, values: np.ndarray, count: int, beats: int = 0) -> np.ndarray:
+        return values
+
+    def frozen(self, a: Arc) -> bool:
+        return isinstance(a.delay, np.ndarray)
+
     def _bound(self, a: Arc, count: int) -> np.ndarray:
         source = self.times[id(a.source)]
         flat = source.ravel()
+        if self.frozen(a):
+            index = a.index.reshape(self.frames, -1)
+            inside = index >= 0
+            return np.where(inside, flat[np.maximum(index, 0)] + a.delay.reshape(self.frames, -1), NEVER)
         if a.index is None:
             bound = np.full(flat.size, NEVER, np.int64)
             kept = max(flat.size - abs(a.offset), 0)
@@ -144,11 +171,13 @@ class Frames(Solver):
 
     def _serve(self, ready: np.ndarray, link: Link) -> np.ndarray:
         flat = ready.ravel()
-        steps = np.arange(flat.size, dtype=np.int64) * link.gap
+        steps = np.arange(flat.size, dtype=np.int64) * link.gap if link.steps is None else np.cumsum(link.steps)
         return (np.maximum.accumulate(flat - steps) + steps).reshape(ready.shape)
 
 
 class Periodic(Solver):
+    FRAMES = 8  # that a pipeline is followed through from an empty start
+
     """The steady state with `interval` cycles per frame: times of one frame, all others the same, shifted.
 
     `pinned`: links whose first beat is in cycle 0 or later; the times of the first of them may not rise.
@@ -166,6 +195,13 @@ class Periodic(Solver):
 
     def run(self, sweeps: int) -> bool:
         return self.settle({id(link) for link in self.graph.links}, sweeps)
+
+    def unfolded(self, links: list[tuple[Link, Arc]]) -> np.ndarray:
+        ready = self.times[id(links[0][0])][0] if links[0][0] in self.pinned else self._ready(links)[0]
+        return (ready + np.arange(self.FRAMES)[:, None] * self.interval).ravel()
+
+    def folded(self, values: np.ndarray, count: int, beats: int = 0) -> np.ndarray:
+        return values[-count:] - beats * (self.FRAMES - 1) // self.FRAMES
 
     def _refused(self, link: Link) -> bool:
         return link is self.pinned[0] and self.times[id(link)][0, 0] > 0

@@ -30,9 +30,12 @@ class Timing:
     buffers: dict[Reader, Buffer] = field(default_factory=dict)
     pipes: list[Pipe] = field(default_factory=list)
 
-    def pipe(self, source: Link, name: str, latency: int, last: np.ndarray | None = None, hold: int = 1) -> Link:
-        self.pipes.append(Pipe(self.graph, source, name, latency, last, hold))
-        return self.pipes[-1].out
+    def piped(self, pipe: Pipe) -> Link:
+        self.pipes.append(pipe)
+        return pipe.out
+
+    def pipe(self, source: Link, name: str, latency: int, last: np.ndarray | None = None) -> Link:
+        return self.piped(Pipe(self.graph, source, name, latency, last))
 
 
 def build(program: Program, plan: DataflowPlan) -> Timing:
@@ -41,8 +44,11 @@ def build(program: Program, plan: DataflowPlan) -> Timing:
     arrives: dict[Reader, Link] = {}
 
     def spread(edge: str, made: Link) -> None:
-        branches = [made] if len(readers[edge]) == 1 else cells.fork(t.graph, made, edge, len(readers[edge]))
-        arrives.update(zip(readers[edge], branches, strict=True))
+        branches = [made]
+        if len(readers[edge]) > 1:
+            pipe = next((p for p in t.pipes if p.out is made), None)
+            branches = cells.fork(t.graph, made, edge, len(readers[edge]), pipe)
+        arrives.update(zip(readers[edge], branches, strict=False))
 
     for port in plan.inputs:
         t.inputs.append(t.graph.link(port.edge, port.outer.beats))
@@ -79,19 +85,21 @@ def _arrive(t: Timing, source: Source, link: Link, key: Reader) -> Link:
         if isinstance(step, Convert):
             last = cells.width(t.graph, last, f"{name}_width{i}", step)
         else:
-            last = cells.permute(t.graph, last, f"{name}_permute{i}", step.words)
+            last = t.piped(cells.permute(t.graph, last, f"{name}_permute{i}", step.words))
     return last
 
 
 def _windows(t: Timing, program: Program, stage: Stage, head: Link) -> Link:
-    """A source padded; as the last beats of the groups of its windows, where they need a buffer."""
+    """A source padded; as the beats of its windows, where they need a buffer."""
     name, shape = str(stage.kernel), program.edges[program.kernels[stage.kernel].inputs[0]].shape
     if stage.pads:
         words = head.count // (shape[1] * shape[2])
         buffer = cells.pad(t.graph, head, f"{name}_pad", shape[1:], words, stage.pads).resize(stage.buffer)
         t.buffers[stage.kernel, PAD] = buffer
         head = buffer.pop
-    return cells.windows(t.graph, head, f"{name}_window", stage.window, stage.fold.chunks) if stage.window else head
+    if stage.window is None:
+        return head
+    return t.piped(cells.windows(t.graph, head, f"{name}_window", stage.window, stage.fold.chunks))
 
 
 def _sums(t: Timing, program: Program, kernel: Kernel, stage: Stage, heads: list[Link]) -> Link:
@@ -104,10 +112,7 @@ def _sums(t: Timing, program: Program, kernel: Kernel, stage: Stage, heads: list
     else:
         lanes = fold.taps * fold.simd if fold.kind == DENSE else fold.taps
         latency = 3 + (lanes - 1).bit_length() // 2
-        if stage.window:
-            last = t.pipe(last, f"{name}_sum", latency, hold=fold.chunks)
-        else:
-            last = t.pipe(last, f"{name}_sum", latency, np.arange(fold.chunks - 1, last.count, fold.chunks))
+        last = t.pipe(last, f"{name}_sum", latency, np.arange(fold.chunks - 1, last.count, fold.chunks))
     last = cells.width(t.graph, last, f"{name}_serial", stage.serialize)
     last = t.pipe(last, f"{name}_requant", _requant(kernel))
     return last if stage.order is None else _reorder(t, stage, last)
@@ -117,7 +122,7 @@ def _reorder(t: Timing, stage: Stage, source: Link) -> Link:
     lanes = stage.out.lanes
     if lanes == len(stage.order):
         return source
-    return cells.permute(t.graph, source, f"{stage.kernel}_order", len(stage.order) // lanes)
+    return t.piped(cells.permute(t.graph, source, f"{stage.kernel}_order", len(stage.order) // lanes))
 
 
 def _requant(kernel: Kernel) -> int:
@@ -133,7 +138,7 @@ def _maxpool2d(t: Timing, program: Program, kernel: Kernel, stage: Stage, heads:
     name, p = str(stage.kernel), kernel.params
     last = _windows(t, program, stage, heads[0])
     if stage.window:  # dilated: the taps of a window one after another, a row that is pooled into one
-        last = t.pipe(last, f"{name}_row", 1, hold=stage.fold.chunks)
+        last = cells.thinned(t.graph, last, f"{name}_row", np.arange(stage.fold.chunks - 1, last.count, stage.fold.chunks))
         return cells.thinned(t.graph, last, name, np.arange(last.count))
     shape = program.edges[kernel.inputs[0]].shape
     top, left, bottom, right = p["pads"]
