@@ -1,16 +1,16 @@
 """Timing of the hardware cells (templates/verilog) as constraints between their streams. Source: the cells' headers.
 
-A pipeline of several stages stalls as a whole: bubbles between its beats do not close while its end waits. How that binds
-its beats depends on where the bubbles are (`Pipe.stiffen`); until that is known a Pipe closes them.
+Exact but for one thing that constraints cannot say: a pipeline of several stages stalls as a whole, so bubbles between its
+beats do not close while its end waits. The constraints of a `Pipe` let them close; hwcomp.plan.selftimed keeps them.
 """
 
 from __future__ import annotations
 
-from collections import deque
+from dataclasses import dataclass
 
 import numpy as np
 
-from hwcomp.plan.maxplus import NEVER, Arc, Graph, Link, Solver, arc
+from hwcomp.plan.maxplus import NEVER, Arc, Graph, Link, arc
 from hwcomp.plan.stages import Window
 from hwcomp.plan.streams import Convert
 
@@ -34,17 +34,17 @@ class Buffer:
     def __init__(self, push: Link, pop: Link, index: np.ndarray | None = None):
         self.push, self.pop, self.depth = push, pop, None
         self.place = None if index is None else np.flatnonzero(index != NEVER)
-        self._in, self._out = arc(pop, push, 1, index=index), arc(push, pop, 1)
+        self._in, self.room = arc(pop, push, 1, index=index), arc(push, pop, 1, leaves=True)
 
     def resize(self, depth: int | None) -> Buffer:
         """Give it `depth` words (None: as many as it takes)."""
         self.depth = depth
         self._in.delay = 1 if depth == 2 else 2
-        self._out.delay = NEVER if depth is None else 1
+        self.room.delay = NEVER if depth is None else 1
         if self.place is None:
-            self._out.offset = -(depth or 0)
+            self.room.offset = -(depth or 0)
         else:
-            self._out.index = back(self.pop, self.place, -(depth or 0))
+            self.room.index = back(self.pop, self.place, -(depth or 0))
         return self
 
 
@@ -63,10 +63,21 @@ def pad(graph: Graph, source: Link, name: str, shape: tuple[int, int], words: in
     return Buffer(source, graph.link(name, index.size), index)
 
 
+@dataclass(frozen=True)
+class Tap:
+    """`target` moves when its beat of the pipe, in `beats`, leaves a stage; as a constraint: `bound`."""
+
+    target: Link
+    beats: list[int]
+    stage: int
+    bound: Arc
+
+
 class Pipe:
     """A pipeline of `latency` stages that stall together, from stream `source` to stream `out`.
 
-    `last`: the beats of `source` with which a beat of `out` leaves, ascending (None: all).
+    `last`: the beats of `source` with which a beat of `out` leaves, ascending (None: all). `backward.source` is the stream
+    of beats that have left: `out`, or behind a fork or join what that calls so.
     """
 
     def __init__(self, graph: Graph, source: Link, name: str, latency: int, last: np.ndarray | None = None):
@@ -74,80 +85,19 @@ class Pipe:
         self.last = np.arange(source.count) if last is None else last
         self.out = graph.link(name, len(self.last))
         self.forward = arc(self.out, source, latency, index=self.last)
-        self.backward = arc(source, self.out, 0)
-        self.exits = [(self.out, self.forward)]
-        self.gap: Arc | None = None
-        self.taps: list[tuple[Arc, np.ndarray, int]] = []
-        self.relax()
-
-    def forked(self, readers: list[tuple[Link, Arc]], gap: Arc) -> None:
-        """A beat leaves with the last of several readers of `out`, and none is offered before (the arc `gap`)."""
-        self.exits, self.gap = readers, gap
+        self.backward = arc(source, self.out, 0, index=before(source, self.last, latency), leaves=True)
+        self.taps: list[Tap] = []
 
     def tap(self, target: Link, beats: np.ndarray, stage: int) -> None:
-        """`target` moves when `beats` of the source leave that stage."""
-        self.taps.append((arc(target, self.out, 0), beats, stage))
-        self.relax()
-
-    def relax(self) -> None:
-        """Bubbles close: the beat that is `latency` places behind waits for the one at the end to leave."""
-        self.backward.index, self.backward.delay = before(self.source, self.last, self.latency), 0
-        for bound, beats, stage in self.taps:
-            bound.index, bound.delay = before(self.source, self.last, self.latency - stage, beats), 0
-        self.out.steps = self.backward.source.steps = None
-        if self.gap:
-            self.gap.delay = 1
-
-    def stiffen(self, run: Solver) -> bool:
-        """Bubbles stay where they are in the times of `run`. Returns whether that changes a bound."""
-        end = self.backward.source
-        if self.out.steps is None and not (run.times[id(end)] > run.times[id(self.source)][:, self.last] + self.latency).any():
-            return False  # nothing waits
-        ready = run.unfolded([(self.source, self.backward)])
-        step = _steps(ready, run.unfolded(self.exits), self).reshape(len(ready) // self.source.count, -1)
-        flat = (step[:, self.last] + self.latency).ravel()
-        old, gaps = self.out.steps, run.folded(np.diff(flat, prepend=0), len(self.last))
-        changed = old is None or not np.array_equal(old, gaps)
-        self.out.steps = end.steps = gaps
-        if self.gap:
-            self.gap.delay = gaps
-        for bound, left in [(self.backward, step), *((b, step[:, beats] + stage) for b, beats, stage in self.taps)]:
-            at = np.searchsorted(flat, left.ravel(), side="right") - 1
-            delay = run.folded(left.ravel() - flat[at], left.shape[1])
-            index = run.folded(at, left.shape[1], len(flat))
-            changed |= not (np.array_equal(index, bound.index) and np.array_equal(delay, bound.delay))
-            bound.index, bound.delay = index, delay
-        return changed
-
-
-def _steps(ready: np.ndarray, free: np.ndarray, pipe: Pipe) -> np.ndarray:
-    """The step of the pipeline with which each beat enters; it takes no steps while it waits. Starts empty."""
-    leaves = iter(free.tolist())
-    is_last = np.zeros(pipe.source.count, bool)
-    is_last[pipe.last] = True
-    is_last = np.tile(is_last, len(ready) // len(is_last))
-    step, waited, steps = int(ready[0]) - 1, 0, []
-    ends: deque[int] = deque()  # steps with which beats in the pipeline leave
-    for come, final in zip(ready.tolist(), is_last.tolist(), strict=True):
-        step += 1
-        while True:
-            while ends and ends[0] <= step:
-                end = ends.popleft()
-                waited = max(waited, next(leaves) - end)
-            if step + waited >= come:
-                break
-            step = min(come - waited, ends[0]) if ends else come - waited
-        if final:
-            ends.append(step + pipe.latency)
-        steps.append(step)
-    return np.array(steps, np.int64)
+        bound = arc(target, self.out, 0, index=before(self.source, self.last, self.latency - stage, beats), leaves=True)
+        self.taps.append(Tap(target, beats.tolist(), stage, bound))
 
 
 def thinned(graph: Graph, source: Link, name: str, last: np.ndarray) -> Link:
     """One stage; a beat out for some beats in, `last` (ascending): max-pool folds, sums over frames."""
     out = graph.link(name, len(last))
     arc(out, source, 1, index=last)
-    arc(source, out, 0, index=before(source, last, 1))
+    arc(source, out, 0, index=before(source, last, 1), leaves=True)
     return out
 
 
@@ -164,7 +114,7 @@ def width(graph: Graph, source: Link, name: str, c: Convert | None) -> Link:
     arc(out, source, 1, index=np.repeat(ends, outs))
     free = np.full(source.count, NEVER)
     free[ends] = np.append(-1, done[:-1])
-    arc(source, out, 0, index=free)
+    arc(source, out, 0, index=free, leaves=True)
     return out
 
 
@@ -209,21 +159,13 @@ def maxpool(graph: Graph, source: Link, name: str, rows: int, cols: int, words: 
     return thinned(graph, row, name, last.ravel())
 
 
-def fork(graph: Graph, source: Link, name: str, readers: int, pipe: Pipe | None) -> list[Link]:
-    """hwc_fork: every reader takes a beat when it can; the next one is offered once all have it. `pipe`: it ends there."""
+def fork(graph: Graph, source: Link, name: str, readers: int) -> list[Link]:
+    """hwc_fork: every reader takes a beat when it can; the next one is offered once all have it."""
     taken = [graph.link(f"{name}_{i}", source.count) for i in range(readers)]
-    done = graph.link(f"{name}_done", source.count)
-    for link in graph.links:  # what waited for the beat to leave waits for the last reader
-        for a in link.arcs:
-            if a.source is source:
-                a.source = done
-    gap = arc(source, done, 1, -1)
-    arc(done, source, 0)
-    exits = [(reader, arc(reader, source, 0)) for reader in taken]
+    done = _offered(graph, source, f"{name}_done")
     for reader in taken:
+        arc(reader, source, 0)
         arc(done, reader, 0)
-    if pipe:
-        pipe.forked(exits, gap)
     return taken
 
 
@@ -234,9 +176,21 @@ def join(graph: Graph, sources: list[Link], name: str, indices: list[np.ndarray]
     """
     out = graph.link(name, count)
     for source, index in zip(sources, indices, strict=True):
-        arc(source, out, 0, index=index)
-        back_to = np.full(count, NEVER)
         passed = np.flatnonzero(index != NEVER)
-        back_to[index[passed]] = passed
-        arc(out, source, 0, index=back_to)
+        offered = np.full(count, NEVER)
+        offered[index[passed]] = passed
+        arc(out, source, 0, index=offered)
+        arc(_offered(graph, source, f"{source.name}_taken"), out, 0, index=index)
     return out
+
+
+def _offered(graph: Graph, source: Link, name: str) -> Link:
+    """`source` becomes the times from which its beats are offered; the new stream says when they are taken."""
+    taken = graph.link(name, source.count)
+    for link in graph.links:
+        for a in link.arcs:
+            if a.source is source and a.leaves:
+                a.source = taken
+    arc(source, taken, 1, -1)
+    arc(taken, source, 0)
+    return taken

@@ -7,13 +7,13 @@ from dataclasses import replace
 import numpy as np
 
 from hwcomp.plan.cell_timing import Buffer
-from hwcomp.plan.maxplus import NEVER, Arc, Link, Periodic
+from hwcomp.plan.maxplus import Link, Periodic
 from hwcomp.plan.stages import DataflowPlan, Reader
-from hwcomp.plan.timing import PAD, Timing, build
+from hwcomp.plan.timing import PAD, Timing, build, completions
 from sw_ref.program import Program
 
 _SWEEPS = 400
-_ROUNDS = 12
+_FRAMES = 8
 
 
 def sized(program: Program, plan: DataflowPlan) -> DataflowPlan:
@@ -32,14 +32,14 @@ def least_depths(timing: Timing, interval: int) -> dict[Reader, int] | None:
     """
     for buffer in timing.buffers.values():
         buffer.resize(None)
-    run = _relaxed(timing, interval, timing.inputs)
+    run = _steady(timing, interval, timing.inputs)
     if run is None:
         return None
     most = {name: occupied(run, b) for name, b in timing.buffers.items()}
     least = _search(timing, interval, most, dict.fromkeys(most, 2), _relaxed)
-    if _stiff(timing, interval) is not None:
+    if _exact(timing, interval):
         return least
-    return _search(timing, interval, {n: d + 8 for n, d in most.items()}, least, _stiff)
+    return _search(timing, interval, {n: d + 8 for n, d in most.items()}, least, _exact)
 
 
 def _search(timing: Timing, interval: int, depths: dict[Reader, int], hints: dict[Reader, int], solve) -> dict[Reader, int]:
@@ -47,7 +47,7 @@ def _search(timing: Timing, interval: int, depths: dict[Reader, int], hints: dic
 
     def enough(name: Reader, depth: int) -> bool:
         timing.buffers[name].resize(depth)
-        return solve(timing, interval) is not None
+        return solve(timing, interval)
 
     depths = dict(depths)
     for name, depth in depths.items():
@@ -72,32 +72,27 @@ def _search(timing: Timing, interval: int, depths: dict[Reader, int], hints: dic
     return depths
 
 
-def busiest(timing: Timing) -> Link:
-    return max(timing.graph.links, key=lambda link: link.count * link.gap)
+def _relaxed(timing: Timing, interval: int, pinned: list[Link] | None = None) -> bool:
+    """Whether there is a steady state in which bubbles close: no design without one keeps the interval."""
+    return _steady(timing, interval, pinned or [max(timing.graph.links, key=lambda link: link.count)]) is not None
 
 
-def _relaxed(timing: Timing, interval: int, pinned: list[Link] | None = None) -> Periodic | None:
-    """A steady state in which bubbles close."""
-    for pipe in timing.pipes:
-        pipe.relax()
-    run = Periodic(timing.graph, interval, pinned or [busiest(timing)])
+def _steady(timing: Timing, interval: int, pinned: list[Link]) -> Periodic | None:
+    run = Periodic(timing.graph, interval, pinned)
     return run if run.run(_SWEEPS) else None
 
 
-def _stiff(timing: Timing, interval: int) -> Periodic | None:
-    """A steady state in which bubbles stay. It takes a few rounds to find out where they are."""
-    run = _relaxed(timing, interval)
-    for _ in range(_ROUNDS):
-        if run is None or not any([p.stiffen(run) for p in timing.pipes]):
-            return run
-        run = Periodic(timing.graph, interval, [busiest(timing)])
-        run = run if run.run(_SWEEPS) else None
-    return None
+def _exact(timing: Timing, interval: int) -> bool:
+    """Whether frames from an idle start keep the interval."""
+    if not _relaxed(timing, interval):
+        return False
+    done = completions(timing, _FRAMES)
+    return done is not None and bool((np.diff(done)[_FRAMES // 2 :] == interval).all())
 
 
 def occupied(run: Periodic, buffer: Buffer) -> int:
     """Words that a FIFO holds at most in a steady state, at least 2."""
-    push, pop = run.times[id(buffer.push)][0], run.times[id(buffer.pop)][0]
+    push, pop = run.times[id(buffer.push)][0], run.times[id(buffer.room.source)][0]
     pop = pop if buffer.place is None else pop[buffer.place]
     turns, left = np.divmod(push - 1 - pop[0], run.interval)
     gone = turns * len(pop) + np.searchsorted(pop - pop[0], left, side="right")  # words that left before each push

@@ -17,29 +17,26 @@ NEVER = -(1 << 40)  # an index without a beat, a time without a bound
 
 @dataclass
 class Link:
-    """A stream of `count` beats per frame, at least `gap` cycles apart. `arcs` bound its times from below.
-
-    `steps`: int64 [count], the least distances to the beat before, where they differ.
-    """
+    """A stream of `count` beats per frame, one per cycle at most. `arcs` bound its times from below."""
 
     name: str
     count: int
-    gap: int = 1
     arcs: list[Arc] = field(default_factory=list)
-    steps: np.ndarray | None = None
 
 
 @dataclass
 class Arc:
-    """Beat i moves no earlier than beat `index[i]` (or i + `offset`) of `source` plus `delay` (or `delay[i]`) cycles.
+    """Beat i moves no earlier than beat `index[i]` (or i + `offset`) of `source` plus `delay` cycles.
 
-    Indices count from the frame's first beat; negative ones are beats of frames before.
+    Indices count from the frame's first beat; negative ones are beats of frames before. `leaves`: it waits for the beat to
+    leave its place, not to come.
     """
 
     source: Link
-    delay: int | np.ndarray
+    delay: int
     offset: int = 0
     index: np.ndarray | None = None
+    leaves: bool = False
 
 
 class Graph:
@@ -48,17 +45,19 @@ class Graph:
     def __init__(self) -> None:
         self.links: list[Link] = []
 
-    def link(self, name: str, count: int, gap: int = 1) -> Link:
-        self.links.append(Link(name, count, gap))
+    def link(self, name: str, count: int) -> Link:
+        self.links.append(Link(name, count))
         return self.links[-1]
 
     def beats(self) -> int:
         return sum(link.count for link in self.links)
 
 
-def arc(target: Link, source: Link, delay: int, offset: int = 0, index: np.ndarray | None = None) -> Arc:
-    """Bound `target` by `source`; returns the arc, whose offset may be changed (the depth of a buffer)."""
-    made = Arc(source, delay, offset, index)
+def arc(
+    target: Link, source: Link, delay: int, offset: int = 0, index: np.ndarray | None = None, leaves: bool = False
+) -> Arc:
+    """Bound `target` by `source`; returns the arc, which may be changed (the depth of a buffer)."""
+    made = Arc(source, delay, offset, index, leaves)
     target.arcs.append(made)
     return made
 
@@ -102,20 +101,8 @@ class Solver:
             new = np.maximum(new, self._bound(a, link.count))
         if new is old or not (new > old).any():
             return False
-        self.times[id(link)] = self._serve(new, link)
+        self.times[id(link)] = self._serve(new)
         return True
-
-    def unfolded(self, links: list[tuple[Link, Arc]]) -> np.ndarray:
-        """When the beats of all links could move but for one arc each: int64, the frames after each other."""
-        raise NotImplementedError
-
-    def folded(self, values: np.ndarray, count: int, beats: int = 0) -> np.ndarray:
-        """What the solver keeps of values for `count` beats of frames after each other; of indices among `beats` in all."""
-        raise NotImplementedError
-
-    def _ready(self, links: list[tuple[Link, Arc]]) -> np.ndarray:
-        bounds = [self._bound(a, link.count) for link, apart in links for a in link.arcs if a is not apart]
-        return np.max(bounds, axis=0) if bounds else np.full_like(self.times[id(links[0][0])], NEVER)
 
     def _refused(self, link: Link) -> bool:
         return False
@@ -123,7 +110,7 @@ class Solver:
     def _bound(self, a: Arc, count: int) -> np.ndarray:
         raise NotImplementedError
 
-    def _serve(self, ready: np.ndarray, link: Link) -> np.ndarray:
+    def _serve(self, ready: np.ndarray) -> np.ndarray:
         raise NotImplementedError
 
 
@@ -133,30 +120,15 @@ class Frames(Solver):
     def __init__(self, graph: Graph, frames: int):
         super().__init__(graph)
         self.frames = frames
-        self.starts = [link for link in graph.links if not link.arcs]
         for link in graph.links:
-            self.times[id(link)] = np.arange(frames * link.count, dtype=np.int64).reshape(frames, -1) * link.gap
+            self.times[id(link)] = np.arange(frames * link.count, dtype=np.int64).reshape(frames, -1)
 
     def run(self, sweeps: int = 1 << 20) -> bool:
         return self.settle({id(link) for link in self.graph.links}, sweeps)
 
-    def unfolded(self, links: list[tuple[Link, Arc]]) -> np.ndarray:
-        start = np.arange(self.frames * links[0][0].count) if links[0][0] in self.starts else NEVER
-        return np.maximum(self._ready(links).ravel(), start)
-
-    def folded(self, values: np.ndarray, count: int, beats: int = 0) -> np.ndarray:
-        return values
-
-    def frozen(self, a: Arc) -> bool:
-        return isinstance(a.delay, np.ndarray)
-
     def _bound(self, a: Arc, count: int) -> np.ndarray:
         source = self.times[id(a.source)]
         flat = source.ravel()
-        if self.frozen(a):
-            index = a.index.reshape(self.frames, -1)
-            inside = index >= 0
-            return np.where(inside, flat[np.maximum(index, 0)] + a.delay.reshape(self.frames, -1), NEVER)
         if a.index is None:
             bound = np.full(flat.size, NEVER, np.int64)
             kept = max(flat.size - abs(a.offset), 0)
@@ -169,15 +141,13 @@ class Frames(Solver):
         inside = (index >= 0) & (index < flat.size)
         return np.where(inside, flat[np.clip(index, 0, flat.size - 1)] + a.delay, NEVER)
 
-    def _serve(self, ready: np.ndarray, link: Link) -> np.ndarray:
+    def _serve(self, ready: np.ndarray) -> np.ndarray:
         flat = ready.ravel()
-        steps = np.arange(flat.size, dtype=np.int64) * link.gap if link.steps is None else np.cumsum(link.steps)
+        steps = np.arange(flat.size, dtype=np.int64)
         return (np.maximum.accumulate(flat - steps) + steps).reshape(ready.shape)
 
 
 class Periodic(Solver):
-    FRAMES = 8  # that a pipeline is followed through from an empty start
-
     """The steady state with `interval` cycles per frame: times of one frame, all others the same, shifted.
 
     `pinned`: links whose first beat is in cycle 0 or later; the times of the first of them may not rise.
@@ -191,17 +161,10 @@ class Periodic(Solver):
         for link in pinned:
             first = np.full(link.count, NEVER, np.int64)
             first[0] = 0
-            self.times[id(link)] = self._serve(first[None], link)
+            self.times[id(link)] = self._serve(first[None])
 
     def run(self, sweeps: int) -> bool:
         return self.settle({id(link) for link in self.graph.links}, sweeps)
-
-    def unfolded(self, links: list[tuple[Link, Arc]]) -> np.ndarray:
-        ready = self.times[id(links[0][0])][0] if links[0][0] in self.pinned else self._ready(links)[0]
-        return (ready + np.arange(self.FRAMES)[:, None] * self.interval).ravel()
-
-    def folded(self, values: np.ndarray, count: int, beats: int = 0) -> np.ndarray:
-        return values[-count:] - beats * (self.FRAMES - 1) // self.FRAMES
 
     def _refused(self, link: Link) -> bool:
         return link is self.pinned[0] and self.times[id(link)][0, 0] > 0
@@ -216,14 +179,8 @@ class Periodic(Solver):
         turns, index = np.divmod(a.index, a.source.count)
         return (source[index] + (turns * self.interval + a.delay))[None]
 
-    def _serve(self, ready: np.ndarray, link: Link) -> np.ndarray:
+    def _serve(self, ready: np.ndarray) -> np.ndarray:
         flat = ready[0]
-        if link.steps is None:
-            steps = np.arange(flat.size, dtype=np.int64) * link.gap
-            around = flat.size * link.gap
-        else:
-            steps = np.cumsum(link.steps)
-            around = int(steps[-1])
-            steps = steps - steps[0]
+        steps = np.arange(flat.size, dtype=np.int64)
         best = np.maximum.accumulate(flat - steps)
-        return (np.maximum(best, best[-1] + around - self.interval) + steps)[None]
+        return (np.maximum(best, best[-1] + flat.size - self.interval) + steps)[None]

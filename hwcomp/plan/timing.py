@@ -11,6 +11,7 @@ from hwcomp.plan import cell_timing as cells
 from hwcomp.plan.cell_timing import Buffer, Pipe
 from hwcomp.plan.folding import DENSE
 from hwcomp.plan.maxplus import NEVER, Frames, Graph, Link
+from hwcomp.plan.selftimed import SelfTimed
 from hwcomp.plan.stages import OUTPUT, DataflowPlan, Reader, Source, Stage
 from hwcomp.plan.streams import Convert
 from sw_ref.program import Kernel, Program
@@ -18,6 +19,8 @@ from sw_ref.program import Kernel, Program
 PAD = -1
 """The place of the FIFO in front of a kernel's padding, where a Reader has the number of an input."""
 _ADD = 5  # cycles in hwc_add
+EXACT = 400_000
+"""Beats up to which designs are followed one by one."""
 
 
 @dataclass
@@ -46,8 +49,7 @@ def build(program: Program, plan: DataflowPlan) -> Timing:
     def spread(edge: str, made: Link) -> None:
         branches = [made]
         if len(readers[edge]) > 1:
-            pipe = next((p for p in t.pipes if p.out is made), None)
-            branches = cells.fork(t.graph, made, edge, len(readers[edge]), pipe)
+            branches = cells.fork(t.graph, made, edge, len(readers[edge]))
         arrives.update(zip(readers[edge], branches, strict=False))
 
     for port in plan.inputs:
@@ -69,11 +71,19 @@ def frame_latency(program: Program, plan: DataflowPlan) -> int:
     return int(completions(build(program, plan), 1)[0]) + 1
 
 
-def completions(timing: Timing, frames: int) -> np.ndarray:
-    """int64 [frames]: the cycle in which each of some frames that come back to back is complete."""
-    run = Frames(timing.graph, frames)
-    run.run()
-    return np.max([run.times[id(link)][:, -1] for link in timing.outputs], axis=0)
+def completions(timing: Timing, frames: int) -> np.ndarray | None:
+    """int64 [frames]: the cycle in which each of some frames back to back is complete. None: the design gets stuck.
+
+    Exact up to `EXACT` beats; beyond, bubbles in pipelines that wait are taken to close.
+    """
+    if timing.graph.beats() * frames > EXACT:
+        run = Frames(timing.graph, frames)
+        run.run()
+        return np.max([run.times[id(link)][:, -1] for link in timing.outputs], axis=0)
+    exact = SelfTimed(timing.graph, timing.pipes, frames)
+    if exact.stuck:
+        return None
+    return np.max([exact.times[id(link)][link.count - 1 :: link.count] for link in timing.outputs], axis=0)
 
 
 def _arrive(t: Timing, source: Source, link: Link, key: Reader) -> Link:
