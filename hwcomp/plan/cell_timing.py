@@ -84,8 +84,11 @@ class Pipe:
         self.latency, self.source = latency, source
         self.last = np.arange(source.count) if last is None else last
         self.out = graph.link(name, len(self.last))
-        self.forward = arc(self.out, source, latency, index=self.last)
-        self.backward = arc(source, self.out, 0, index=before(source, self.last, latency), leaves=True)
+        if last is None:
+            self.forward, self.backward = arc(self.out, source, latency), arc(source, self.out, 0, -latency, leaves=True)
+        else:
+            self.forward = arc(self.out, source, latency, index=last)
+            self.backward = arc(source, self.out, 0, index=before(source, last, latency), leaves=True)
         self.taps: list[Tap] = []
 
     def tap(self, target: Link, beats: np.ndarray, stage: int) -> None:

@@ -37,6 +37,7 @@ class Arc:
     offset: int = 0
     index: np.ndarray | None = None
     leaves: bool = False
+    kept: tuple | None = None  # what Periodic makes of `index`: they are used often
 
 
 class Graph:
@@ -176,8 +177,14 @@ class Periodic(Solver):
             turns = (a.offset - shift) // count
             bound = np.concatenate([source[shift:], source[:shift] + self.interval]) if shift else source
             return (bound + (a.delay + turns * self.interval))[None]
-        turns, index = np.divmod(a.index, a.source.count)
-        return (source[index] + (turns * self.interval + a.delay))[None]
+        if a.kept is None or a.kept[0] is not a.index:
+            turns, beat = np.divmod(a.index, a.source.count)
+            a.kept = a.index, beat, turns * self.interval if turns.any() else 0
+        _, beat, shift = a.kept
+        bound = source[beat]
+        bound += shift
+        bound += a.delay
+        return bound[None]
 
     def _serve(self, ready: np.ndarray) -> np.ndarray:
         flat = ready[0]
