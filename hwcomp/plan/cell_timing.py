@@ -90,6 +90,20 @@ class Pipe:
             self.forward = arc(self.out, source, latency, index=last)
             self.backward = arc(source, self.out, 0, index=before(source, last, latency), leaves=True)
         self.taps: list[Tap] = []
+        self.usual: tuple[np.ndarray, int] | None = None
+
+    def stiffen(self) -> None:
+        """Keep the bubbles that are there when the engine in front never waits for input (`usual`: when its beats come, and
+        the cycles of a frame), at all times: an upper bound, where they close now and then."""
+        if self.usual is None:
+            return
+        come, around = self.usual
+        turns = self.latency // around + 1
+        ends = (come + np.arange(-turns, 1)[:, None] * around).ravel() + self.latency
+        at = np.searchsorted(ends, come, side="right") - 1
+        self.backward.index, self.backward.delay = at - turns * len(come), come - ends[at]
+        for link in (self.out, self.backward.source):
+            link.spaced, link.around = come, around
 
     def tap(self, target: Link, beats: np.ndarray, stage: int) -> None:
         bound = arc(target, self.out, 0, index=before(self.source, self.last, self.latency - stage, beats), leaves=True)

@@ -14,42 +14,90 @@ import numpy as np
 from hwcomp.plan.cell_timing import Buffer
 from hwcomp.plan.maxplus import Periodic
 from hwcomp.plan.stages import DataflowPlan, Reader
-from hwcomp.plan.timing import PAD, Timing, build, completions
+from hwcomp.plan.timing import EXACT, PAD, Timing, build, completions
 from sw_ref.program import Program
 
 _SWEEPS = 400
 _FRAMES = 6  # from an idle start, of which the last half must keep the interval
-_SPARE = 8  # words by which bubbles in waiting pipelines may raise a depth
+EXACT_TOTAL = 1_500_000
+"""Beats that are followed one by one, in all, to find the least depths of a design."""
+_WIDE = 8  # steps between depths that are tried one after the other, before it goes by halves
 
 Depths = dict[Reader, int]
 
 
 def sized(program: Program, plan: DataflowPlan) -> DataflowPlan:
-    """The plan with the least depths of its FIFOs."""
-    depths = least_depths(build(program, plan), plan.interval)
-    if depths is None:
-        raise AssertionError("no depth is enough")
+    """The plan with the least depths of its FIFOs, or in a large design with a few words more."""
+    depths, exact = _Search(program, plan).depths()
     stages = tuple(replace(s, buffer=depths.get((s.kernel, PAD), s.buffer)) for s in plan.stages)
-    return replace(plan, stages=stages).with_depths(depths)
+    return replace(plan, stages=stages, least_fifos=exact).with_depths(depths)
 
 
-def least_depths(timing: Timing, interval: int) -> Depths | None:
-    """Words of each FIFO: none can be one less with the others as they are. None where no depth is enough."""
-    for buffer in timing.buffers.values():
-        buffer.resize(None)
-    free = Periodic(timing.graph, interval, timing.inputs)
-    if not free.run(_SWEEPS):
-        return None
-    most = {name: occupied(free, b) for name, b in timing.buffers.items()}
-    steady = _Steady(timing, interval)
-    least = _reduced(timing, steady.keeps, most, dict.fromkeys(most, 2))
-    if _keeps(timing, interval):
-        return least
+class _Search:
+    """From depths that are enough in a model without stalled bubbles up to what they cost, and down again."""
 
-    def keeps(smaller: Sequence[Reader]) -> bool:
-        return steady.keeps(()) and _keeps(timing, interval)
+    def __init__(self, program: Program, plan: DataflowPlan):
+        self.program, self.plan, self.timing = program, plan, build(program, plan)
+        self.interval = plan.interval
+        beats = self.timing.graph.beats() * _FRAMES
+        self.runs = EXACT_TOTAL // beats if beats <= EXACT else 0
 
-    return _reduced(timing, keeps, {n: d + _SPARE for n, d in most.items()}, least)
+    def depths(self) -> tuple[Depths, bool]:
+        """Words of each FIFO, and whether none can be one less with the others as they are."""
+        free = self._unbounded(self.timing)
+        steady = _Steady(self.timing, self.interval)
+        most = {name: occupied(free, b) for name, b in self.timing.buffers.items()}
+        least = _reduced(self.timing, steady.keeps, most, dict.fromkeys(most, 2))
+        if self.runs and self._keeps(()):
+            return least, True
+        safe = self._safe(least)
+        if not self.runs:
+            return safe, False
+        more, deepest = 0, safe
+        while not self._keeps((), deepest) and more < self.interval:
+            more = max(2 * more, 8)
+            deepest = {name: depth + more for name, depth in safe.items()}
+        return _reduced(self.timing, self._keeps, deepest, least), self.runs > 0
+
+    def _unbounded(self, timing: Timing) -> Periodic:
+        """A steady state in which FIFOs take what comes. Where the interval of the largest engine can't be kept at all,
+        it is raised to the shortest that can."""
+        for buffer in timing.buffers.values():
+            buffer.resize(None)
+        found, low, high = None, self.interval, 2 * self.interval
+        while found is None or low < high:
+            run = Periodic(timing.graph, low if found is None and low == self.interval else (low + high) // 2, timing.inputs)
+            if run.run(_SWEEPS):
+                found, high = run, run.interval
+            else:
+                low, high = run.interval + 1, max(high, run.interval + 2)
+        self.interval = high
+        return found
+
+    def _safe(self, least: Depths) -> Depths:
+        """Depths that are enough even if no bubble closes that is there when an engine never waits for input."""
+        timing = build(self.program, self.plan)
+        for pipe in timing.pipes:
+            pipe.stiffen()
+        for keep in (2, 0):  # all others but those of two words take what comes; if that is not enough, these too
+            for name, buffer in timing.buffers.items():
+                buffer.resize(2 if least[name] <= keep else None)
+            run = Periodic(timing.graph, self.interval, timing.inputs)
+            if run.run(_SWEEPS):
+                return {n: max(occupied(run, b), least[n]) if b.depth is None else 2 for n, b in timing.buffers.items()}
+        return {name: depth + _WIDE for name, depth in least.items()}
+
+    def _keeps(self, smaller: Sequence[Reader], depths: Depths | None = None) -> bool:
+        """Whether frames from an idle start keep the interval. Says no when it has been asked too often."""
+        for name, depth in (depths or {}).items():
+            self.timing.buffers[name].resize(depth)
+        if not _Steady(self.timing, self.interval).keeps(()):
+            return False
+        self.runs -= 1
+        if self.runs < 0:
+            return False
+        done = completions(self.timing, _FRAMES)
+        return done is not None and bool((np.diff(done)[_FRAMES // 2 :] == self.interval).all())
 
 
 def occupied(run: Periodic, buffer: Buffer) -> int:
@@ -89,12 +137,6 @@ class _Steady:
         return True
 
 
-def _keeps(timing: Timing, interval: int) -> bool:
-    """Whether frames from an idle start keep the interval."""
-    done = completions(timing, _FRAMES)
-    return done is not None and bool((np.diff(done)[_FRAMES // 2 :] == interval).all())
-
-
 def _reduced(timing: Timing, keeps: Callable[[Sequence[Reader]], bool], depths: Depths, hints: Depths) -> Depths:
     """From `depths` that are enough to depths of which none can be one less. `hints`: where to look first."""
     buffers = timing.buffers
@@ -103,21 +145,21 @@ def _reduced(timing: Timing, keeps: Callable[[Sequence[Reader]], bool], depths: 
         buffers[name].resize(depth)
     keeps(())
 
-    def without(names: list[Reader]) -> None:
-        """Two words for as many of these as can be told together."""
+    def shrink(names: list[Reader]) -> None:
+        """What the hints say for as many of these as can be told together."""
         for name in names:
-            buffers[name].resize(2)
+            buffers[name].resize(hints[name])
         if keeps(names):
-            depths.update(dict.fromkeys(names, 2))
+            depths.update((name, hints[name]) for name in names)
             return
         for name in names:
             buffers[name].resize(depths[name])
         if len(names) > 1:
-            without(names[: len(names) // 2])
-            without(names[len(names) // 2 :])
+            shrink(names[: len(names) // 2])
+            shrink(names[len(names) // 2 :])
 
-    if names := [n for n, d in depths.items() if hints[n] == 2 < d]:
-        without(names)
+    if names := [n for n, d in depths.items() if hints[n] < d]:
+        shrink(names)
     proved: set[Reader] = set()
     while todo := [n for n in depths if depths[n] > 2 and n not in proved]:
         name = todo[0]
@@ -129,7 +171,7 @@ def _reduced(timing: Timing, keeps: Callable[[Sequence[Reader]], bool], depths: 
             else:
                 low, probe = probe + 1, min(high - 1, probe + step)
             step *= 2
-            probe = (low + high) // 2 if step > _SPARE else probe
+            probe = (low + high) // 2 if step > _WIDE else probe
         buffers[name].resize(high)
         if high == 2:
             proved.clear()  # it is faster than one of three words, which may help the others

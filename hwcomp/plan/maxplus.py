@@ -17,11 +17,16 @@ NEVER = -(1 << 40)  # an index without a beat, a time without a bound
 
 @dataclass
 class Link:
-    """A stream of `count` beats per frame, one per cycle at most. `arcs` bound its times from below."""
+    """A stream of `count` beats per frame, one per cycle at most. `arcs` bound its times from below.
+
+    `spaced`: int64 [count], rising from 0: the beats of a frame are at least as far apart as these, frames by `around`.
+    """
 
     name: str
     count: int
     arcs: list[Arc] = field(default_factory=list)
+    spaced: np.ndarray | None = None
+    around: int = 0
 
 
 @dataclass
@@ -102,7 +107,7 @@ class Solver:
             new = np.maximum(new, self._bound(a, link.count))
         if new is old or not (new > old).any():
             return False
-        self.times[id(link)] = self._serve(new)
+        self.times[id(link)] = self._serve(new, link)
         return True
 
     def _refused(self, link: Link) -> bool:
@@ -111,7 +116,7 @@ class Solver:
     def _bound(self, a: Arc, count: int) -> np.ndarray:
         raise NotImplementedError
 
-    def _serve(self, ready: np.ndarray) -> np.ndarray:
+    def _serve(self, ready: np.ndarray, link: Link) -> np.ndarray:
         raise NotImplementedError
 
 
@@ -142,7 +147,7 @@ class Frames(Solver):
         inside = (index >= 0) & (index < flat.size)
         return np.where(inside, flat[np.clip(index, 0, flat.size - 1)] + a.delay, NEVER)
 
-    def _serve(self, ready: np.ndarray) -> np.ndarray:
+    def _serve(self, ready: np.ndarray, link: Link) -> np.ndarray:
         flat = ready.ravel()
         steps = np.arange(flat.size, dtype=np.int64)
         return (np.maximum.accumulate(flat - steps) + steps).reshape(ready.shape)
@@ -162,7 +167,7 @@ class Periodic(Solver):
         for link in pinned:
             first = np.full(link.count, NEVER, np.int64)
             first[0] = 0
-            self.times[id(link)] = self._serve(first[None])
+            self.times[id(link)] = self._serve(first[None], link)
 
     def run(self, sweeps: int) -> bool:
         return self.settle({id(link) for link in self.graph.links}, sweeps)
@@ -186,8 +191,9 @@ class Periodic(Solver):
         bound += a.delay
         return bound[None]
 
-    def _serve(self, ready: np.ndarray) -> np.ndarray:
+    def _serve(self, ready: np.ndarray, link: Link) -> np.ndarray:
         flat = ready[0]
-        steps = np.arange(flat.size, dtype=np.int64)
+        steps = np.arange(flat.size, dtype=np.int64) if link.spaced is None else link.spaced
         best = np.maximum.accumulate(flat - steps)
-        return (np.maximum(best, best[-1] + flat.size - self.interval) + steps)[None]
+        around = flat.size if link.spaced is None else link.around
+        return (np.maximum(best, best[-1] + around - self.interval) + steps)[None]
