@@ -93,7 +93,7 @@ def compile_model(path: Path | str, folder: Path | str, options: CompileOptions,
     graph, ctx = quantized_graph(model, options, watch)
     watch.progress("lowering", 0, 1)
     lowered = lower(graph, options.requantize_bits)
-    program = lowered.program
+    program, graph = lowered.program, lowered.graph
     for backend in backends:
         backend.supports(program)
     name = network_name(options.name if options.name is not None else path.stem)

@@ -101,6 +101,20 @@ def _slice(kernel: Kernel, x: np.ndarray) -> np.ndarray:
     return x[tuple(index)]
 
 
+def _transpose(kernel: Kernel, x: np.ndarray) -> np.ndarray:
+    return x.transpose(0, *(1 + axis for axis in kernel.params["perm"]))
+
+
+def _reorder(kernel: Kernel, x: np.ndarray) -> np.ndarray:
+    return x
+
+
+def _pad(kernel: Kernel, x: np.ndarray) -> np.ndarray:
+    top, left, bottom, right = kernel.params["pads"]
+    widths = ((0, 0), (0, 0), (top, bottom), (left, right))
+    return np.pad(x, widths, constant_values=kernel.params["pad_value"])
+
+
 def _shuffle(kernel: Kernel, x: np.ndarray) -> np.ndarray:
     return x[:, kernel.constants["order"].astype(np.int64)]
 
@@ -113,10 +127,13 @@ KERNELS: dict[str, Callable[..., np.ndarray]] = {
     "conv2d": _conv2d,
     "dense": _dense,
     "maxpool2d": _maxpool2d,
+    "pad": _pad,
+    "reorder": _reorder,
     "requantize": _requantize,
     "reshape": _reshape,
     "shuffle": _shuffle,
     "slice": _slice,
+    "transpose": _transpose,
 }
 
 

@@ -18,14 +18,14 @@ def real(q, qtype, axis=None):
     return (q.astype(np.float64) - qtype.zero) * scale
 
 
-def operands(graph, node, batch):
-    """Arrays for `evaluate`: the layer's input as reals, its constants as float64."""
+def operands(graph, node, given):
+    """Arrays for `evaluate`: the layer's inputs as reals (`given`, by name), its constants as float64."""
     for name in node.inputs:
         tensor = graph.tensors.get(name)
         if not name:
             yield None
         elif not tensor.is_constant:
-            yield batch
+            yield given[name]
         elif tensor.qtype is not None:
             yield real(tensor.data, tensor.qtype, axis=0)
         else:
@@ -39,13 +39,14 @@ def worst_steps(graph, program, stored):
     by_output = {node.outputs[0]: node for node in graph.nodes}
     found = []
     for kernel in program.kernels:
-        node, x = by_output[kernel.outputs[0]], graph.tensors[kernel.inputs[0]]
+        node = by_output[kernel.outputs[0]]
         have = taps[kernel.outputs[0]].astype(np.float64)
-        inputs = real(taps[kernel.inputs[0]], x.qtype)
+        inputs = {n: real(taps[n], graph.tensors[n].qtype) for n in kernel.inputs}
         if graph.batched:
             arrays = OPS[node.op].evaluate(node, list(operands(graph, node, inputs)))[0]
         else:
-            arrays = np.stack([OPS[node.op].evaluate(node, list(operands(graph, node, row)))[0] for row in inputs])
+            rows = [{n: a[i] for n, a in inputs.items()} for i in range(len(have))]
+            arrays = np.stack([OPS[node.op].evaluate(node, list(operands(graph, node, row)))[0] for row in rows])
         assert arrays.shape == have.shape
         if kernel.kind == "argmax":
             assert (arrays == have).all()

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from hwcomp.lower.layouts import transposed, usual
 from sw_ref.program import Edge, Kernel, Layout, Program, type_range
 
 ONE = 0x3F800000  # the bits of 1.0f
@@ -239,6 +240,26 @@ class Builder:
         out = self.edge(x.shape, x.bits, x.signed, x.lo, x.hi, x.layout, name)
         return self.add("shuffle", out, {}, {"order": np.asarray(order, np.int64)})
 
+    def pad(self, pads, name=None) -> Builder:
+        x, (top, left, bottom, right) = self.x, pads
+        value = int(self.rng.integers(x.lo, x.hi + 1))
+        shape = (x.shape[0], x.shape[1] + top + bottom, x.shape[2] + left + right)
+        out = self.edge(shape, x.bits, x.signed, x.lo, x.hi, name=name)
+        return self.add("pad", out, {"pads": list(pads), "pad_value": value})
+
+    def transpose(self, perm, name=None) -> Builder:
+        """Needs a layout that stays one: channels-last and row-major ones do."""
+        x = self.x
+        layout = transposed(x.layout, x.shape, tuple(perm))
+        out = self.edge(tuple(x.shape[axis] for axis in perm), x.bits, x.signed, x.lo, x.hi, layout, name)
+        return self.add("transpose", out, {"perm": list(perm)})
+
+    def reorder(self, layout=None, name=None) -> Builder:
+        """Into the order that kernels take, unless told another."""
+        x = self.x
+        out = self.edge(x.shape, x.bits, x.signed, x.lo, x.hi, layout or usual(x.shape), name)
+        return self.add("reorder", out, {})
+
     def argmax(self, axis=0, keepdims=False, name=None) -> Builder:
         x = self.x
         shape = list(x.shape)
@@ -300,8 +321,7 @@ def random_network(seed: int) -> Program:
     if rng.random() < 0.3:
         b.input(draw(shape, (int(rng.integers(1, 13)), *shape[1:])), **acts())
     for _ in range(int(rng.integers(3, 11))):
-        tensors = [e for e in b.edges.values() if e.size]
-        b.at(draw(b.last, draw(*tensors).name))
+        b.at(draw(b.last, draw(*readable(b)).name))
         random_join(b, draw, acts)
     ends = [n for n in b.edges if not any(n in k.inputs for k in b.kernels)]
     read = [n for n in b.edges if n not in ends]
@@ -309,12 +329,17 @@ def random_network(seed: int) -> Program:
     return b.program(outputs + [n for n in read if rng.random() < 0.15])
 
 
+def readable(b: Builder) -> list[Edge]:
+    """Edges in an order that kernels take: feature maps channels-last."""
+    return [e for e in b.edges.values() if len(e.shape) == 1 or e.layout == usual(e.shape)]
+
+
 def random_join(b: Builder, draw, acts) -> None:
     """One kernel, or two where the operands of a join must be made equal first, on `last`."""
     rng, x = b.rng, b.x
-    kind = draw("add", "add", "add", "concat", "concat", "slice", "shuffle", "average", "map", "map", "vector")
+    kind = draw("add", "add", "add", "concat", "concat", "slice", "shuffle", "average", "map", "map", "vector", "pad", "transpose")
     if kind == "add":
-        others = [e.name for e in b.edges.values() if e.shape == x.shape and e.layout == x.layout]
+        others = [e.name for e in readable(b) if e.shape == x.shape and e.layout == x.layout]
         mb = [int(draw(1, 2, 8, 16, 24, 31, 31)) for _ in range(2)]
         b.plus(draw(*others), **acts(), mb=mb, **draw({}, {"lo": 0}))
     elif kind == "concat":
@@ -325,7 +350,7 @@ def random_join(b: Builder, draw, acts) -> None:
 
         others = []
         for _ in range(int(rng.integers(1, 4))):
-            e = draw(*(e for e in b.edges.values() if rest(e) == rest(x)))
+            e = draw(*(e for e in readable(b) if rest(e) == rest(x)))
             if (e.bits, e.signed) != (x.bits, x.signed):
                 b.at(e.name).requantize(bits=x.bits, signed=x.signed, per_channel=False)
                 e = b.x
@@ -335,11 +360,19 @@ def random_join(b: Builder, draw, acts) -> None:
         axis = int(rng.integers(len(x.shape))) if rng.random() < 0.3 else 0
         start, stop = sorted(rng.choice(x.shape[axis] + 1, 2, replace=False).tolist())
         b.slice(start, stop, axis)
+    elif kind == "transpose":
+        b.transpose(tuple(int(axis) for axis in rng.permutation(len(x.shape))))
+        if b.x.layout != usual(b.x.shape):
+            b.reorder()
+    elif kind == "pad" and len(x.shape) == 3:
+        b.pad([int(n) for n in rng.integers(0, 3, 4)])
     elif kind == "shuffle":
         groups = draw(*(g for g in range(1, x.shape[0] + 1) if x.shape[0] % g == 0))
         b.shuffle(groups=draw(groups, None))
     elif len(x.shape) != 3:
-        if x.layout == Layout.row_major(x.shape):
+        if x.layout != Layout.row_major(x.shape):
+            b.reorder()
+        else:
             b.dense(int(rng.integers(1, 12)), **dot_options(b, draw, acts))
     elif kind == "vector":
         b.flatten()

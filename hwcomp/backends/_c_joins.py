@@ -9,7 +9,7 @@ import numpy as np
 
 from hwcomp.backends._c_common import check_map, ends, heading, map_values, refuse, window_text
 from hwcomp.backends._c_dot import Printed, acc_type, requantizer, saturation
-from hwcomp.backends._c_text import c_type, literal, times
+from hwcomp.backends._c_text import c_type, literal, multiple
 from hwcomp.plan.memory import MemoryPlan, Work
 from sw_ref import numerics as nm
 from sw_ref.program import Edge, Kernel, Program
@@ -181,7 +181,7 @@ def _move(at: np.ndarray) -> dict[str, Any] | None:
         return None
     start, loops = found
     run = loops.pop()[0] if loops and loops[-1][1] == 1 else 1
-    terms = [times("ijklmnop"[n], stride) for n, (_, stride) in enumerate(loops)]
+    terms = [multiple("ijklmnop"[n], stride) for n, (_, stride) in enumerate(loops)]
     return {
         "loops": [("ijklmnop"[n], count) for n, (count, _) in enumerate(loops)], "run": run,
         "at": " + ".join([*([str(start)] if start else []), *terms]),
@@ -236,6 +236,35 @@ def shuffle_printed(program: Program, plan: MemoryPlan, index: int) -> Printed:
     return _gathered(program, index, taken)
 
 
+def reorder_printed(program: Program, plan: MemoryPlan, index: int) -> Printed:
+    return _gathered(program, index, _positions(ends(program, program.kernels[index])[0]), "Another order in memory.")
+
+
+def transpose_check(program: Program, kernel: Kernel) -> None:
+    x, y = ends(program, kernel)
+    order = _positions(x).transpose(kernel.params["perm"]).ravel()[y.layout.order()]
+    if (order != np.arange(x.size)).any() or x.dtype != y.dtype:
+        raise refuse(kernel, "its output is not the same memory as its input")
+
+
+def _pad_move(program: Program, kernel: Kernel) -> dict[str, Any] | None:
+    (x, y), (top, left, _, _) = ends(program, kernel), kernel.params["pads"]
+    inner = _positions(y)[:, top : top + x.shape[1], left : left + x.shape[2]]
+    return _move(inner.ravel()[x.layout.order()])
+
+
+def pad_check(program: Program, kernel: Kernel) -> None:
+    _one_type(program, kernel)
+    check_map(program, kernel)
+
+
+def pad_printed(program: Program, plan: MemoryPlan, index: int) -> Printed:
+    kernel = program.kernels[index]
+    p, y = kernel.params, program.edges[kernel.outputs[0]]
+    k = _move_values(program, index, [_pad_move(program, kernel)], True, f"pads {p['pads']} of {p['pad_value']}.")
+    return Printed("move", k | {"fill": p["pad_value"], "size": y.size})
+
+
 def _gathered(program: Program, index: int, taken: np.ndarray, *lines: str) -> Printed:
     """The output's elements are those at `taken` (in its logical order) in the input: by loops, else by a table."""
     kernel = program.kernels[index]
@@ -265,11 +294,13 @@ def _no_work(program: Program, kernel: Kernel) -> Work:
     return Work()
 
 
-# kind -> (check, work, printed)
+# kind -> (check, work, printed); a transpose is an alias
 KINDS = {
     "add": (add_check, add_work, add_printed),
     "avgpool2d": (check_map, _no_work, average_printed),
     "concat": (concat_check, _no_work, concat_printed),
+    "pad": (pad_check, _no_work, pad_printed),
+    "reorder": (_one_type, _no_work, reorder_printed),
     "shuffle": (_one_type, _no_work, shuffle_printed),
     "slice": (_one_type, _no_work, slice_printed),
 }

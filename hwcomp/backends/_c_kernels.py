@@ -256,5 +256,6 @@ KINDS = {
     "maxpool2d": (_pool_check, _no_work, _pool_printed),
     "requantize": (_requantize_check, _no_work, _requantize_printed),
     "reshape": (_reshape_check, _no_work, _no_print),
+    "transpose": (_c_joins.transpose_check, _no_work, _no_print),
 }
-ALIASES = frozenset({"reshape"})
+ALIASES = frozenset({"reshape", "transpose"})

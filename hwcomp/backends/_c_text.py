@@ -92,12 +92,12 @@ def environment() -> jinja2.Environment:
         loader=jinja2.FileSystemLoader(templates_dir.templates()), undefined=jinja2.StrictUndefined,
         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, autoescape=False,
     )  # fmt: skip
-    env.filters |= {"c": literal, "rows": rows, "flt": float_literal, "times": times, "minus": minus}
+    env.filters |= {"c": literal, "rows": rows, "flt": float_literal, "times": multiple, "minus": minus}
     return env
 
 
-def times(index: str, n: int) -> str:
-    """An index times a constant."""
+def multiple(index: str, n: int) -> str:
+    """An index multiplied by a constant."""
     return index if n == 1 else f"{index} * {n}"
 
 

@@ -45,7 +45,7 @@ def rom_bits(program: Program, stage: Stage) -> int:
 
 def source_bits(source: Source) -> int:
     """Bits of the FIFO, the registers of lane conversions and the frames of a permutation."""
-    bits = source.depth * source.stream.width
+    bits = source.depth * source.buffered.width + (2 * source.stream.width if source.late else 0)
     for step in source.steps:
         if isinstance(step, Permute):
             bits += step.lanes * (2 * step.words + 2) * step.lanes * source.stream.bits

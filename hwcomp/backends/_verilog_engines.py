@@ -109,12 +109,11 @@ def _requantize(site: Site) -> Nets:
     x, lanes, head = site.x, site.stage.out.lanes, site.heads[0]
     acc = x.bits + 1
     wide = site.netlist.nets(f"{site.name}_wide", lanes * acc)
-    section = site.netlist.sections[-1]
     site.netlist.instance(
         "hwc_extend", f"{site.name}_wide", {"LANES": lanes, "IN_W": x.bits, "OUT_W": acc, "IS_SIGNED": int(x.signed)},
         {"data_i": f"{head.name}_data", "data_o": f"{wide.name}_data"}, clocked=False,
     )  # fmt: skip
-    section.assigns += [(f"{wide.name}_valid", f"{head.name}_valid"), (f"{head.name}_ready", f"{wide.name}_ready")]
+    wiring.join(site.netlist, head, wide, data=False)
     return site.requant(wide, acc)
 
 
@@ -175,6 +174,17 @@ def _slice(site: Site) -> Nets:
     return site.cell("hwc_slice", site.heads[0], site.out, site.width, params)
 
 
+def _pad(site: Site) -> Nets:
+    value, stage = site.kernel.params["pad_value"], site.stage
+    if stage.pads is None:
+        return wiring.same(site.netlist, site.heads[0], site.out)
+    return wiring.pad(site.netlist, site.heads[0], site.out, stage, site.x.shape, value)
+
+
+def _reorder(site: Site) -> Nets:
+    return wiring.same(site.netlist, site.heads[0], site.out)
+
+
 def _shuffle(site: Site) -> Nets:
     stage = site.stage
     return wiring.reorder(site.netlist, site.heads[0], site.name, site.out, stage.order, stage.out.lanes, site.y.bits)
@@ -191,5 +201,6 @@ def _argmax(site: Site) -> Nets:
 
 BUILDERS: dict[str, Callable[[Site], Nets]] = {
     "add": _add, "argmax": _argmax, "avgpool2d": _avgpool2d, "concat": _concat, "conv2d": _dot, "dense": _dot,
-    "maxpool2d": _maxpool2d, "requantize": _requantize, "shuffle": _shuffle, "slice": _slice,
+    "maxpool2d": _maxpool2d, "pad": _pad, "reorder": _reorder, "requantize": _requantize, "shuffle": _shuffle,
+    "slice": _slice,
 }  # fmt: skip

@@ -33,16 +33,29 @@ def packed(nets: list[Nets], part: str) -> str:
     return f"{{{', '.join(f'{n.name}_{part}' for n in reversed(nets))}}}"
 
 
+def join(netlist: Netlist, source: Nets, target: Nets, *, data: bool = True) -> None:
+    """Two streams that are one."""
+    assigns = [(f"{target.name}_valid", f"{source.name}_valid"), (f"{source.name}_ready", f"{target.name}_ready")]
+    netlist.sections[-1].assigns += assigns + ([(f"{target.name}_data", f"{source.name}_data")] if data else [])
+
+
+def same(netlist: Netlist, source: Nets, name: str) -> Nets:
+    """A stream under another name."""
+    made = netlist.nets(name, source.width)
+    join(netlist, source, made)
+    return made
+
+
 def arrive(netlist: Netlist, source: Source, stream: Nets, name: str) -> Nets:
     """The FIFO and the conversions in front of an engine or port."""
-    last = fifo(netlist, stream, f"{name}_fifo", source.depth)
+    last = fifo(netlist, stream, f"{name}_fifo", 2 if source.late else source.depth)
     for i, step in enumerate(source.steps):
         at = f"{name}_{'width' if isinstance(step, Convert) else 'permute'}{i or ''}"
         if isinstance(step, Convert):
             last = convert(netlist, last, at, step, source.stream.bits)
         else:
             last = _permute(netlist, last, at, step, source.stream.bits)
-    return last
+    return fifo(netlist, last, f"{name}_late", source.depth) if source.late else last
 
 
 def fifo(netlist: Netlist, source: Nets, name: str, depth: int) -> Nets:

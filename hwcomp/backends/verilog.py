@@ -17,9 +17,9 @@ from hwcomp.backends.base import Backend, Product
 from hwcomp.errors import UnsupportedError
 from hwcomp.names import comment
 from hwcomp.plan.dataflow import check_dataflow, plan_dataflow
-from hwcomp.plan.timing import frame_latency
-from hwcomp.plan.stages import OUTPUT, DataflowPlan, Port, Stage
+from hwcomp.plan.stages import ALIASES, OUTPUT, DataflowPlan, Port, Stage
 from hwcomp.plan.streams import Stream
+from hwcomp.plan.timing import frame_latency
 from hwcomp.registry import backend
 from hwcomp.templates_dir import templates
 from sw_ref.program import Program
@@ -31,7 +31,7 @@ _CELL = re.compile(r"^\s*(hwc_\w+)\s*#", re.MULTILINE)
 class Verilog(Backend):
     target = "fpga"
     folder = "rtl"
-    kinds = frozenset(engines.BUILDERS) | {"reshape"}
+    kinds = frozenset((*engines.BUILDERS, *ALIASES))
 
     def supports(self, program: Program) -> None:
         for kernel in program.kernels:

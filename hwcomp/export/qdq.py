@@ -16,14 +16,13 @@ from hwcomp.export.operands import dot_operands
 from hwcomp.graph import Graph, origin_of
 from hwcomp.registry import OPS
 from hwcomp.types import Node
-from sw_ref.program import Program
+from sw_ref.program import Program, type_range
 
 if TYPE_CHECKING:
     import onnx
 
-OPSET = 13  # the first with a scale per channel
-IR_VERSION = 7  # the one that belongs to it
-_TYPES = {(8, True): np.int8, (8, False): np.uint8}
+# (opset, IR version): the first with a scale per channel, and the first with 16-bit integers.
+_BYTES, _WORDS = (13, 7), (21, 10)
 _INT32 = np.iinfo(np.int32)
 
 
@@ -80,7 +79,7 @@ class Writer:
         node = self._node
         o = dot_operands(self.graph, self.program, node, self._kernels[node.outputs[0]], self._profile)
         q, axis = (o.weight.T, o.weight.ndim - 1) if transposed else (o.weight, 0)
-        weight = self._dequantized(node.inputs[1], np.ascontiguousarray(q.astype(np.int8)), o.scale, axis)
+        weight = self._dequantized(node.inputs[1], np.ascontiguousarray(q), o.scale, axis)
         if _INT32.min <= o.bias.min() and o.bias.max() <= _INT32.max:
             return weight, self._dequantized(node.inputs[2], o.bias.astype(np.int32), o.bias_scale, 0)
         real = (o.bias * o.bias_scale.astype(np.float64)).astype(np.float32)
@@ -120,6 +119,13 @@ class Writer:
 
     def quantize(self, tensor: str, value: str) -> None:
         """The integers of `tensor` from the real `value`."""
+        edge = self.program.edges[tensor]
+        if edge.bits not in (8, 16):  # stored in a wider type, which would not saturate where this one does
+            ends = (
+                np.int64(end - edge.zero).astype(np.float32) * edge.scale for end in type_range(edge.bits, edge.signed)
+            )
+            limits = [self.constant(f"{tensor}__limit_{n}", end) for n, end in enumerate(ends)]
+            value = self._emit("Clip", [value, *limits])
         boundary = tensor in self.graph.inputs or tensor in self.graph.outputs
         name = self._unique(f"{tensor}__quantized") if boundary else tensor
         self._integers[tensor] = self._emit("QuantizeLinear", [value, *self._type(tensor)], output=name)
@@ -138,9 +144,11 @@ class Writer:
             return helper.make_tensor_value_info(tensor, kind, ["batch", *shape] if self.graph.batched else shape)
 
         inputs, outputs = map(info, self.graph.inputs), map(info, self.graph.outputs)
+        wide = any(c.data_type in (TensorProto.INT16, TensorProto.UINT16) for c in self._constants)
+        opset, ir_version = _WORDS if wide else _BYTES
         graph = helper.make_graph(self._nodes, name, list(inputs), list(outputs), self._constants)
         model = helper.make_model(
-            graph, ir_version=IR_VERSION, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="hwcomp",
+            graph, ir_version=ir_version, opset_imports=[helper.make_opsetid("", opset)], producer_name="hwcomp",
             producer_version=__version__,
         )  # fmt: skip
         helper.set_model_props(model, {"program_sha256": self.program.sha256()})
@@ -155,14 +163,14 @@ class Writer:
         """Names of the scale and the zero point of a tensor: constants that all its (de)quantizers share."""
         if tensor not in self._types:
             edge = self.program.edges[tensor]
-            if (edge.bits, edge.signed) not in _TYPES:
+            if edge.bits > 16:
                 kind = f"{'signed' if edge.signed else 'unsigned'} {edge.bits}-bit tensor"
                 raise UnsupportedError(
                     f"{kind} '{shown(tensor)}' can't be written to model.qdq.onnx",
                     node=origin_of(self._node) if self._node else None,
-                    why=f"QuantizeLinear of opset {OPSET} makes 8-bit integers",
+                    why="QuantizeLinear makes integers of at most 16 bits",
                 )
-            zero = np.asarray(edge.zero, _TYPES[edge.bits, edge.signed])
+            zero = np.asarray(edge.zero, edge.dtype)
             self._types[tensor] = (
                 self.constant(f"{tensor}__scale", edge.scale),
                 self.constant(f"{tensor}__zero_point", zero),

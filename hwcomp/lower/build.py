@@ -14,10 +14,14 @@ from sw_ref.program import Program, type_range
 
 @dataclass(frozen=True)
 class Lowered:
-    """The Program and the outcome of the staircase proof per layer."""
+    """The Program, the outcome of the staircase proof per layer, and the graph with the copies that lowering inserted.
+
+    Every kernel of the Program computes the tensor of one node of `graph`.
+    """
 
     program: Program
     proofs: tuple[Proof, ...]
+    graph: Graph
 
 
 def lower(graph: Graph, profile: int = 31) -> Lowered:
@@ -28,7 +32,9 @@ def lower(graph: Graph, profile: int = 31) -> Lowered:
         ctx.add_edge(name, *type_range(qtype.bits, qtype.signed), ctx.layout_for(name))
     for node in graph.nodes:
         OPS[node.op].lower(node, ctx)
+        ctx.finish(node)
     for name in graph.outputs:
         if name in graph.inputs:
             raise UnsupportedError(f"output '{name}' is an input: there is nothing to compute")
-    return Lowered(Program(graph.inputs, graph.outputs, ctx.edges, tuple(ctx.kernels)), tuple(ctx.proofs))
+    program = Program(graph.inputs, graph.outputs, ctx.edges, tuple(ctx.kernels))
+    return Lowered(program, tuple(ctx.proofs), graph.rebuilt(ctx.nodes, ctx.tensors))

@@ -2,53 +2,85 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from hwcomp.errors import UnsupportedError, WorkFailed
 from hwcomp.graph import Graph, origin_of
-from hwcomp.lower import bounds, requant, staircase
-from hwcomp.types import Node, QType
+from hwcomp.lower import bounds, joins, layouts, requant, staircase
+from hwcomp.types import Node, QType, Tensor
 from sw_ref.program import Edge, Kernel, Layout, type_range
 
-_MAPS = {"Conv", "MaxPool", "BatchNormalization"}  # operators that take a feature map [C, H, W] channels-last
+_STEPS = ("Reshape", "Identity", "Transpose")  # operators that carry the elements on in the same order
 
 
 @dataclass
 class LowerContext:
-    """`profile`: most bits of a requantize multiplier. The Program grows in `edges` and `kernels`."""
+    """`profile`: most bits of a requantize multiplier. The Program grows in `edges` and `kernels`.
+
+    `nodes` and `tensors`: those of `graph` and the copies that were inserted, of tensors in another order or type.
+    """
 
     graph: Graph
     profile: int = 31
     edges: dict[str, Edge] = field(default_factory=dict)
     kernels: list[Kernel] = field(default_factory=list)
     proofs: list[staircase.Proof] = field(default_factory=list)
+    nodes: list[Node] = field(default_factory=list)
+    tensors: dict[str, Tensor] = field(default_factory=dict)
+    _copies: dict[tuple, str] = field(default_factory=dict)
+    _instead: dict[str, str] = field(default_factory=dict)  # input of the current node -> the copy that it reads
+
+    # What joins or rearranges tensors.
+    add, avgpool, concat, slice = joins.add, joins.avgpool, joins.concat, joins.slice_
+    shuffle, transpose, pad = joins.shuffle, joins.transpose, joins.pad
+
+    def __post_init__(self):
+        self.tensors.update(self.graph.tensors)
+
+    def finish(self, node: Node) -> None:
+        """`node` has its kernels: it goes into `nodes`, behind the copies made for it."""
+        self.nodes.append(node.with_(inputs=tuple(self._instead.get(n, n) for n in node.inputs)))
+        self._instead.clear()
 
     def sample_shape(self, tensor: str) -> tuple[int, ...]:
         """Shape without the batch axis."""
-        shape = self.graph.tensors[tensor].shape
+        shape = self.tensors[tensor].shape
         return shape[1:] if self.graph.batched else shape
 
+    def sample_perm(self, node: Node) -> tuple[int, ...]:
+        """The axes of a Transpose without the batch axis, which stays where it is."""
+        perm = node.attrs.perm
+        return tuple(axis - 1 for axis in perm[1:]) if self.graph.batched else perm
+
+    def sample_axis(self, axis: int) -> int:
+        """An axis counted without the batch axis."""
+        return axis - 1 if self.graph.batched else axis
+
     def qtype(self, tensor: str, node: Node | None = None) -> QType:
-        qtype = self.graph.tensors[tensor].qtype
+        qtype = self.tensors[tensor].qtype
         if qtype is None:
             raise UnsupportedError(f"tensor '{tensor}' has no integer type", node=origin_of(node) if node else None)
         return qtype
 
     def layout_for(self, tensor: str) -> Layout:
-        """The order that suits the reader: channels-last for what becomes a feature map, through reshapes."""
-        shape = self.sample_shape(tensor)
-        if len(shape) >= 3:
-            return Layout.channels_last(shape)
-        name = tensor
-        while (reader := self.graph.sole_consumer(name)) is not None:
+        """The order that suits the reader, through reshapes and transposes: channels-last for what becomes a map."""
+        steps, name = [], tensor
+        while (reader := self.graph.sole_consumer(name)) is not None and reader.op in _STEPS:
+            steps.append(reader)
             name = reader.outputs[0]
-            if reader.op not in ("Reshape", "Flatten", "Identity"):
-                break
-            if len(self.sample_shape(name)) == 3:
-                return Layout.channels_last(self.sample_shape(name))
-        return Layout.row_major(shape)
+        wanted = layouts.usual(self.sample_shape(name))
+        for step in reversed(steps):  # of what the step makes -> of what it reads
+            if len(self.sample_shape(step.outputs[0])) >= 3 > len(self.sample_shape(name)):
+                wanted = layouts.usual(self.sample_shape(step.outputs[0]))  # a map that is flattened later
+            if step.op == "Transpose":
+                perm = self.sample_perm(step)
+                back = tuple(perm.index(axis) for axis in range(len(perm)))
+                wanted = layouts.transposed(wanted, self.sample_shape(step.outputs[0]), back)
+                if wanted is None:
+                    break
+        return wanted or layouts.usual(self.sample_shape(tensor))
 
     def add_edge(self, tensor: str, lo: int, hi: int, layout: Layout, qtype: QType | None = None) -> Edge:
         q = qtype or self.qtype(tensor)
@@ -60,21 +92,55 @@ class LowerContext:
     def add_kernel(self, kind: str, node: Node, params: dict, constants: dict[str, np.ndarray] | None = None) -> None:
         packed = {k: narrowest(v) for k, v in (constants or {}).items()}
         name = f"{kind}_{len(self.kernels)}"
-        inputs = tuple(self.graph.data_inputs(node))
+        inputs = tuple(self._instead.get(n, n) for n in self.graph.data_inputs(node))
         self.kernels.append(
             Kernel(kind, name, inputs, node.outputs[:1], params, packed, tuple(o for o in node.origin if o))
         )
 
     def channels_last(self, tensor: str, node: Node) -> Edge:
-        """The edge of an input that must be a channels-last feature map, or an error that says so."""
+        """The edge of an input of `node` as a channels-last feature map: the tensor, or a copy of it in that order."""
         self.need_batch(node)
-        edge = self.edges[tensor]
-        if edge.layout != Layout.channels_last(edge.shape):
-            raise UnsupportedError(
-                f"{node.op} reads a feature map whose elements a Reshape has put in another order",
-                node=origin_of(node), why="that would need a copy of the whole map, which is not available yet",
-            )  # fmt: skip
-        return edge
+        return self.in_order(tensor, node, Layout.channels_last(self.edges[tensor].shape))
+
+    def in_order(self, tensor: str, node: Node, layout: Layout) -> Edge:
+        """The edge of an input of `node` in this order: the tensor, or a copy of it (kernel reorder)."""
+        edge = self.edges[self._instead.get(tensor, tensor)]
+        if edge.layout == layout:
+            return edge
+        return self._copy(tensor, node, "reorder", self.qtype(edge.name), edge.lo, edge.hi, layout, {}, {})
+
+    def of_type(self, tensor: str, node: Node, qtype: QType) -> Edge:
+        """The edge of an input of `node` in this type: the tensor, or a copy of it (kernel requantize)."""
+        edge = self.edges[self._instead.get(tensor, tensor)]
+        if self.qtype(edge.name) == qtype:
+            return edge
+        ratio = np.array([float(edge.scale) / qtype.scale[0]])
+        rq, lo, hi, proof = _pointwise(edge, ratio, np.array([float(qtype.zero)]), qtype.lo, qtype.hi)
+        copy = self._copy(
+            tensor, node, "requantize", qtype, lo, hi, edge.layout, {"requantize": rq.params()}, rq.constants()
+        )
+        self.proofs.append(replace(proof, kernel=copy.name))
+        return copy
+
+    def _copy(self, tensor: str, node: Node, kind: str, qtype: QType, lo, hi, layout, params, constants) -> Edge:
+        """A new edge with the values of an input of `node`, or the one that was made for another reader of it."""
+        source = self._instead.get(tensor, tensor)
+        key = (source, kind, qtype, layout)
+        if key not in self._copies:
+            name, n = f"{source}__{kind}", 0
+            while name in self.tensors:
+                n += 1
+                name = f"{source}__{kind}_{n}"
+            self._copies[key] = name
+            self.tensors[name] = self.tensors[source].with_(name=name, qtype=qtype)
+            copy = Node("Identity", name, (source,), (name,), None, node.origin)
+            self.add_edge(name, lo, hi, layout)
+            packed = {k: narrowest(v) for k, v in constants.items()}
+            origin = tuple(o for o in node.origin if o)
+            self.kernels.append(Kernel(kind, f"{kind}_{len(self.kernels)}", (source,), (name,), params, packed, origin))
+            self.nodes.append(copy)
+        self._instead[tensor] = self._copies[key]
+        return self.edges[self._copies[key]]
 
     def need_batch(self, node: Node) -> None:
         """Refuse an operator over channels in a model whose tensors have no batch axis in front of them."""
@@ -127,13 +193,9 @@ class LowerContext:
         lo, hi = self.clamp_limits(qy, clamp)
         ratio = gain * (float(x.scale) / qy.scale[0])
         offset = np.broadcast_to(shift / qy.scale[0] + qy.zero, ratio.shape)
-        rq = requant.choose_affine(ratio, offset, x.lo, x.hi, lo, hi, x.zero)
-        every = np.arange(x.lo, x.hi + 1)[None, :]  # all inputs: 8 bits, so the proof needs no bisection
-        got = rq.apply(every)
-        want = np.clip(np.rint(ratio[:, None] * (every - x.zero) + offset[:, None]), lo, hi)
-        bits = int(np.abs(rq.multiplier).max()).bit_length()
-        self.proofs.append(staircase.Proof(y, rq.form, x.bits, bits, got.size, int((got != want).sum()), len(gain), 0))
-        self.add_edge(y, int(got.min()), int(got.max()), x.layout)
+        rq, least, most, proof = _pointwise(x, ratio, offset, lo, hi)
+        self.proofs.append(replace(proof, kernel=y))
+        self.add_edge(y, least, most, x.layout)
         self.add_kernel("requantize", node, {"requantize": rq.params()}, rq.constants())
 
     def alias(self, node: Node) -> None:
@@ -153,6 +215,17 @@ class LowerContext:
         lo, hi = clamp or (None, None)
         least, most = type_range(qtype.bits, qtype.signed)
         return (least if lo is None else qtype.quantize(lo)), (most if hi is None else qtype.quantize(hi))
+
+
+def _pointwise(x: Edge, ratio: np.ndarray, offset: np.ndarray, lo: int, hi: int):
+    """y = clamp(round(ratio * (x - zero) + offset)) per channel -> (record, least and largest result, proof)."""
+    rq = requant.choose_affine(ratio, offset, x.lo, x.hi, lo, hi, x.zero)
+    every = np.arange(x.lo, x.hi + 1)[None, :]  # all inputs: at most 16 bits, so the proof needs no bisection
+    got = rq.apply(every)
+    want = np.clip(np.rint(ratio[:, None] * (every - x.zero) + offset[:, None]), lo, hi)
+    bits = int(np.abs(rq.multiplier).max()).bit_length()
+    proof = staircase.Proof("", rq.form, x.bits, bits, got.size, int((got != want).sum()), len(ratio), 0)
+    return rq, int(got.min()), int(got.max()), proof
 
 
 def narrowest(values: np.ndarray) -> np.ndarray:

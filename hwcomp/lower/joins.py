@@ -8,7 +8,7 @@ import numpy as np
 
 from hwcomp.errors import UnsupportedError
 from hwcomp.graph import origin_of
-from hwcomp.lower import bounds, requant, staircase
+from hwcomp.lower import bounds, layouts, requant, staircase
 from sw_ref import numerics as nm
 from sw_ref.program import Layout
 
@@ -27,8 +27,8 @@ def add(ctx: LowerContext, node: Node, clamp) -> None:
             f"{node.op} of shapes {list(a.shape)} and {list(b.shape)} can't be compiled yet", node=origin_of(node),
             why="only tensors of one shape are added",
         )  # fmt: skip
-    if a.layout != b.layout:
-        raise UnsupportedError(f"{node.op} of tensors that are carried in different orders", node=origin_of(node))
+    wanted = a.layout if a.layout == b.layout else layouts.usual(a.shape)
+    a, b = (ctx.in_order(n, node, wanted) for n in node.inputs)
     y = node.outputs[0]
     qy = ctx.qtype(y, node)
     lo, hi = ctx.clamp_limits(qy, clamp)
@@ -46,17 +46,18 @@ def add(ctx: LowerContext, node: Node, clamp) -> None:
     affine = offset + rounding + (qy.zero << shift)
     pairs = (a.hi - a.lo + 1) * (b.hi - b.lo + 1)
     form = "rne"
-    differing = total = 0
+    differing = total = worst = 0
     if pairs <= _ALL_PAIRS:
         left, right = np.arange(a.lo, a.hi + 1)[:, None], np.arange(b.lo, b.hi + 1)[None, :]
         exact = nm.add_rne(left, right, ma, mb, offset, shift, qy.zero, lo, hi)
         if (nm.add_affine(left, right, ma, mb, affine, shift, lo, hi) == exact).all():
             form = "affine"
         real = (left - a.zero) * scales[0] + (right - b.zero) * scales[1]
-        differing, total = int((np.clip(np.rint(real) + qy.zero, lo, hi) != exact).sum()), pairs
+        away = np.abs(np.clip(np.rint(real) + qy.zero, lo, hi) - exact)
+        differing, total, worst = int((away > 0).sum()), pairs, int(away.max())
     ends = [nm.add_rne(p, q, ma, mb, offset, shift, qy.zero, lo, hi) for p, q in ((a.lo, b.lo), (a.hi, b.hi))]
     record = {"form": form, "shift": shift, "zero": qy.zero, "lo": lo, "hi": hi}
-    ctx.proofs.append(staircase.Proof(y, form, 0, max(ma, mb).bit_length(), total, differing, 1, 0))
+    ctx.proofs.append(staircase.Proof(y, form, 0, max(ma, mb).bit_length(), total, differing, 1, 0, worst))
     ctx.add_edge(y, int(ends[0]), int(ends[1]), a.layout)
     constants = {"multiplier": multiplier, "offset": np.array([affine if form == "affine" else offset], np.int64)}
     ctx.add_kernel("add", node, {"requantize": record}, constants)
@@ -77,13 +78,11 @@ def avgpool(ctx: LowerContext, node: Node, counts: np.ndarray, params: dict) -> 
     rq = requant.choose(scale, limits.part_lo, limits.part_hi, acc_bits, qy.zero, lo, hi, ctx.profile)
     span = np.arange(int(limits.final_lo[0]), int(limits.final_hi[0]) + 1)[[0, -1]]
     ends = rq.apply(np.broadcast_to(span, (len(classes), 2)))
-    differing = staircase.differing(
-        rq, staircase.float_formula(scale, qy.zero, lo, hi),
-        np.repeat(limits.final_lo, len(classes)), np.repeat(limits.final_hi, len(classes)),
-    )  # fmt: skip
-    total = len(classes) * int(limits.final_hi[0] - limits.final_lo[0] + 1)
+    first, last = (np.repeat(end, len(classes)) for end in (limits.final_lo, limits.final_hi))
+    differing, worst, steps = staircase.compare(rq, staircase.float_formula(scale, qy.zero, lo, hi), first, last)
+    total, width = int((last - first + 1).sum()), int(rq.multiplier.max()).bit_length()
     ctx.proofs.append(
-        staircase.Proof(y, rq.form, acc_bits, int(rq.multiplier.max()).bit_length(), total, differing, len(classes), 0)
+        staircase.Proof(y, rq.form, acc_bits, width, total, differing, len(classes), 0, worst, rq.bits, steps)
     )
     params = {
         **params, "pad_value": x.zero, "acc_bits": acc_bits, "acc_lo": limits.part_lo, "acc_hi": limits.part_hi,
@@ -97,22 +96,21 @@ def avgpool(ctx: LowerContext, node: Node, counts: np.ndarray, params: dict) -> 
 
 
 def concat(ctx: LowerContext, node: Node, axis: int) -> None:
-    """Inputs of one type, joined along `axis` of the sample."""
-    edges = [ctx.edges[n] for n in node.inputs]
+    """Inputs joined along `axis` of the sample; those of another type than the result are converted first."""
     y = node.outputs[0]
-    first = edges[0]
-    if any((e.scale_bits, e.zero, e.bits, e.signed) != (first.scale_bits, first.zero, first.bits, first.signed) for e in edges):
-        raise UnsupportedError("Concat of tensors with different types", node=origin_of(node))
-    _need_maps(ctx, node, edges, axis)
-    ctx.add_edge(y, min(e.lo for e in edges), max(e.hi for e in edges), ctx.layout_for(y))
+    qtype, order = ctx.qtype(y, node), layouts.usual(ctx.sample_shape(y))
+    for name in node.inputs:
+        ctx.of_type(name, node, qtype)
+    edges = [ctx.in_order(n, node, layouts.usual(ctx.edges[n].shape)) for n in node.inputs]
+    ctx.add_edge(y, min(e.lo for e in edges), max(e.hi for e in edges), order)
     ctx.add_kernel("concat", node, {"axis": axis})
 
 
 def slice_(ctx: LowerContext, node: Node, axis: int, start: int, stop: int) -> None:
     """Elements start..stop-1 along `axis` of the sample."""
-    x, y = ctx.edges[node.inputs[0]], node.outputs[0]
-    _need_maps(ctx, node, [x], axis)
-    ctx.add_edge(y, x.lo, x.hi, ctx.layout_for(y))
+    name, y = node.inputs[0], node.outputs[0]
+    x = ctx.in_order(name, node, layouts.usual(ctx.edges[name].shape))
+    ctx.add_edge(y, x.lo, x.hi, layouts.usual(ctx.sample_shape(y)))
     ctx.add_kernel("slice", node, {"axis": axis, "start": start, "stop": stop})
 
 
@@ -123,11 +121,20 @@ def shuffle(ctx: LowerContext, node: Node, order: np.ndarray) -> None:
     ctx.add_kernel("shuffle", node, {}, {"order": np.asarray(order, np.int64)})
 
 
-def _need_maps(ctx: LowerContext, node: Node, edges: list, axis: int) -> None:
-    """Channels of channels-last maps, or the only axis of vectors in row-major order: what the kernels take."""
-    for e in edges:
-        plain = e.layout == (Layout.channels_last(e.shape) if len(e.shape) >= 3 else Layout.row_major(e.shape))
-        if axis != 0 or not plain:
-            raise UnsupportedError(
-                f"{node.op} along another axis than the channels can't be compiled yet", node=origin_of(node)
-            )
+def transpose(ctx: LowerContext, node: Node) -> None:
+    """Axes renamed: the elements are carried on in the order in which they come."""
+    name, y, perm = node.inputs[0], node.outputs[0], ctx.sample_perm(node)
+    x = ctx.edges[name]
+    layout = layouts.transposed(x.layout, x.shape, perm)
+    if layout is None:
+        x = ctx.in_order(name, node, Layout.row_major(x.shape))
+        layout = layouts.transposed(x.layout, x.shape, perm)
+    ctx.add_edge(y, x.lo, x.hi, layout)
+    ctx.add_kernel("transpose", node, {"perm": list(perm)})
+
+
+def pad(ctx: LowerContext, node: Node, pads: tuple[int, int, int, int]) -> None:
+    """Zeros around a feature map; `pads` is (top, left, bottom, right)."""
+    x, y = ctx.channels_last(node.inputs[0], node), node.outputs[0]
+    ctx.add_edge(y, min(x.lo, x.zero), max(x.hi, x.zero), Layout.channels_last(ctx.sample_shape(y)))
+    ctx.add_kernel("pad", node, {"pads": list(pads), "pad_value": x.zero})

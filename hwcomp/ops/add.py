@@ -29,8 +29,8 @@ class AddAttrs:
 class Add(Op):
     """Inputs (x, y): tensors that broadcast to each other; a constant stands second."""
 
-    kernels = ("requantize",)
-    note = "a constant per channel"
+    kernels = ("add", "requantize")
+    note = "two tensors of one shape, or a constant per channel"
 
     def convert(self, node, ctx):
         node.expect(inputs=(2, 2))
@@ -63,17 +63,21 @@ class Add(Op):
         return _interval.clamped(_interval.outward(np.float64(a) + c, np.float64(b) + d, 0.0), node.attrs.clamp)
 
     def lower(self, node, ctx):
-        ctx.need_batch(node)
         x, y = (ctx.graph.tensors[n] for n in node.inputs)
-        channels = per_channel(y, x, 1) if y.is_constant and len(x.shape) > 1 else None
+        if not y.is_constant:
+            return ctx.add(node, node.attrs.clamp)
+        ctx.need_batch(node)
+        channels = per_channel(y, x, 1) if len(x.shape) > 1 else None
         if channels is None:
-            what = "a constant that is not one value per channel" if y.is_constant else "two computed tensors"
+            what = "a constant that is not one value per channel"
             raise UnsupportedError(f"Add of {what} can't be compiled yet", node=origin_of(node))
         ctx.pointwise(node, np.ones(len(channels)), channels.astype(np.float64), node.attrs.clamp)
+        return None
 
     def export(self, node, writer):
         y = writer.graph.tensors[node.inputs[1]]
-        return writer.emit("Add", writer.data(), y.data if y.is_constant else writer.data(1))
+        total = writer.emit("Add", writer.data(), y.data if y.is_constant else writer.data(1))
+        return writer.clamp(total, node.attrs.clamp)
 
     def cost(self, node, graph):
         constant = graph.tensors[node.inputs[1]]

@@ -52,6 +52,8 @@ class AveragePoolAttrs:
 class AveragePool(Op):
     """Input (x [N, C, H, W]). A 1D pool becomes one of height 1, between reshapes."""
 
+    kernels = ("avgpool2d",)
+
     def convert(self, node, ctx):
         node.expect(inputs=(1, 1))
         x = ctx.tensor(node, 0)
@@ -89,6 +91,27 @@ class AveragePool(Op):
     def interval(self, node, inputs, graph):
         low, high = _interval.of_input(node, 0, inputs, graph)
         return (min(low, 0.0), max(high, 0.0)) if node.attrs.count_include_pad and any(node.attrs.pads) else (low, high)
+
+    def lower(self, node, ctx):
+        a = node.attrs
+        params = {
+            "kernel": list(a.kernel), "strides": list(a.strides), "dilations": list(a.dilations), "pads": list(a.pads),
+        }  # fmt: skip
+        ctx.avgpool(node, a.divisors(ctx.sample_shape(node.inputs[0])[1:]), params)
+
+    def export(self, node, writer):
+        """As AveragePool, or as sums and divisors where that can't say it: it has no dilations, and only some pads."""
+        a, x = node.attrs, writer.graph.tensors[node.inputs[0]]
+        channels, divisors = x.shape[1], a.divisors(x.shape[2:])
+        inside = all(pad < size for pad, size in zip(a.pads, a.kernel * 2, strict=True))
+        if a.dilations == (1, 1) and a.beyond == (0, 0) and inside:
+            window = {"kernel_shape": a.kernel, "strides": a.strides, "pads": a.pads}
+            return writer.emit("AveragePool", writer.data(), **window, count_include_pad=int(a.count_include_pad))
+        one = np.ones((channels, 1, *a.kernel), np.float32)
+        total = writer.emit(
+            "Conv", writer.data(), one, group=channels, strides=a.strides, dilations=a.dilations, pads=a.pads
+        )
+        return writer.emit("Div", total, divisors.astype(np.float32)[None, None])
 
     def cost(self, node, graph):
         return Cost(ops=math.prod(graph.tensors[node.outputs[0]].shape) * math.prod(node.attrs.kernel))

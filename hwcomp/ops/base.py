@@ -59,6 +59,11 @@ class Op:
     becomes: str | None = ""
 
     @property
+    def ties_types(self) -> bool:
+        """Whether all data inputs and the output get one type: what only moves elements (Concat does, too)."""
+        return self.keeps_type
+
+    @property
     def importable(self) -> bool:
         """Whether ONNX nodes of this name are taken (`Dense`, for one, exists inside hwcomp only)."""
         return type(self).convert is not Op.convert

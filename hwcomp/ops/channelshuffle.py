@@ -25,6 +25,7 @@ class ChannelShuffle(Op):
     """Input (x [N, C, H, W])."""
 
     keeps_type = True
+    kernels = ("shuffle",)
 
     def infer(self, node, inputs):
         x, order = inputs[0], node.attrs.order
@@ -38,6 +39,12 @@ class ChannelShuffle(Op):
 
     def interval(self, node, inputs, graph):
         return _interval.of_input(node, 0, inputs, graph)
+
+    def lower(self, node, ctx):
+        ctx.shuffle(node, np.array(node.attrs.order))
+
+    def export(self, node, writer):
+        return writer.emit("Gather", writer.data(), np.array(node.attrs.order, np.int64), axis=1)
 
     def cases(self):
         yield _case("shuffle", (1, 6, 3, 5), (1, 2, 3, 3, 5), (0, 2, 1, 3, 4))

@@ -24,6 +24,9 @@ class ConcatAttrs:
 class Concat(Op):
     """Inputs (two or more tensors): shapes alike but for the axis."""
 
+    ties_types = True
+    kernels = ("concat",)
+
     def convert(self, node, ctx):
         node.expect(inputs=(max(1, len(node.inputs)), len(node.inputs)))
         shape = ctx.tensor(node, 0).shape
@@ -57,6 +60,12 @@ class Concat(Op):
     def interval(self, node, inputs, graph):
         ends = [_interval.of_input(node, i, inputs, graph) for i in range(len(node.inputs))]
         return min(lo for lo, _ in ends), max(hi for _, hi in ends)
+
+    def lower(self, node, ctx):
+        ctx.concat(node, ctx.sample_axis(node.attrs.axis))
+
+    def export(self, node, writer):
+        return writer.emit("Concat", *(writer.data(i) for i in range(len(node.inputs))), axis=node.attrs.axis)
 
     def cases(self):
         def after(axis, count=2):

@@ -31,7 +31,9 @@ class PadAttrs:
 class Pad(Op):
     """Input (x [N, C, H, W]); [N, H, W, C] is transposed, [N, C, L] reshaped around it."""
 
-    note = "padding of the convolution or pool behind it"
+    ties_types = True
+    kernels = ("pad",)
+    note = "zeros; also as padding of the convolution or pool behind it"
 
     def convert(self, node, ctx):
         node.expect(inputs=(1, 1) if node.opset < 11 else (2, 4 if node.opset >= 18 else 3))
@@ -101,6 +103,13 @@ class Pad(Op):
     def interval(self, node, inputs, graph):
         low, high = _interval.of_input(node, 0, inputs, graph)
         return min(low, node.attrs.value), max(high, node.attrs.value)
+
+    def lower(self, node, ctx):
+        ctx.pad(node, node.attrs.pads)
+
+    def export(self, node, writer):
+        top, left, bottom, right = node.attrs.pads
+        return writer.emit("Pad", writer.data(), np.array([0, 0, top, left, 0, 0, bottom, right], np.int64))
 
     def cases(self):
         conv = {"w": random("pad conv", 3, 2, 3, 3)}

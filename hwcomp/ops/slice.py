@@ -32,6 +32,7 @@ class Slice(Op):
     """Input (x), any shape. Several axes become several nodes; Split becomes one per output."""
 
     keeps_type = True
+    kernels = ("slice",)
 
     def convert(self, node, ctx):
         x = ctx.tensor(node, 0) if node.input(0) else None
@@ -74,6 +75,14 @@ class Slice(Op):
 
     def interval(self, node, inputs, graph):
         return _interval.of_input(node, 0, inputs, graph)
+
+    def lower(self, node, ctx):
+        a = node.attrs
+        ctx.slice(node, ctx.sample_axis(a.axis), a.start, a.stop)
+
+    def export(self, node, writer):
+        a = node.attrs
+        return writer.emit("Slice", writer.data(), *(np.array([v], np.int64) for v in (a.start, a.stop, a.axis)))
 
     def cases(self):
         yield _case("slice channels", (1, 5, 3, 4), [1], [4], [1])

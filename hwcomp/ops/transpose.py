@@ -25,6 +25,7 @@ class Transpose(Op):
     """Input (x), any shape."""
 
     keeps_type = True
+    kernels = ("transpose",)
 
     def convert(self, node, ctx):
         node.expect(inputs=(1, 1))
@@ -50,6 +51,12 @@ class Transpose(Op):
 
     def interval(self, node, inputs, graph):
         return _interval.of_input(node, 0, inputs, graph)
+
+    def lower(self, node, ctx):
+        ctx.transpose(node)
+
+    def export(self, node, writer):
+        return writer.emit("Transpose", writer.data(), perm=node.attrs.perm)
 
     def cases(self):
         yield _case("transpose", (1, 2, 3, 4), [0, 3, 1, 2])

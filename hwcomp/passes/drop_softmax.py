@@ -23,10 +23,16 @@ class DropSoftmax(Pass):
                 continue
             source, target = node.inputs[0], node.outputs[0]
             reader = edit.sole_consumer(target)
-            if reader is not None and edit.nodes[reader].op == "ArgMax" and edit.nodes[reader].attrs.axis in node.attrs.axes:
+            if (
+                reader is not None
+                and edit.nodes[reader].op == "ArgMax"
+                and edit.nodes[reader].attrs.axis in node.attrs.axes
+            ):
                 edit.put(i, None)
                 edit.put(reader, edit.nodes[reader].with_(inputs=(source,)))
-                ctx.note(self.name, f"{node.op} '{origin_of(node)}' does not change the largest, which is all that is read")
+                ctx.note(
+                    self.name, f"{node.op} '{origin_of(node)}' does not change the largest, which is all that is read"
+                )
             elif ctx.logits and target in graph.outputs and not graph.consumers(target):
                 index = edit.producer(source)
                 if index is not None and edit.sole_consumer(source) == i:

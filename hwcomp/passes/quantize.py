@@ -39,7 +39,7 @@ class Quantize(Pass):
 
 
 def _activation_types(graph: Graph, ctx: PassContext) -> dict[str, QType]:
-    """One type per group of tensors that operators which only select elements (MaxPool, Reshape) tie together.
+    """One type per group of tensors that operators which only move elements (MaxPool, Reshape, Concat) tie together.
 
     The range of a group is what is read outside it: a MaxPool's input needs no more range than its output has, since
     clipping and taking the maximum commute.
@@ -52,14 +52,14 @@ def _activation_types(graph: Graph, ctx: PassContext) -> dict[str, QType]:
         return name
 
     for node in graph.nodes:
-        if OPS[node.op].keeps_type:
+        if OPS[node.op].ties_types:
             for name in graph.data_inputs(node):
                 group[find(node.outputs[0])] = find(name)
     ranges: dict[str, tuple[float, float]] = {}
     floats = [t.name for t in graph.tensors.values() if not t.is_constant and t.dtype == "float"]
     for name in floats:
         leaves = name in graph.outputs or not graph.consumers(name)
-        if leaves or name in graph.inputs or any(not OPS[c.op].keeps_type for c in graph.consumers(name)):
+        if leaves or name in graph.inputs or any(not OPS[c.op].ties_types for c in graph.consumers(name)):
             lo, hi = ctx.observed[name]
             old = ranges.get(find(name), (lo, hi))
             ranges[find(name)] = (min(lo, old[0]), max(hi, old[1]))
@@ -76,7 +76,7 @@ def _quantize_weights(node: Node, tensors: dict[str, Tensor], kind: Scheme) -> N
     sx = float(tensors[node.inputs[0]].qtype.scale[0])
     scales = kind.weights(rows, bias, sx).astype(np.float64)
     limit = (1 << (kind.bits - 1)) - 1
-    q = np.clip(np.rint(rows / scales[:, None]), -limit, limit).astype(np.int64).reshape(weight.shape)
+    q = np.clip(np.rint(rows / scales[:, None]), -limit, limit).astype(f"int{8 if kind.bits <= 8 else 16}").reshape(weight.shape)
     step = sx * scales
     qw = constant(tensors, f"{node.outputs[0]}__weight_q", q)
     tensors[qw.name] = qw.with_(qtype=QType(kind.bits, True, "affine", tuple(map(float, scales)), 0, 0))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hwcomp.plan.stages import Stage, unsupported
+from hwcomp.plan.stages import Source, Stage, unsupported
 from hwcomp.plan.streams import Stream, divisors
 from sw_ref.program import Edge, Kernel, Layout
 
@@ -27,7 +27,7 @@ def add(sweep: Sweep, index: int, kernel: Kernel) -> Stage:
     """Both operands as pixels of the first, in the fewest lanes that keep up: each takes two multipliers."""
     y, stream = sweep.program.edges[kernel.outputs[0]], sweep.stream(kernel)
     lanes = sweep.lanes(divisors(stream.channels), lambda n: y.size // n)
-    sources = tuple(sweep.source(kernel, i, stream.channels, lanes, y.layout) for i in range(2))
+    sources = tuple(_late(sweep.source(kernel, i, stream.channels, lanes, y.layout)) for i in range(2))
     return Stage(index, 0, sources, replace(sources[0].arrives, bits=y.bits, signed=y.signed))
 
 
@@ -46,7 +46,7 @@ def concat(sweep: Sweep, index: int, kernel: Kernel) -> Stage:
     pixels = y.size // pixel
     lanes = sweep.lanes(options, lambda n: pixels * ceil(pixel / n), keep)
     sources = tuple(
-        sweep.source(kernel, i, c, lanes, _same_order(kernel, y, e))
+        _late(sweep.source(kernel, i, c, lanes, _same_order(kernel, y, e)))
         for i, (c, e) in enumerate(zip(channels, edges, strict=True))
     )
     rounds = prod(y.shape[a] for a in order[: order.index(axis)])
@@ -94,6 +94,26 @@ def shuffle(sweep: Sweep, index: int, kernel: Kernel) -> Stage:
     return Stage(index, source.beats, (source,), source.arrives, order=tuple(picks.tolist()))
 
 
+def reorder(sweep: Sweep, index: int, kernel: Kernel) -> Stage:
+    """Frames in another order: the permutation is that of the source."""
+    y = sweep.program.edges[kernel.outputs[0]]
+    channels = sweep.channels(y)
+    lanes = sweep.lanes(divisors(channels), lambda n: y.size // n)
+    source = sweep.source(kernel, 0, channels, lanes, y.layout)
+    return Stage(index, source.beats, (source,), source.arrives)
+
+
+def pad(sweep: Sweep, index: int, kernel: Kernel) -> Stage:
+    x, y = (sweep.program.edges[n] for n in (kernel.inputs[0], kernel.outputs[0]))
+    channels, pixels = x.shape[0], y.shape[1] * y.shape[2]
+    stream = sweep.stream(kernel)
+    keep = stream.lanes if stream.channels == channels else None
+    lanes = sweep.lanes(divisors(channels), lambda n: pixels * channels // n, keep)
+    source = sweep.source(kernel, 0, channels, lanes, Layout.channels_last(x.shape))
+    pads = tuple(kernel.params["pads"])
+    return Stage(index, 0, (source,), replace(source.arrives, pixels=pixels), pads if any(pads) else None)
+
+
 def argmax(sweep: Sweep, index: int, kernel: Kernel) -> Stage:
     """One index per pixel of the elements along the axis."""
     x, y, axis = sweep.program.edges[kernel.inputs[0]], sweep.program.edges[kernel.outputs[0]], kernel.params["axis"]
@@ -106,6 +126,10 @@ def argmax(sweep: Sweep, index: int, kernel: Kernel) -> Stage:
     lanes = sweep.lanes(sorted({*divisors(n), *([keep] if keep else [])}), lambda k: x.size // n * ceil(n / k), keep)
     source = sweep.source(kernel, 0, n, lanes, inside)
     return Stage(index, source.beats, (source,), Stream(1, 1, max(y.size, 1), y.bits, y.signed))
+
+
+def _late(source: Source) -> Source:
+    return replace(source, late=bool(source.steps))
 
 
 def carried_axes(kernel: Kernel, y: Edge) -> list[int]:

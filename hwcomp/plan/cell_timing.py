@@ -85,7 +85,10 @@ class Pipe:
         self.last = np.arange(source.count) if last is None else last
         self.out = graph.link(name, len(self.last))
         if last is None:
-            self.forward, self.backward = arc(self.out, source, latency), arc(source, self.out, 0, -latency, leaves=True)
+            self.forward, self.backward = (
+                arc(self.out, source, latency),
+                arc(source, self.out, 0, -latency, leaves=True),
+            )
         else:
             self.forward = arc(self.out, source, latency, index=last)
             self.backward = arc(source, self.out, 0, index=before(source, last, latency), leaves=True)

@@ -6,10 +6,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from hwcomp.errors import WorkFailed
-from hwcomp.plan import _dots, _moves, _pools
-from hwcomp.plan import fifos
+from hwcomp.plan import _dots, _moves, _pools, fifos
 from hwcomp.plan.folding import Fold, Folds
-from hwcomp.plan.stages import DataflowPlan, Port, Source, Stage
+from hwcomp.plan.stages import ALIASES, DataflowPlan, Port, Source, Stage
 from hwcomp.plan.streams import Permute, Stream, convert_pixel, divisors, regroup
 from sw_ref.program import Edge, Kernel, Layout, Program
 
@@ -17,8 +16,8 @@ DEFAULT_LANES = 64
 DOTS = ("conv2d", "dense")
 _ENGINES: dict[str, Callable[..., Stage]] = {
     "add": _moves.add, "argmax": _moves.argmax, "avgpool2d": _pools.avgpool2d, "concat": _moves.concat,
-    "conv2d": _dots.conv2d, "dense": _dots.dense, "maxpool2d": _pools.maxpool2d, "requantize": _moves.requantize,
-    "shuffle": _moves.shuffle, "slice": _moves.slice_,
+    "conv2d": _dots.conv2d, "dense": _dots.dense, "maxpool2d": _pools.maxpool2d, "pad": _moves.pad,
+    "reorder": _moves.reorder, "requantize": _moves.requantize, "shuffle": _moves.shuffle, "slice": _moves.slice_,
 }  # fmt: skip
 
 
@@ -72,7 +71,7 @@ class Sweep:
         inputs = tuple(self._input(program.edges[n]) for n in program.inputs)
         for index, kernel in enumerate(program.kernels):
             name = kernel.outputs[0]
-            if kernel.kind == "reshape":  # the same stream under another name: nothing to build
+            if kernel.kind in ALIASES:
                 self.roots[name], self.streams[name] = self.roots[kernel.inputs[0]], self.streams[kernel.inputs[0]]
                 continue
             stage = _ENGINES[kernel.kind](self, index, kernel)
@@ -131,13 +130,14 @@ class Sweep:
 
     def channels(self, edge: Edge) -> int:
         """Channels of a pixel of this edge: those of the feature map that it is, or that reshapes make of it."""
-        if len(edge.shape) >= 3:
-            return edge.shape[0] if edge.layout == Layout.channels_last(edge.shape) else edge.shape[-1]
+        if len(edge.shape) >= 3 and edge.layout == Layout.channels_last(edge.shape):
+            return edge.shape[0]
         for reader in self.program.consumers(edge.name):
-            if reader.kind == "reshape" and len(self.program.edges[reader.outputs[0]].shape) >= len(edge.shape):
-                if (inner := self.channels(self.program.edges[reader.outputs[0]])) != edge.size:
-                    return inner
-        return edge.shape[-1] if len(edge.shape) == 2 and edge.layout == Layout.row_major(edge.shape) else edge.size
+            if reader.kind in ALIASES:
+                inner = self.program.edges[reader.outputs[0]]
+                if len(inner.shape) >= len(edge.shape) and (channels := self.channels(inner)) != edge.size:
+                    return channels
+        return edge.shape[-1] if len(edge.shape) >= 2 and edge.layout == Layout.row_major(edge.shape) else edge.size
 
     # Ports --------------------------------------------------------------------------------------------------------
 

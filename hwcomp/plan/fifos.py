@@ -12,22 +12,27 @@ from dataclasses import replace
 import numpy as np
 
 from hwcomp.plan.cell_timing import Buffer
+from hwcomp.plan.fifo_bound import whole_frames
 from hwcomp.plan.maxplus import Periodic
 from hwcomp.plan.stages import DataflowPlan, Reader
-from hwcomp.plan.timing import EXACT, PAD, Timing, build, completions
+from hwcomp.plan.timing import EXACT, HUGE, PAD, Timing, build, completions, size
 from sw_ref.program import Program
 
 _SWEEPS = 400
 _FRAMES = 6  # from an idle start, of which the last half must keep the interval
 EXACT_TOTAL = 1_500_000
 """Beats that are followed one by one, in all, to find the least depths of a design."""
+STEADY_TOTAL = 5_000_000
+"""Beats of steady states that are looked at, in all, before a depth is left as it is."""
 _WIDE = 8  # steps between depths that are tried one after the other, before it goes by halves
 
 Depths = dict[Reader, int]
 
 
 def sized(program: Program, plan: DataflowPlan) -> DataflowPlan:
-    """The plan with the least depths of its FIFOs, or in a large design with a few words more."""
+    """The plan with the least depths of its FIFOs; in a large design with some words more, in a huge one whole frames."""
+    if size(plan) > HUGE:
+        return plan.with_depths(whole_frames(program, plan))
     depths, exact = _Search(program, plan).depths()
     stages = tuple(replace(s, buffer=depths.get((s.kernel, PAD), s.buffer)) for s in plan.stages)
     return replace(plan, stages=stages, least_fifos=exact).with_depths(depths)
@@ -48,16 +53,16 @@ class _Search:
         steady = _Steady(self.timing, self.interval)
         most = {name: occupied(free, b) for name, b in self.timing.buffers.items()}
         least = _reduced(self.timing, steady.keeps, most, dict.fromkeys(most, 2))
-        if self.runs and self._keeps(()):
+        if self.runs and steady.runs >= 0 and self._keeps(()):
             return least, True
         safe = self._safe(least)
         if not self.runs:
-            return safe, False
+            return safe, safe == least and steady.runs >= 0
         more, deepest = 0, safe
         while not self._keeps((), deepest) and more < self.interval:
             more = max(2 * more, 8)
             deepest = {name: depth + more for name, depth in safe.items()}
-        return _reduced(self.timing, self._keeps, deepest, least), self.runs > 0
+        return _reduced(self.timing, self._keeps, deepest, least), self.runs >= 0
 
     def _unbounded(self, timing: Timing) -> Periodic:
         """A steady state in which FIFOs take what comes. Where the interval of the largest engine can't be kept at all,
@@ -66,7 +71,9 @@ class _Search:
             buffer.resize(None)
         found, low, high = None, self.interval, 2 * self.interval
         while found is None or low < high:
-            run = Periodic(timing.graph, low if found is None and low == self.interval else (low + high) // 2, timing.inputs)
+            run = Periodic(
+                timing.graph, low if found is None and low == self.interval else (low + high) // 2, timing.inputs
+            )
             if run.run(_SWEEPS):
                 found, high = run, run.interval
             else:
@@ -117,9 +124,13 @@ class _Steady:
         self.pinned = [max(timing.graph.links, key=lambda link: link.count)]
         self.times: dict[int, np.ndarray] = {}
         self.earliest = True
+        self.runs = max(STEADY_TOTAL // timing.graph.beats(), 4)
 
     def keeps(self, smaller: Sequence[Reader]) -> bool:
         """`smaller`: the FIFOs with fewer words than when the answer was last yes; none: start afresh."""
+        self.runs -= 1
+        if self.runs < 0:
+            return False
         run = Periodic(self.timing.graph, self.interval, self.pinned)
         buffers = [self.timing.buffers[n] for n in smaller]
         if buffers and self.times:

@@ -49,8 +49,14 @@ class SelfTimed:
     def _walk(self, link: Link) -> Generator[int]:
         """Compute all beats of a link; yield the id of another one to wait for its next beat."""
         times, waiting = self.times[id(link)], self._waiting[id(link)]
-        into, out_of, (tapped, tap) = self._into.get(id(link)), self._out_of.get(id(link)), self._taps.get(id(link), (None, None))
-        known = {id(a) for a in ((into and into.pipe.backward), (out_of and out_of.pipe.forward), (tap and tap.bound)) if a}
+        into, out_of, (tapped, tap) = (
+            self._into.get(id(link)),
+            self._out_of.get(id(link)),
+            self._taps.get(id(link), (None, None)),
+        )
+        known = {
+            id(a) for a in ((into and into.pipe.backward), (out_of and out_of.pipe.forward), (tap and tap.bound)) if a
+        }
         arcs = [
             (id(a.source), self.times[id(a.source)], None if a.index is None else a.index.tolist(), a.offset, a.delay, a.source.count)
             for a in link.arcs if id(a) not in known

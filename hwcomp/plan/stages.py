@@ -13,6 +13,8 @@ from sw_ref.program import Kernel
 Reader = tuple[int, int]
 """Who reads a stream: (index of the kernel, which of its inputs), or (OUTPUT, index of the graph output)."""
 OUTPUT = -1
+ALIASES = ("reshape", "transpose")
+"""Kernels that give the same elements in the same order another name: nothing is built for them."""
 
 
 @dataclass(frozen=True)
@@ -36,9 +38,10 @@ class Window:
 
 @dataclass(frozen=True)
 class Source:
-    """A stream on its way into an engine or port: the `stream` of `edge`, a FIFO of `depth` of its words, then `steps`.
+    """A stream on its way into an engine or port: the `stream` of `edge`, a FIFO, then `steps`, which make it `arrives`.
 
-    `edge` has nets of its own (reshapes have none). `arrives`: the stream behind the steps.
+    `edge` has nets of its own (reshapes and transposes have none). `depth`: words of the FIFO. `late`: it stands behind the
+    steps, with another one of two words in front of them: an engine that takes its inputs in turn must find whole words.
     """
 
     edge: str
@@ -46,6 +49,12 @@ class Source:
     arrives: Stream
     steps: tuple[Convert | Permute, ...] = ()
     depth: int = 2
+    late: bool = False
+
+    @property
+    def buffered(self) -> Stream:
+        """What the FIFO holds words of."""
+        return self.arrives if self.late else self.stream
 
     @property
     def beats(self) -> int:
@@ -91,7 +100,8 @@ class Port:
 class DataflowPlan:
     """`streams`: how every edge travels. `lanes`: multiply-accumulate lanes in all, of `budget`.
 
-    `least_fifos`: no FIFO can have one word less; else some may have a few too many. `roots`: edge -> the edge whose nets carry it (a reshape has none of its own).
+    `roots`: edge -> the edge whose nets carry it (a reshape or transpose has none of its own). `least_fifos`: no FIFO can have
+    one word less; else some have words too many.
     """
 
     budget: int

@@ -10,6 +10,7 @@ import numpy as np
 from hwcomp.plan import cell_timing as cells
 from hwcomp.plan.cell_timing import Buffer, Pipe
 from hwcomp.plan.folding import DENSE
+from hwcomp.plan.latency import estimate
 from hwcomp.plan.maxplus import NEVER, Frames, Graph, Link
 from hwcomp.plan.selftimed import SelfTimed
 from hwcomp.plan.stages import OUTPUT, DataflowPlan, Reader, Source, Stage
@@ -21,6 +22,8 @@ PAD = -1
 _ADD = 5  # cycles in hwc_add
 EXACT = 150_000
 """Beats up to which designs are followed one by one."""
+HUGE = 2_000_000
+"""Beats of a frame beyond which only pixels are looked at."""
 
 
 @dataclass
@@ -66,8 +69,15 @@ def build(program: Program, plan: DataflowPlan) -> Timing:
     return t
 
 
+def size(plan: DataflowPlan) -> int:
+    """Beats of a frame in all streams between the cells, roughly."""
+    return sum(3 * (s.beats + s.out.beats) for s in plan.stages)
+
+
 def frame_latency(program: Program, plan: DataflowPlan) -> int:
-    """Cycles from the first input beat to the last output beat of a single frame, both counted."""
+    """Cycles from the first input beat to the last output beat of a single frame, both counted; estimated if huge."""
+    if size(plan) > HUGE:
+        return estimate(program, plan)
     done = completions(build(program, plan), 1)
     if done is None:
         raise ValueError("with these FIFOs no frame comes through")
@@ -92,27 +102,33 @@ def completions(timing: Timing, frames: int) -> np.ndarray | None:
 def _arrive(t: Timing, source: Source, link: Link, key: Reader) -> Link:
     """The FIFO and the conversions in front of an engine or port."""
     name = f"{key[0]}.{key[1]}"
-    t.buffers[key] = cells.fifo(t.graph, link, f"{name}_fifo").resize(source.depth)
-    last = t.buffers[key].pop
+    first = cells.fifo(t.graph, link, f"{name}_fifo").resize(2 if source.late else source.depth)
+    last = first.pop
     for i, step in enumerate(source.steps):
         if isinstance(step, Convert):
             last = cells.width(t.graph, last, f"{name}_width{i}", step)
         else:
             last = t.piped(cells.permute(t.graph, last, f"{name}_permute{i}", step.words))
-    return last
+    t.buffers[key] = cells.fifo(t.graph, last, f"{name}_late").resize(source.depth) if source.late else first
+    return t.buffers[key].pop if source.late else last
+
+
+def _padded(t: Timing, program: Program, stage: Stage, head: Link) -> Link:
+    if stage.pads is None:
+        return head
+    shape = program.edges[program.kernels[stage.kernel].inputs[0]].shape[1:]
+    words = head.count // (shape[0] * shape[1])
+    buffer = cells.pad(t.graph, head, f"{stage.kernel}_pad", shape, words, stage.pads).resize(stage.buffer)
+    t.buffers[stage.kernel, PAD] = buffer
+    return buffer.pop
 
 
 def _windows(t: Timing, program: Program, stage: Stage, head: Link) -> Link:
     """A source padded; as the beats of its windows, where they need a buffer."""
-    name, shape = str(stage.kernel), program.edges[program.kernels[stage.kernel].inputs[0]].shape
-    if stage.pads:
-        words = head.count // (shape[1] * shape[2])
-        buffer = cells.pad(t.graph, head, f"{name}_pad", shape[1:], words, stage.pads).resize(stage.buffer)
-        t.buffers[stage.kernel, PAD] = buffer
-        head = buffer.pop
+    padded = _padded(t, program, stage, head)
     if stage.window is None:
-        return head
-    return t.piped(cells.windows(t.graph, head, f"{name}_window", stage.window, stage.fold.chunks))
+        return padded
+    return t.piped(cells.windows(t.graph, padded, f"{stage.kernel}_window", stage.window, stage.fold.chunks))
 
 
 def _sums(t: Timing, program: Program, kernel: Kernel, stage: Stage, heads: list[Link]) -> Link:
@@ -156,7 +172,9 @@ def _maxpool2d(t: Timing, program: Program, kernel: Kernel, stage: Stage, heads:
     name, p = str(stage.kernel), kernel.params
     last = _windows(t, program, stage, heads[0])
     if stage.window:  # dilated: the taps of a window one after another, a row that is pooled into one
-        last = cells.thinned(t.graph, last, f"{name}_row", np.arange(stage.fold.chunks - 1, last.count, stage.fold.chunks))
+        last = cells.thinned(
+            t.graph, last, f"{name}_row", np.arange(stage.fold.chunks - 1, last.count, stage.fold.chunks)
+        )
         return cells.thinned(t.graph, last, name, np.arange(last.count))
     shape = program.edges[kernel.inputs[0]].shape
     top, left, bottom, right = p["pads"]
@@ -196,6 +214,14 @@ def _shuffle(t: Timing, program: Program, kernel: Kernel, stage: Stage, heads: l
     return _reorder(t, stage, heads[0])
 
 
+def _pad(t: Timing, program: Program, kernel: Kernel, stage: Stage, heads: list[Link]) -> Link:
+    return _padded(t, program, stage, heads[0])
+
+
+def _same(t: Timing, program: Program, kernel: Kernel, stage: Stage, heads: list[Link]) -> Link:
+    return heads[0]
+
+
 def _argmax(t: Timing, program: Program, kernel: Kernel, stage: Stage, heads: list[Link]) -> Link:
     s = stage.sources[0].arrives
     last = np.arange(s.beats_per_pixel - 1, s.beats, s.beats_per_pixel)
@@ -204,5 +230,5 @@ def _argmax(t: Timing, program: Program, kernel: Kernel, stage: Stage, heads: li
 
 _KINDS: dict[str, Callable[[Timing, Program, Kernel, Stage, list[Link]], Link]] = {
     "add": _add, "argmax": _argmax, "avgpool2d": _sums, "concat": _concat, "conv2d": _sums, "dense": _sums,
-    "maxpool2d": _maxpool2d, "requantize": _requantize, "shuffle": _shuffle, "slice": _slice,
+    "maxpool2d": _maxpool2d, "pad": _pad, "reorder": _same, "requantize": _requantize, "shuffle": _shuffle, "slice": _slice,
 }  # fmt: skip

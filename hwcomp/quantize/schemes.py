@@ -54,7 +54,10 @@ def scheme(quant: str) -> Scheme:
     elif match := re.fullmatch(r"fixed:Q(\d+)\.(\d+)", quant):
         found = Scheme("fixed", 1 + int(match[1]) + int(match[2]), int(match[2]))
     else:
-        raise UsageError(f"--quant {shown(quant)} is not available in this version", fix="use int8, int16, dfp<bits> or fixed:Q<m>.<n>")
+        raise UsageError(
+            f"--quant {shown(quant)} is not available in this version",
+            fix="use int8, int16, dfp<bits> or fixed:Q<m>.<n>",
+        )
     if not 4 <= found.bits <= 16:
         raise UsageError(f"--quant {shown(quant)} has {found.bits} bits", fix="4 to 16 are possible")
     return found

@@ -49,15 +49,16 @@ class Layered:
         """Steps from the type's zero, limited to the type."""
         return min(max(self.form.value(index) / self.scale + self.zero, Fraction(self.least)), Fraction(self.most))
 
-    def noise(self, index: Index) -> float:
-        """By how many steps a float32 computation of this element may be wrong.
+    def noise(self, index: Index, coarse: float = 0.0) -> float:
+        """By how many steps a float32 computation of this element may be wrong, or one whose multipliers are rounded by
+        up to `coarse` of their value.
 
         One rounding is at most UNIT of what it rounds. Those of single terms add up to _ROUNDINGS units of the sum of
         the terms' magnitudes. The sums of n terms are rounded n times, with errors of either sign that partly cancel:
         sqrt(n) units (Higham and Mary, 2019), where the worst case would be n.
         """
         units = _ROUNDINGS + math.sqrt(self.form.terms)
-        return UNIT * units * float(self.form.size[index]) / float(self.scale)
+        return (UNIT * units + coarse) * float(self.form.size[index]) / float(self.scale)
 
 
 @dataclass
@@ -88,26 +89,28 @@ class _Reader:
 
 def exact(layer: Layer, inputs: list[np.ndarray]) -> Layered | None:
     """The layer on integers [samples, *shape]; None where it only selects elements, so that nothing is rounded."""
-    reader, form = _Reader(layer), None
+    reader = _Reader(layer)
+    given = {value.name: q for value, q in zip(layer.model.graph.input, inputs, strict=True)}
+    forms: dict[str, Form] = {}
     for node in layer.model.graph.node:
         attrs = {a.name: a for a in node.attribute}
         if node.op_type == "DequantizeLinear":
             scale = reader.arrays[node.input[1]]
             if node.input[0] in reader.arrays:
                 reader.quantized[node.output[0]] = (reader.arrays[node.input[0]], scale, attrs["axis"].i)
-            elif form is None:
-                form = _dequantized(inputs[0], scale, int(reader.arrays[node.input[2]]))
             else:
-                return None
+                forms[node.output[0]] = _dequantized(given[node.input[0]], scale, int(reader.arrays[node.input[2]]))
         elif node.op_type == "QuantizeLinear":
             zero = reader.arrays[node.input[2]]
             info = np.iinfo(zero.dtype)
             scale = Fraction(float(reader.arrays[node.input[1]]))
+            form = forms.get(node.input[0])
             return None if form is None else Layered(form, scale, int(zero), info.min, info.max)
         elif node.op_type not in _RULES:
             return None
         else:
-            form = _RULES[node.op_type](form, node, attrs, reader)
+            terms = [forms[name] for name in node.input if name in forms]
+            forms[node.output[0]] = _RULES[node.op_type](*terms, node, attrs, reader)
     return None
 
 
@@ -134,7 +137,11 @@ def _dense(x: Form, node, attrs, reader: _Reader) -> Form:
 
 
 def _dot(x: Form, node, reader: _Reader, accumulate, axis: int) -> Form:
-    q, scale, _ = reader.quantized[node.input[1]]
+    if node.input[1] in reader.quantized:
+        q, scale, _ = reader.quantized[node.input[1]]
+    else:  # the ones of a window sum
+        q = reader.arrays[node.input[1]].astype(np.int64)
+        scale = np.ones(len(q))
     integer = accumulate(x.integer, q)
     reach = accumulate(np.abs(x.integer), np.abs(q.astype(np.int64)))
     steps = [x.scale * Fraction(float(s)) for s in scale]
@@ -150,8 +157,42 @@ def _shifted(x: Form, by: np.ndarray) -> Form:
     return Form(lambda i: x.value(i) + added[i], x.size + np.abs(by).astype(np.float64), x.terms + 1)
 
 
-def _add(x: Form, node, attrs, reader: _Reader) -> Form:
-    return _shifted(x, reader.fractions(node.input[1]))
+def _add(x: Form, *rest) -> Form:
+    if len(rest) == 3:  # a constant
+        node, _, reader = rest
+        return _shifted(x, reader.fractions(node.input[1]))
+    y = rest[0]
+    return Form(lambda i: x.value(i) + y.value(i), x.size + y.size, x.terms + y.terms)
+
+
+def _divided(x: Form, by: np.ndarray) -> Form:
+    """`by`: positive integers that broadcast to the tensor."""
+    divisors = np.broadcast_to(by, x.size.shape)
+    return Form(lambda i: x.value(i) / int(divisors[i]), x.size / divisors, x.terms)
+
+
+def _div(x: Form, node, attrs, reader: _Reader) -> Form:
+    return _divided(x, reader.arrays[node.input[1]].astype(np.int64))
+
+
+def _average(x: Form, node, attrs, reader: _Reader) -> Form:
+    """Window sums, divided by all taps or by those inside the tensor."""
+    kernel, channels = tuple(attrs["kernel_shape"].ints), x.integer.shape[1]
+    window = {"strides": tuple(attrs["strides"].ints), "pads": tuple(attrs["pads"].ints), "dilations": (1, 1)}
+
+    def sums(data: np.ndarray) -> np.ndarray:
+        ones, none = np.ones((channels, 1, *kernel), np.int64), np.zeros(channels, np.int64)
+        return nm.conv2d_accumulate(data, ones, none, **window, groups=channels, pad_value=0, acc_bits=_EXACT_BITS)
+
+    integer, taps = sums(x.integer), math.prod(kernel)
+    form = Form(lambda i: int(integer[i]) * x.scale, sums(np.abs(x.integer)) * float(x.scale), taps)
+    if "count_include_pad" in attrs and attrs["count_include_pad"].i:
+        return _divided(form, np.int64(taps))
+    return _divided(form, sums(np.ones_like(x.integer)))
+
+
+def _identity(x: Form, node, attrs, reader: _Reader) -> Form:
+    return x
 
 
 def _batchnorm(x: Form, node, attrs, reader: _Reader) -> Form:
@@ -185,6 +226,6 @@ def _limited(x: Form, lo: Fraction | None, hi: Fraction | None) -> Form:
 
 
 _RULES = {
-    "Add": _add, "BatchNormalization": _batchnorm, "Clip": _clip, "Conv": _conv, "Gemm": _dense, "MatMul": _dense,
-    "Relu": _relu,
+    "Add": _add, "AveragePool": _average, "BatchNormalization": _batchnorm, "Clip": _clip, "Conv": _conv, "Div": _div,
+    "Gemm": _dense, "Identity": _identity, "MatMul": _dense, "Relu": _relu,
 }  # fmt: skip

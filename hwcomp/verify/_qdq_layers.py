@@ -31,7 +31,11 @@ def carriers(model: onnx.ModelProto, program: Program) -> dict[str, str]:
     """Tensor of the Program -> the value of the model that holds its integers."""
     values = {}
     made_by = {n.output[0]: n for n in model.graph.node}
-    readers = {n.input[0]: n for n in model.graph.node if n.op_type == "QuantizeLinear"}
+    readers = {}
+    for n in model.graph.node:
+        if n.op_type == "QuantizeLinear":
+            clip = made_by.get(n.input[0])  # in front of a type that is stored in a wider one
+            readers[clip.input[0] if clip is not None and clip.op_type == "Clip" else n.input[0]] = n
     for name in program.edges:
         if name in program.inputs and name in readers:
             values[name] = readers[name].output[0]

@@ -18,10 +18,12 @@ from hwcomp.verify._qdq_layers import Layer, layers
 from hwcomp.verify.engine import Built, Progress
 from hwcomp.verify.evaluate import decisions
 from hwcomp.verify.reference import run_program
-from sw_ref.program import Program
+from sw_ref.program import Kernel, Program
 
 MODEL = "model.qdq.onnx"
-MODES = ("off", "on")  # graph optimizations
+# Graph optimizations. Those of onnxruntime compute 16-bit models wrongly (whole layers saturate): off for these.
+MODES = ("off", "on")
+_FLOAT_BITS, _WHOLE_BITS = 24, 31  # of a float32's mantissa; of a multiplier unless an option asks for fewer
 _BATCH_ELEMENTS = 1 << 22  # elements of all tensors that are checked at once
 _ENOUGH = 100  # unexplained differences of one layer: no more are looked at
 
@@ -89,21 +91,23 @@ def teacher_forced(
 ) -> TeacherReport:  # fmt: skip
     """Check stored integers [samples, *shape] by input name, with graph optimizations off and on."""
     program, model = built.program, _model(built.dir / MODEL)
+    bits = built.manifest.get("options", {}).get("requantize_bits", _WHOLE_BITS)
     cuts = layers(model, program)
-    whole = {mode: _session(model, mode, "model.qdq.onnx") for mode in MODES}
+    modes = MODES if all(e.bits <= 8 for e in program.edges.values()) else MODES[:1]
+    whole = {mode: _session(model, mode, "model.qdq.onnx") for mode in modes}
     runs = [
         (cut, _session(cut.model, mode, f"the layer of tensor '{shown(cut.tensor)}'"),
          LayerCheck(cut.tensor, program.producer(cut.tensor).kind, mode))
-        for cut in cuts for mode in MODES
+        for cut in cuts for mode in modes
     ]  # fmt: skip
-    ends = [EndToEnd(name, mode) for name in program.outputs for mode in MODES]
+    ends = [EndToEnd(name, mode) for name in program.outputs for mode in modes]
     total = len(next(iter(inputs.values())))
     progress = progress_for("onnxruntime", total)
     step = max(1, min(256, _BATCH_ELEMENTS // sum(e.size for e in program.edges.values())))
     for start in range(0, total, step):
         taps = run_program(program, {n: a[start : start + step] for n, a in inputs.items()}, taps=True)
         for cut, session, check in runs:
-            _check_layer(program, cut, session, check, taps, start)
+            _check_layer(program, cut, session, check, taps, start, bits)
         for mode, session in whole.items():
             outputs = _run_whole(program, session, taps, cuts[0].batched)
             for end in (e for e in ends if e.mode == mode):
@@ -159,7 +163,18 @@ def _given(program: Program, name: str, taps: dict[str, np.ndarray]) -> np.ndarr
     return taps[name].astype(np.int64) if producer is not None and producer.kind == "argmax" else taps[name]
 
 
-def _check_layer(program: Program, cut: Layer, session, check: LayerCheck, taps, start: int) -> None:
+def _coarseness(kernel: Kernel, bits: int) -> float:
+    """How far, as a part of their value, multipliers of `bits` are from scales that the QDQ model states in float32.
+
+    Those of dot products are stated as they were rounded (export/operands.py): only joins and averages have any.
+    """
+    if kernel.kind not in ("add", "avgpool2d") or bits >= _FLOAT_BITS:
+        return 0.0
+    multiplier = kernel.constants["multiplier"].astype(np.int64)
+    return 2.0**-bits * int(multiplier.max()) / max(int(multiplier.min()), 1)
+
+
+def _check_layer(program: Program, cut: Layer, session, check: LayerCheck, taps, start: int, bits: int) -> None:
     given = [_given(program, n, taps) for n in cut.inputs]
     got = _run(session, given, cut.batched)[0].astype(np.int64)
     want = taps[cut.tensor].astype(np.int64)
@@ -174,6 +189,7 @@ def _check_layer(program: Program, cut: Layer, session, check: LayerCheck, taps,
     check.differing += len(differing)
     check.largest = max(check.largest, int(np.abs(got - want).max()))
     samples = np.unique(differing[:, 0])
+    coarse = _coarseness(program.producer(cut.tensor), bits)
     form = exact(cut, [g[samples] for g in given])
     for where in differing:
         if check.unexplained >= _ENOUGH:
@@ -186,7 +202,7 @@ def _check_layer(program: Program, cut: Layer, session, check: LayerCheck, taps,
             # Both are a rounding of the exact value if none is farther than half a step; what is beyond is the distance
             # from the tie that one of them rounded the wrong way.
             beyond = float(max(abs(mine - value), abs(theirs - value))) - 0.5
-            allowed = form.noise(local)
+            allowed = form.noise(local, coarse)
             if beyond <= allowed:
                 check.distance = max(check.distance, beyond)
                 check.share = max(check.share, beyond / allowed if allowed else 0.0)

@@ -32,7 +32,7 @@ def test_every_operator_computes_its_float_semantics(case):
     except UnsupportedError as error:
         assert error.node or "output" in str(error)
         return
-    for name, steps in worst_steps(graph, lowered.program, chosen(lowered.program)):
+    for name, steps in worst_steps(lowered.graph, lowered.program, chosen(lowered.program)):
         assert steps < 1e-3, name
 
 
@@ -56,7 +56,7 @@ def conv_net(**attrs):
 def test_zero_points_and_padding(interval, bits):
     graph, _ = quantized(conv_net(), input_ranges={"x": interval})
     lowered = lower(graph, bits)
-    for name, steps in worst_steps(graph, lowered.program, chosen(lowered.program)):
+    for name, steps in worst_steps(lowered.graph, lowered.program, chosen(lowered.program)):
         assert steps < (1e-3 if bits == 31 else 2e-2), name
 
 
@@ -71,7 +71,7 @@ def test_passes_change_nothing_but_the_kernels(enabled):
     kinds = [k.kind for k in lowered.program.kernels]
     assert kinds == (["conv2d", "maxpool2d", "reshape", "dense"] if enabled else
                      ["conv2d", "requantize", "requantize", "maxpool2d", "reshape", "dense"])  # fmt: skip
-    for name, steps in worst_steps(graph, lowered.program, chosen(lowered.program)):
+    for name, steps in worst_steps(lowered.graph, lowered.program, chosen(lowered.program)):
         assert steps < 1e-3, name
 
 
@@ -145,7 +145,7 @@ def test_a_channel_that_the_clamp_makes_constant_is_folded():
     lowered = lower(graph)
     assert not lowered.program.kernels[0].constants["weight"][1].any()
     assert lowered.proofs[0].folded == 1
-    for name, steps in worst_steps(graph, lowered.program, chosen(lowered.program)):
+    for name, steps in worst_steps(lowered.graph, lowered.program, chosen(lowered.program)):
         assert steps < 1e-3, name
 
 
@@ -161,7 +161,7 @@ def test_small_clip_of_a_large_sum_saturates():
     graph, _ = quantized(proto, input_ranges={"x": (-1.0, 1.0)})
     lowered = lower(graph)
     assert all(0 <= int(m) < 1 << 31 for m in lowered.program.kernels[0].constants["multiplier"])
-    for name, steps in worst_steps(graph, lowered.program, chosen(lowered.program)):
+    for name, steps in worst_steps(lowered.graph, lowered.program, chosen(lowered.program)):
         assert steps < 1e-3, name
 
 

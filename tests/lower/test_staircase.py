@@ -87,3 +87,19 @@ def test_line_names_what_counts():
     assert "differs from the float formula on 7 of 1000 accumulators, by 2 at most" in some
     assert "15 bits (rounded to 16, fewer than 24: less exact)" in some
     assert "2 constant channels" in some
+
+
+def test_steps_of_wide_outputs_are_looked_at_in_part():
+    """16-bit outputs of 40 channels: part of the steps, and the line says so; all of the steps of few channels."""
+    scale = np.full(40, 0.7, np.float32)
+    reach = (np.full(40, -40000), np.full(40, 40000))
+    rq = requant.choose(scale, -40000, 40000, 17, 0, -32768, 32767)
+    count, worst, steps = staircase.compare(
+        rq, staircase.float_formula(scale * np.float32(1.001), 0, -32768, 32767), *reach
+    )
+    assert count > 0 and worst > 0 and 256 <= steps < 65535
+    one = requant.choose(scale[:1], -40000, 40000, 17, 0, -32768, 32767)
+    formula = staircase.float_formula(scale[:1], 0, -32768, 32767)
+    assert staircase.compare(one, formula, reach[0][:1], reach[1][:1])[2] is None
+    proof = staircase.Proof("y", "rne", 17, 31, 9, 0, 1, 0, steps=300)
+    assert "not all were looked at" in proof.line()

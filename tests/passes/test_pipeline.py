@@ -106,11 +106,13 @@ def test_every_other_pass_can_be_switched_off(name):
         options = CompileOptions(("mcu",), input_ranges=case.ranges, passes={name: {"enabled": False}}, logits=True)
         try:
             graph, _ = quantized_graph(loaded(case.model), options, Watch(check_passes=True))
-            program = lower(graph).program
+            lowered = lower(graph)
         except UnsupportedError:
             continue
         compiled += 1
-        assert all(steps < 1e-3 for _, steps in worst_steps(graph, program, random_stored(program, 20)))
+        assert all(
+            steps < 1e-3 for _, steps in worst_steps(lowered.graph, lowered.program, random_stored(lowered.program, 20))
+        )
     assert compiled > 50
 
 

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from hwcomp.backends._c_kernels import ALIASES
 from hwcomp.backends.c import CBackend
 from hwcomp.plan.memory import Block, assign, peak
 from sw_ref.program import Layout
@@ -58,7 +59,7 @@ def check_lives(program, plan):
     end = len(program.kernels)
     first = dict.fromkeys(program.inputs, -1) | {k.outputs[0]: i for i, k in enumerate(program.kernels)}
     last = first | {n: i for i, k in enumerate(program.kernels) for n in k.inputs} | dict.fromkeys(program.outputs, end)
-    aliases = {k.outputs[0]: k.inputs[0] for k in program.kernels if k.kind == "reshape"}
+    aliases = {k.outputs[0]: k.inputs[0] for k in program.kernels if k.kind in ALIASES}
 
     def root(n):
         return root(aliases[n]) if n in aliases else n
@@ -146,7 +147,7 @@ def test_random_programs(seed):
         assert step.scratch_offset % plan.align == 0
     for k in program.kernels:
         a, b = plan.places[k.inputs[0]], plan.places[k.outputs[0]]
-        if k.kind == "reshape":
+        if k.kind in ALIASES:
             assert (a.where, a.offset, a.port) == (b.where, b.offset, b.port)
         elif a.where == b.where == "arena" and k.kind != "add":
             assert a.offset + a.bytes <= b.offset or b.offset + b.bytes <= a.offset

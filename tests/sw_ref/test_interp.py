@@ -79,6 +79,16 @@ def plain(kernel, x, *more):
             lines.shape[:-1]
         )
         return np.expand_dims(found, p["axis"]) if p["keepdims"] else found
+    elif kernel.kind == "pad":
+        top, left, bottom, right = p["pads"]
+        side = [p["pad_value"]]
+        width = left + x.shape[2] + right
+        empty = [side * width]
+        return np.array([empty * top + [side * left + r + side * right for r in c] + empty * bottom for c in x.tolist()])
+    elif kernel.kind == "transpose":
+        out = {tuple(at[axis] for axis in p["perm"]): int(v) for at, v in np.ndenumerate(x)}
+    elif kernel.kind == "reorder":
+        return x
     else:
         return x.reshape(p["shape"])
     shape = tuple(n + 1 for n in max(out))
