@@ -83,12 +83,14 @@ class Verilog(Backend):
                     "multipliers": costs.multipliers(kernel, s),
                 }
             )  # fmt: skip
+        fifos = costs.fifos(program, plan)
         return {
             "budget": plan.budget, "lanes": plan.lanes, "interval": plan.interval,
             "latency_estimate": frame_latency(program, plan),
             "rom_bits": sum(s["rom_bits"] for s in stages),
             "buffer_bits": sum(s["buffer_bits"] for s in stages) + sum(costs.source_bits(p.source) for p in plan.outputs),
             "multipliers": sum(s["multipliers"] for s in stages),
+            "fifos": fifos, "fifo_bits": sum(f["bits"] for f in fifos), "fifos_are_least": plan.least_fifos,
             "stages": stages,
             "interface": {
                 "interval": plan.interval,
