@@ -12,7 +12,18 @@ from hypothesis import strategies as st
 
 from tests.models import model
 from tests.strategies import (
-    INTERVALS, MAP_STEPS, OPSETS, ROW_STEPS, Chain, Drawn, Seeded, conv, dense, flatten, relu, window,
+    INTERVALS,
+    MAP_STEPS,
+    OPSETS,
+    ROW_STEPS,
+    Chain,
+    Drawn,
+    Seeded,
+    conv,
+    dense,
+    flatten,
+    relu,
+    window,
 )  # fmt: skip
 
 

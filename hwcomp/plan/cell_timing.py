@@ -1,7 +1,7 @@
 """Timing of the hardware cells (templates/verilog) as constraints between their streams. Source: the cells' headers.
 
 Exact but for one thing that constraints cannot say: a pipeline of several stages stalls as a whole, so bubbles between its
-beats do not close while its end waits. The constraints of a `Pipe` let them close; hwcomp.plan.selftimed keeps them.
+beats do not close while its end waits. The constraints of a `Pipe` let them close; hwcomp.plan.execution keeps them.
 """
 
 from __future__ import annotations

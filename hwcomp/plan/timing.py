@@ -9,10 +9,10 @@ import numpy as np
 
 from hwcomp.plan import cell_timing as cells
 from hwcomp.plan.cell_timing import Buffer, Pipe
+from hwcomp.plan.execution import Execution
 from hwcomp.plan.folding import DENSE
 from hwcomp.plan.latency import estimate
 from hwcomp.plan.maxplus import NEVER, Frames, Graph, Link
-from hwcomp.plan.selftimed import SelfTimed
 from hwcomp.plan.stages import OUTPUT, DataflowPlan, Reader, Source, Stage
 from hwcomp.plan.streams import Convert
 from sw_ref.program import Kernel, Program
@@ -93,7 +93,7 @@ def completions(timing: Timing, frames: int) -> np.ndarray | None:
         run = Frames(timing.graph, frames)
         run.run()
         return np.max([run.times[id(link)][:, -1] for link in timing.outputs], axis=0)
-    exact = SelfTimed(timing.graph, timing.pipes, frames)
+    exact = Execution(timing.graph, timing.pipes, frames)
     if exact.stuck:
         return None
     return np.max([exact.times[id(link)][link.count - 1 :: link.count] for link in timing.outputs], axis=0)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from hwcomp.plan import cell_timing as cells
+from hwcomp.plan.execution import Execution
 from hwcomp.plan.maxplus import Frames, Graph, Periodic, arc
-from hwcomp.plan.selftimed import SelfTimed
 
 
 def fork_and_join(depth, late=20, count=16):
@@ -50,7 +50,7 @@ def test_the_fifo_beside_a_pipeline_holds_what_is_in_it(count):
 @pytest.mark.parametrize("depth", [2, 5, 10, 22, 23, 30])
 def test_steady_states_are_what_the_execution_settles_in(depth):
     g, pipes, out = fork_and_join(depth)
-    exact, frames = SelfTimed(g, pipes, 12), Frames(g, 12)
+    exact, frames = Execution(g, pipes, 12), Frames(g, 12)
     frames.run()
     times = np.array(exact.times[id(out)])
     assert (times == frames.times[id(out)].ravel()).all()  # no bubble ever waits here
@@ -68,7 +68,7 @@ def test_a_branch_that_needs_more_than_the_other_holds_gets_stuck(depth, stuck):
     permute = cells.permute(g, cells.fifo(g, taken[0], "a").resize(2).pop, "p", 8)
     other = cells.fifo(g, taken[1], "b").resize(depth).pop
     out = cells.join(g, [permute.out, other], "join", [np.arange(16)] * 2, 16)
-    assert SelfTimed(g, [permute], 2).stuck is stuck
+    assert Execution(g, [permute], 2).stuck is stuck
     assert Periodic(g, 4000, [out]).run(4000) is not stuck
 
 
@@ -82,7 +82,7 @@ def test_bubbles_in_a_waiting_pipeline_do_not_close():
     door = g.link("door", 1)
     arc(door, gaps, 12, index=np.array([0]))
     arc(pipe.out, door, 0, index=np.array([0, 0, 0, 0]))
-    out = np.array(SelfTimed(g, [pipe], 1).times[id(pipe.out)])
+    out = np.array(Execution(g, [pipe], 1).times[id(pipe.out)])
     run = Frames(g, 1)
     run.run()
     assert np.diff(out)[0] == 3 and np.diff(run.times[id(pipe.out)][0])[0] == 1

@@ -27,7 +27,7 @@ class _Line:
         self.ends: list[int] = []
 
 
-class SelfTimed:
+class Execution:
     """`times`: of all beats of each link, by its id, over `frames` frames back to back. `stuck`: they never come through."""
 
     def __init__(self, graph: Graph, pipes: list[Pipe], frames: int):
