@@ -14,16 +14,14 @@ import numpy as np
 from hwcomp.plan.cell_timing import Buffer
 from hwcomp.plan.fifo_bound import whole_frames
 from hwcomp.plan.maxplus import Periodic
-from hwcomp.plan.stages import DataflowPlan, Reader
+from hwcomp.plan.stages import OUTPUT, DataflowPlan, Reader
 from hwcomp.plan.timing import EXACT, HUGE, PAD, Timing, build, completions, size
 from sw_ref.program import Program
 
 _SWEEPS = 400
 _FRAMES = 6  # from an idle start, of which the last half must keep the interval
-EXACT_TOTAL = 1_500_000
+EXACT_TOTAL = 1_000_000
 """Beats that are followed one by one, in all, to find the least depths of a design."""
-STEADY_TOTAL = 5_000_000
-"""Beats of steady states that are looked at, in all, before a depth is left as it is."""
 _WIDE = 8  # steps between depths that are tried one after the other, before it goes by halves
 
 Depths = dict[Reader, int]
@@ -50,19 +48,38 @@ class _Search:
     def depths(self) -> tuple[Depths, bool]:
         """Words of each FIFO, and whether none can be one less with the others as they are."""
         free = self._unbounded(self.timing)
+        if not self.runs:
+            return self._large()
         steady = _Steady(self.timing, self.interval)
         most = {name: occupied(free, b) for name, b in self.timing.buffers.items()}
         least = _reduced(self.timing, steady.keeps, most, dict.fromkeys(most, 2))
-        if self.runs and steady.runs >= 0 and self._keeps(()):
+        if self._keeps(()):
             return least, True
-        safe = self._safe(least)
-        if not self.runs:
-            return safe, safe == least and steady.runs >= 0
+        two = {name: 2 if depth == 2 else None for name, depth in least.items()}
+        safe = self._safe([two, dict.fromkeys(two)]) or {name: depth + _WIDE for name, depth in least.items()}
+        safe = {name: max(depth, least[name]) for name, depth in safe.items()}
         more, deepest = 0, safe
         while not self._keeps((), deepest) and more < self.interval:
-            more = max(2 * more, 8)
+            more = max(2 * more, _WIDE)
             deepest = {name: depth + more for name, depth in safe.items()}
         return _reduced(self.timing, self._keeps, deepest, least), self.runs >= 0
+
+    def _large(self) -> tuple[Depths, bool]:
+        """Two words everywhere but in front of joins and padding and behind forks; there what they hold without a limit."""
+        planned = {name: b.depth for name, b in build(self.program, self.plan).buffers.items()}
+        some = {name: planned[name] if name[1] == PAD else None if self._may_hold(name) else 2 for name in planned}
+        pads = {name: None if name[1] == PAD else depth for name, depth in some.items()}
+        found = self._safe([some, pads, dict.fromkeys(some)])
+        if found is None:
+            return planned | whole_frames(self.program, self.plan), False
+        small = {name: 2 if depth <= 3 else planned[name] if name[1] == PAD else None for name, depth in found.items()}
+        found = self._safe([small]) or found
+        return found, max(found.values()) == 2
+
+    def _may_hold(self, name: Reader) -> bool:
+        """A FIFO in front of a join, or one of several that read the same stream."""
+        join = name[0] != OUTPUT and len(self.program.kernels[name[0]].inputs) > 1
+        return join or len(self.plan.readers()[self.plan.sources()[name].edge]) > 1
 
     def _unbounded(self, timing: Timing) -> Periodic:
         """A steady state in which FIFOs take what comes. Where the interval of the largest engine can't be kept at all,
@@ -81,18 +98,19 @@ class _Search:
         self.interval = high
         return found
 
-    def _safe(self, least: Depths) -> Depths:
-        """Depths that are enough even if no bubble closes that is there when an engine never waits for input."""
+    def _safe(self, starts: list[dict[Reader, int | None]]) -> Depths | None:
+        """What FIFOs without a depth hold even if no bubble closes that is there when an engine never waits for input:
+        for the first of `starts` that has a steady state."""
         timing = build(self.program, self.plan)
         for pipe in timing.pipes:
             pipe.stiffen()
-        for keep in (2, 0):  # all others but those of two words take what comes; if that is not enough, these too
-            for name, buffer in timing.buffers.items():
-                buffer.resize(2 if least[name] <= keep else None)
+        for depths in starts:
+            for name, depth in depths.items():
+                timing.buffers[name].resize(depth)
             run = Periodic(timing.graph, self.interval, timing.inputs)
             if run.run(_SWEEPS):
-                return {n: max(occupied(run, b), least[n]) if b.depth is None else 2 for n, b in timing.buffers.items()}
-        return {name: depth + _WIDE for name, depth in least.items()}
+                return {n: occupied(run, b) if b.depth is None else b.depth for n, b in timing.buffers.items()}
+        return None
 
     def _keeps(self, smaller: Sequence[Reader], depths: Depths | None = None) -> bool:
         """Whether frames from an idle start keep the interval. Says no when it has been asked too often."""
@@ -124,13 +142,9 @@ class _Steady:
         self.pinned = [max(timing.graph.links, key=lambda link: link.count)]
         self.times: dict[int, np.ndarray] = {}
         self.earliest = True
-        self.runs = max(STEADY_TOTAL // timing.graph.beats(), 4)
 
     def keeps(self, smaller: Sequence[Reader]) -> bool:
         """`smaller`: the FIFOs with fewer words than when the answer was last yes; none: start afresh."""
-        self.runs -= 1
-        if self.runs < 0:
-            return False
         run = Periodic(self.timing.graph, self.interval, self.pinned)
         buffers = [self.timing.buffers[n] for n in smaller]
         if buffers and self.times:

@@ -22,7 +22,7 @@ PAD = -1
 _ADD = 5  # cycles in hwc_add
 EXACT = 150_000
 """Beats up to which designs are followed one by one."""
-HUGE = 2_000_000
+HUGE = 12_000_000
 """Beats of a frame beyond which only pixels are looked at."""
 
 
