@@ -15,7 +15,7 @@ from hwcomp.plan.cell_timing import Buffer
 from hwcomp.plan.fifo_bound import whole_frames
 from hwcomp.plan.maxplus import Periodic
 from hwcomp.plan.stages import OUTPUT, DataflowPlan, Reader
-from hwcomp.plan.timing import EXACT, HUGE, PAD, Timing, build, completions, size
+from hwcomp.plan.timing import EXACT, PAD, Timing, build, completions, followed
 from sw_ref.program import Program
 
 _SWEEPS = 400
@@ -29,7 +29,7 @@ Depths = dict[Reader, int]
 
 def sized(program: Program, plan: DataflowPlan) -> DataflowPlan:
     """The plan with the least depths of its FIFOs; in a large design with some words more, in a huge one whole frames."""
-    if size(plan) > HUGE:
+    if not followed(program, plan):
         return plan.with_depths(whole_frames(program, plan))
     depths, exact = _Search(program, plan).depths()
     stages = tuple(replace(s, buffer=depths.get((s.kernel, PAD), s.buffer)) for s in plan.stages)

@@ -19,7 +19,7 @@ from sw_ref.program import Kernel, Program
 
 PAD = -1
 """The place of the FIFO in front of a kernel's padding, where a Reader has the number of an input."""
-_ADD = 5  # cycles in hwc_add
+_ADD, _MUL = 5, 7  # cycles in hwc_add, hwc_mul
 EXACT = 150_000
 """Beats up to which designs are followed one by one."""
 HUGE = 12_000_000
@@ -69,14 +69,15 @@ def build(program: Program, plan: DataflowPlan) -> Timing:
     return t
 
 
-def size(plan: DataflowPlan) -> int:
-    """Beats of a frame in all streams between the cells, roughly."""
-    return sum(3 * (s.beats + s.out.beats) for s in plan.stages)
+def followed(program: Program, plan: DataflowPlan) -> bool:
+    """Whether there is a timing: of a huge design, and of a kind of engine without one, only pixels are looked at."""
+    beats = sum(3 * (s.beats + s.out.beats) for s in plan.stages)  # of a frame between all cells, roughly
+    return beats <= HUGE and all(program.kernels[s.kernel].kind in _KINDS for s in plan.stages)
 
 
 def frame_latency(program: Program, plan: DataflowPlan) -> int:
-    """Cycles from the first input beat to the last output beat of a single frame, both counted; estimated if huge."""
-    if size(plan) > HUGE:
+    """Cycles from the first input beat to the last output beat of a single frame, both counted; an estimate if not `followed`."""
+    if not followed(program, plan):
         return estimate(program, plan)
     done = completions(build(program, plan), 1)
     if done is None:
@@ -192,6 +193,18 @@ def _add(t: Timing, program: Program, kernel: Kernel, stage: Stage, heads: list[
     return t.pipe(both, str(stage.kernel), _ADD)
 
 
+def _mul(t: Timing, program: Program, kernel: Kernel, stage: Stage, heads: list[Link]) -> Link:
+    a, b = heads
+    if w := stage.window:  # a gate, repeated for every pixel
+        b = t.piped(cells.windows(t.graph, b, f"{stage.kernel}_gate", w, w.words))
+    both = cells.join(t.graph, [a, b], f"{stage.kernel}_mul", [np.arange(a.count)] * 2, a.count)
+    return t.pipe(both, str(stage.kernel), _MUL)
+
+
+def _lut(t: Timing, program: Program, kernel: Kernel, stage: Stage, heads: list[Link]) -> Link:
+    return cells.thinned(t.graph, heads[0], str(stage.kernel), np.arange(heads[0].count))
+
+
 def _concat(t: Timing, program: Program, kernel: Kernel, stage: Stage, heads: list[Link]) -> Link:
     """Every input in turn: its beats of each round start where those of the input before end."""
     turn, starts = sum(stage.turns), np.cumsum((0, *stage.turns))
@@ -230,5 +243,5 @@ def _argmax(t: Timing, program: Program, kernel: Kernel, stage: Stage, heads: li
 
 _KINDS: dict[str, Callable[[Timing, Program, Kernel, Stage, list[Link]], Link]] = {
     "add": _add, "argmax": _argmax, "avgpool2d": _sums, "concat": _concat, "conv2d": _sums, "dense": _sums,
-    "maxpool2d": _maxpool2d, "pad": _pad, "reorder": _same, "requantize": _requantize, "shuffle": _shuffle, "slice": _slice,
+    "lut": _lut, "maxpool2d": _maxpool2d, "mul": _mul, "pad": _pad, "reorder": _same, "requantize": _requantize, "shuffle": _shuffle, "slice": _slice,
 }  # fmt: skip
