@@ -69,14 +69,14 @@ def fifos(program: Program, plan: DataflowPlan) -> list[dict[str, str | int]]:
         if not join and source.depth == 2:
             continue
         forked = len(readers[source.edge]) > 1
-        why = "waits for the other inputs" if join else "lets other readers go on" if forked else "evens out the stream"
+        why = "join" if join else "fork" if forked else "stream"
         name = kernel.name if kernel else plan.outputs[position].edge
         rows.append(_fifo_row(name, source.edge, source.depth, source.buffered.width, why))
     for s in plan.stages:
         if s.pads:
             source = s.sources[0]
-            why = "holds what comes while padding is inserted"
-            rows.append(_fifo_row(program.kernels[s.kernel].name, source.edge, s.buffer, source.arrives.width, why))
+            name = program.kernels[s.kernel].name
+            rows.append(_fifo_row(name, source.edge, s.buffer, source.arrives.width, "padding"))
     return rows
 
 

@@ -243,5 +243,6 @@ def _argmax(t: Timing, program: Program, kernel: Kernel, stage: Stage, heads: li
 
 _KINDS: dict[str, Callable[[Timing, Program, Kernel, Stage, list[Link]], Link]] = {
     "add": _add, "argmax": _argmax, "avgpool2d": _sums, "concat": _concat, "conv2d": _sums, "dense": _sums,
-    "lut": _lut, "maxpool2d": _maxpool2d, "mul": _mul, "pad": _pad, "reorder": _same, "requantize": _requantize, "shuffle": _shuffle, "slice": _slice,
+    "lut": _lut, "maxpool2d": _maxpool2d, "mul": _mul, "pad": _pad, "reorder": _same, "requantize": _requantize,
+    "shuffle": _shuffle, "slice": _slice,
 }  # fmt: skip

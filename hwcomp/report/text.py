@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hwcomp.errors import shown
+from hwcomp.report import _words as words
 from hwcomp.verify.compare import Outcome
 from hwcomp.verify.evaluate import Evaluation
 from hwcomp.verify.teacher import LayerCheck, TeacherReport
@@ -109,7 +110,7 @@ def _fifos(fpga: dict[str, Any]) -> list[Any]:
         return []
     table = _table("FIFOs", "in front of", "stream", "words", "bits", "why")
     for f in fpga["fifos"]:
-        table.add_row(shown(f["reader"]), shown(f["stream"]), f"{f['words']:,}", f"{f['bits']:,}", f["why"])
+        table.add_row(shown(f["reader"]), shown(f["stream"]), f"{f['words']:,}", f"{f['bits']:,}", words.why(f["why"]))
     least = "none can be one word less" if fpga["fifos_are_least"] else "enough, but not the least"
     return [table, f"{fpga['fifo_bits']:,} bits in all; {least}", ""]
 
