@@ -9,7 +9,7 @@ from tests.conformance.streaming import streaming_program
 from tests.models import quantized
 from tests.oracle import worst_steps
 from tests.products import check, compiled, from_program, stress
-from tests.program_factory import random_program
+from tests.random_programs import random_program
 from tests.strategies import chain, chains
 
 FEW = {"calibrate": {"samples": 8}}

@@ -12,7 +12,8 @@ from hwcomp.plan.stages import OUTPUT
 from hwcomp.plan.streams import Permute
 from sw_ref.program import Layout
 from tests.models import quantized, spine
-from tests.program_factory import Builder, lenet5, random_program
+from tests.program_factory import Builder, lenet5
+from tests.random_programs import random_program
 
 LENET_MACS = 20 * 24 * 24 * 25 + 50 * 8 * 8 * 500 + 500 * 800 + 10 * 500
 
@@ -207,7 +208,10 @@ def test_window_buffers_are_deep_enough():
             assert w.depth >= span + max(in_row, row, frame) + 4
             if program.kernels[s.kernel].kind == "mul":  # a gate: every word as often as there are elements for it
                 gate, map_ = s.sources[1].arrives, s.sources[0].arrives
-                assert (w.words * w.cols * gate.lanes, w.repeat * gate.beats) == (gate.channels * gate.pixels, map_.beats)
+                assert (w.words * w.cols * gate.lanes, w.repeat * gate.beats) == (
+                    gate.channels * gate.pixels,
+                    map_.beats,
+                )
                 continue
             assert (w.taps, w.repeat, w.sets) == (s.fold.taps, s.fold.groups // s.fold.sets, s.fold.sets)
             x = program.edges[program.kernels[s.kernel].inputs[0]]
