@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hwcomp.errors import shown
+from hwcomp.report import _words as words
 from hwcomp.report.facts import noise_json
 from hwcomp.verify.compare import Outcome
 from hwcomp.verify.evaluate import Evaluation
@@ -82,7 +83,7 @@ def report_text(report: dict[str, Any]) -> str:
                 str(s["multipliers"]), f"{s['rom_bits']:,}",
                 f"{s['buffer_bits']:,}",
             )  # fmt: skip
-        parts += [stages, "* sets the interval", ""]
+        parts += [stages, "* sets the interval", "", *_fifos(fpga)]
     if (mcu := report["targets"].get("mcu")) is not None:
         memory = _table("MCU memory", "what", "bytes")
         flash = mcu["constant_bytes"] + mcu["code_bytes_estimate"]
@@ -103,6 +104,17 @@ def report_text(report: dict[str, Any]) -> str:
     if report["warnings"]:
         parts += ["", "Warnings", *(f"  {w}" for w in report["warnings"])]
     return _render(*parts)
+
+
+def _fifos(fpga: dict[str, Any]) -> list[Any]:
+    """The FIFOs whose depth was chosen."""
+    if not fpga["fifos"]:
+        return []
+    table = _table("FIFOs", "in front of", "stream", "words", "bits", "why")
+    for f in fpga["fifos"]:
+        table.add_row(shown(f["reader"]), shown(f["stream"]), f"{f['words']:,}", f"{f['bits']:,}", words.why(f["why"]))
+    least = "none can be one word less" if fpga["fifos_are_least"] else "enough, but not the least"
+    return [table, f"{fpga['fifo_bits']:,} bits in all; {least}", ""]
 
 
 def outcomes_text(outcomes: list[Outcome]) -> str:
