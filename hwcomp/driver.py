@@ -27,11 +27,14 @@ from hwcomp.passes.pipeline import configured, run_passes
 from hwcomp.pixels import Pixels
 from hwcomp.registry import BACKENDS
 from hwcomp.report import html
-from hwcomp.report.facts import program_facts
+from hwcomp.report.facts import noise_json, program_facts
 from hwcomp.types import Tensor
 from hwcomp.verify.engine import Built
+from hwcomp.verify.noise import layer_noise
 from hwcomp.verify.reference import run_program
 
+_NOISE_SAMPLES = 32
+_CORRECTIONS = ("equalize", "adaround", "bias_correction")  # passes that choose other weights
 _RESERVED = frozenset(
     {"manifest.json", "program", "src", "rtl", "hls", "vectors", "report.json", "report.html", "model.qdq.onnx"}
 )
@@ -76,7 +79,12 @@ def quantized_graph(model: Model, options: CompileOptions, watch: Watch) -> tupl
         calibration, options.input_ranges, options.input_types, options.logits, quant, options.requantize,
         progress=watch.progress, warn=watch.warned,
     )  # fmt: skip
-    graph = run_passes(graph, ctx, configured(options.passes), watch.check_passes, watch.after_pass)
+    passes = configured(options.passes)
+    wanted = [p.name for p in passes if p.name in _CORRECTIONS and p.enabled]
+    if wanted and options.quant == KEEP:
+        why = "it would choose other weights than the integers that the model states"
+        raise UsageError(f"pass {wanted[0]} for a model that is already quantized", why=why, fix="add --requantize")
+    graph = run_passes(graph, ctx, passes, watch.check_passes, watch.after_pass)
     return graph, ctx
 
 
@@ -129,6 +137,8 @@ def compile_model(path: Path | str, folder: Path | str, options: CompileOptions,
     files["vectors/outputs.npz"] = npz.dumps(golden_out)
     notes = {p: list(lines) for p, lines in ctx.notes.items()}
     report = program_facts(name, graph, lowered, notes, watch.warnings, targets)
+    if (noise := _noise(lowered.program, ctx)) is not None:
+        report["noise"] = noise
     for name_, pixels in options.input_types.items():
         report["boundary"][name_]["pixels"] = asdict(pixels)
     files["report.json"] = product.dump_json(report)
@@ -165,6 +175,17 @@ def _golden(program, ctx: PassContext, options: CompileOptions) -> tuple[dict[st
     else:
         stored = samples.random_stored(program, options.golden)
     return stored, run_program(program, stored)
+
+
+def _noise(program, ctx: PassContext) -> list[dict[str, Any]] | None:
+    """Per tensor, on calibration samples spread evenly; random inputs say nothing about noise."""
+    if ctx.calibration is None:
+        return None
+    total = len(next(iter(ctx.calibration.values())))
+    chosen = np.arange(min(_NOISE_SAMPLES, total)) * total // min(_NOISE_SAMPLES, total)
+    ctx.progress("noise of the layers", 0, 1)
+    few = {n: a[chosen] for n, a in ctx.calibration.items()}
+    return noise_json(layer_noise(ctx.float_graph, program, few, ctx.input_types))
 
 
 def _banner(model: Model, lowered: Lowered, options: CompileOptions) -> tuple[str, ...]:

@@ -24,7 +24,8 @@ class PassContext:
     `input_types`: inputs that hold raw pixels.
     `quant`: the `--quant` value, or that of `--rest` for a model that is already quantized; some calibration methods depend
     on it too. `requantize`: whether the types that such a model states are dropped.
-    `observed`: real (lo, hi) by tensor name, filled by `calibrate`.
+    `observed`: real (lo, hi) by tensor name, filled by `calibrate`. `float_graph`: what `quantize` was given, node by node
+    what its result stands for; the corrections behind it aim at that.
     """
 
     calibration: dict[str, np.ndarray] | None = None
@@ -35,6 +36,7 @@ class PassContext:
     requantize: bool = False
     notes: dict[str, list[str]] = field(default_factory=dict)
     observed: dict[str, tuple[float, float]] = field(default_factory=dict)
+    float_graph: Graph | None = None
     progress: Callable[[str, int, int], None] = lambda what, done, total: None
     warn: Callable[[str], None] = lambda text: None
 
@@ -47,7 +49,8 @@ class Pass:
     """A transformation `run(graph, ctx) -> graph` that leaves its input alone.
 
     `kind`: exact (integers: no bit changes), algebraic (floats: within 1e-5 of a tensor's largest value), lossy (the
-    change is recorded). Fields are options (`--pass name.field=value`). `required` passes can't be switched off.
+    change is recorded). Fields are options (`--pass name.field=value`). `required` passes can't be switched off;
+    those whose `enabled` is False run where they are asked for (`--pass name.enabled=true`).
     """
 
     name: ClassVar[str]

@@ -27,6 +27,7 @@ class Quantize(Pass):
     required: ClassVar[bool] = True
 
     def run(self, graph: Graph, ctx: PassContext) -> Graph:
+        ctx.float_graph = graph
         tensors = dict(graph.tensors)
         stated = any(t.stored for t in graph.tensors.values() if not t.is_constant)
         for name, qtype in _activation_types(graph, ctx).items():

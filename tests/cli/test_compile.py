@@ -102,7 +102,7 @@ def test_the_manifest_describes_every_file_and_boundary(net):
     interface = data["targets"]["fpga"]
     assert set(interface) == {"interval", "inputs", "outputs", "streams"}
     for port in (*interface["inputs"], *interface["outputs"]):
-        assert set(port) == {"name", "prefix", "lanes", "lane_bits", "tdata_bits", "beats"}
+        assert set(port) == {"name", "prefix", "lanes", "lane_bits", "tdata_bits", "beats", "channels", "pixels"}
         assert port["tdata_bits"] % 8 == 0
         assert 0 <= port["tdata_bits"] - port["lanes"] * port["lane_bits"] < 8
 
@@ -181,8 +181,8 @@ def test_an_impossible_budget_says_what_is_reachable(rejected):
     (["--target", "mcu,mcu"], ["each target once"]), (["--target", "mcu,"], ["unknown target ''"]),
     (["--target", "hls"], ["target 'hls' is not available", "fpga, mcu"]),
     (["--quant", "int3"], ["unknown quantization 'int3'"]),
-    (["--quant", "int4"], ["--quant int4 is not available", "--quant int8"]),
-    (["--quant", "fixed:Q1.7"], ["not available"]),
+    (["--quant", "int4"], ["--quant int4 is not available", "use int8"]),
+    (["--quant", "fixed:Q10.7"], ["18 bits", "4 to 16"]),
     (["--quant", "int8\n"], ["unknown quantization"]), (["--quant", "auto"], ["not available"]),
     (["--prune", "weight=0.5"], ["--prune is not available"]), (["--low-rank", "0.9"], ["--low-rank is not available"]),
     (["--share", "4"], ["--share is not available"]), (["--pe-simd-budget", "0"], ["--pe-simd-budget 0"]),
@@ -201,6 +201,7 @@ def test_an_impossible_budget_says_what_is_reachable(rejected):
     (["--pass", "calibrate.samples=x"], ["'x' is not a int"]),
     (["--pass", "calibrate.samples=0"], ["samples"]), (["--pass", "calibrate.enabled=maybe"], ["is not a bool"]),
     (["--pass", "quantize.enabled=false"], ["can't be switched off"]),
+    (["--pass", "equalize.enabled=on", "--pass", "equalize.sweeps=0"], ["equalize.sweeps=0"]),
     (["--config", "/nowhere.toml"], ["can't read"]),
     (["--calibration", "/nowhere.npz"], ["no file"]), (["--golden", "1.5"], ["invalid int value"]),
 ], ids=lambda v: v[0] if v[0].startswith("-") and len(v) < 2 else " ".join(v)[:40])  # fmt: skip
@@ -233,6 +234,13 @@ def test_a_logsoftmax_needs_logits(cli, refused, tmp_path):
     notes = manifest(tmp_path / "out")["notes"]
     assert manifest(tmp_path / "out")["options"]["logits"] is True
     assert "drop_softmax" in notes
+
+
+@pytest.mark.parametrize("name", ["adaround", "bias_correction"])
+def test_a_correction_without_data_is_refused(refused, net, tmp_path, name):
+    options = ["--target", "mcu", "--pass", f"{name}.enabled=on", "-o", tmp_path / "out"]
+    refused("compile", net.model, *options, texts=[f"pass {name} needs calibration data", "--calibration"])
+    assert not (tmp_path / "out").exists()
 
 
 # --- passes -----------------------------------------------------------------------------------------------------------

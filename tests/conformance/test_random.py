@@ -85,6 +85,12 @@ def test_many_random_streaming_programs(seed, tmp_path):
     stream(seed, tmp_path, paced=False)
 
 
+@pytest.mark.parametrize(("draw", "seed"), [(both, 1065), (stream, 1219)])
+def test_padded_neighbours_keep_their_pace(draw, seed, tmp_path):
+    """Padded layers back to back whose beats are nearly alike: one layer's padding must not hold up the other."""
+    draw(seed, tmp_path)
+
+
 BUDGETS = [1, 2, 3, 7, 16, 64, 250]
 
 

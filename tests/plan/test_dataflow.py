@@ -7,7 +7,7 @@ import pytest
 
 from hwcomp.errors import WorkFailed
 from hwcomp.plan import folding
-from hwcomp.plan.dataflow import DEFAULT_LANES, plan_dataflow
+from hwcomp.plan.dataflow import DEFAULT_LANES, fold_dataflow, plan_dataflow
 from hwcomp.plan.stages import OUTPUT
 from hwcomp.plan.streams import Permute
 from sw_ref.program import Layout
@@ -40,7 +40,7 @@ def test_spine_models_are_within_15_percent_of_ideal(name, budget):
 
     program = lower(quantized(onnx.load(spine(name)), check=False, passes={"calibrate": {"samples": 1}})[0]).program
     total = sum(macs(program, k) for k in program.kernels)
-    plan = plan_dataflow(program, budget)
+    plan = fold_dataflow(program, budget)
     assert plan.lanes <= budget
     entry = max(p.outer.beats for p in plan.inputs)  # a grey image has one lane: 784 beats, however many multipliers
     assert plan.interval <= max(1.15 * total / budget, entry)
@@ -62,9 +62,9 @@ def test_every_budget_is_met_or_refused_with_the_least():
     for budget in range(1, 200):
         if budget < 3:
             with pytest.raises(WorkFailed, match="--pe-simd-budget 3 or more"):
-                plan_dataflow(program, budget)
+                fold_dataflow(program, budget)
             continue
-        plan = plan_dataflow(program, budget)
+        plan = fold_dataflow(program, budget)
         assert plan.lanes <= budget
         assert plan.budget == budget
         assert plan.interval == max(beats(plan)) >= total / budget
@@ -100,14 +100,14 @@ def test_interval_is_the_shortest_that_the_budget_allows(seed):
         for pe in folding.group_sizes(m) for taps in folding.group_sizes(kernel[0] * kernel[1])
         for simd in folding.group_sizes(c) if pe * taps * simd <= budget
     )  # fmt: skip
-    assert plan_dataflow(program, budget).interval == best
+    assert fold_dataflow(program, budget).interval == best
 
 
 def planned(seeds):
     """Plans of random Programs, each with a budget of its own."""
     for seed in seeds:
         program = random_program(seed)
-        yield program, plan_dataflow(program, None if seed % 3 == 0 else 11 + seed * 5 % 150)
+        yield program, fold_dataflow(program, None if seed % 3 == 0 else 11 + seed * 5 % 150)
 
 
 def test_stages_fit_together():
