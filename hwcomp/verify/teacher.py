@@ -102,7 +102,8 @@ def teacher_forced(
     modes = MODES if all(e.bits <= 8 for e in program.edges.values()) else MODES[:1]
     whole = {mode: _session(model, mode, "model.qdq.onnx") for mode in modes}
     exported = {cut.tensor: cut for cut in cuts}
-    own = own_layers(_model(built.dir / OWN), program, cuts)
+    kept = built.manifest.get("options", {}).get("quant") == "keep"
+    own = own_layers(_model(built.dir / OWN), program, cuts) if kept else []
     runs = [
         _Check(
             cut, exported[cut.tensor], _session(cut.model, mode, f"the layer of tensor '{shown(cut.tensor)}'"),
@@ -150,7 +151,7 @@ def _model(path: Path):
     try:
         return onnx.load_model_from_string(path.read_bytes())
     except FileNotFoundError:
-        raise UsageError(f"the product has no {MODEL}", fix="compile the model again") from None
+        raise UsageError(f"the product has no {path.name}", fix="compile the model again") from None
     except (OSError, DecodeError) as error:
         raise UsageError(f"'{path}' can't be read", why=str(error).splitlines()[0]) from None
 

@@ -81,7 +81,7 @@ def test_eval_refuses_unknown_engines(refused, net):
 
 INSPECTION = [
     "schema", "model_sha256", "opset", "inputs", "outputs", "parameters", "macs", "flops", "float_bytes", "int8_bytes",
-    "peak_live_elements", "layers", "targets",
+    "peak_live_elements", "quantized", "layers", "targets",
 ]  # fmt: skip
 LAYER = ["node", "operator", "shape", "parameters", "macs", "operations"]
 
@@ -101,6 +101,7 @@ def test_inspect_counts(cli, net):
     assert data["peak_live_elements"] == 112 + 84
     assert (data["inputs"], data["outputs"]) == ({"x": [1, 2, 8, 7]}, {"y": [1, 5]})
     assert (data["schema"], data["opset"], data["targets"]) == (1, 17, {"fpga": None, "mcu": None})
+    assert data["quantized"] is None
     assert data["model_sha256"] == json.loads((net.product / "manifest.json").read_text())["model_sha256"]
     text = cli("inspect", net.model).out
     for word in ("152 parameters", "1,602 MACs", "conv", "Dense", "fpga: yes", "mcu: yes"):
