@@ -166,7 +166,7 @@ class LowerContext:
         bias, fraction = whole - x.zero * rows.sum(axis=1), (b_tensor.data - whole).astype(np.float64)
         x_lo, x_hi = (min(x.lo, x.zero), max(x.hi, x.zero)) if padded else (x.lo, x.hi)
         qy = self.qtype(y, node)
-        scale = (sx * w_tensor.qtype.scales()).astype(np.float32) / np.float32(qy.scale[0])
+        scale = requant.factor(node, (sx * w_tensor.qtype.scales()).astype(np.float32), qy.scale[0])
         silent = np.abs(rows).sum(axis=1) + np.abs(bias) + np.abs(fraction) == 0
         scale = np.where(silent, np.float32(0), np.broadcast_to(scale, bias.shape))
         lo, hi = self.clamp_limits(qy, node.attrs.clamp)

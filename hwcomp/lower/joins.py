@@ -32,7 +32,7 @@ def add(ctx: LowerContext, node: Node, clamp, sign: int = 1) -> None:
     y = node.outputs[0]
     qy = ctx.qtype(y, node)
     lo, hi = ctx.clamp_limits(qy, clamp)
-    scales = np.array([a.scale / np.float32(qy.scale[0]), b.scale / np.float32(qy.scale[0])], np.float64)
+    scales = requant.factor(node, np.array([a.scale, b.scale]), qy.scale[0]).astype(np.float64)
     reach = [max(abs(e.lo - e.zero), abs(e.hi - e.zero), 1) for e in (a, b)]
     # |a'*ma + b'*mb| stays below 2^62 with bits of multiplier plus bits of the widest input plus one for the sum.
     bits = min(31, ctx.profile, 61 - max(reach).bit_length())
@@ -73,7 +73,7 @@ def avgpool(ctx: LowerContext, node: Node, counts: np.ndarray, params: dict) -> 
     classes, index = np.unique(counts, return_inverse=True)
     bias = -x.zero * taps  # padded elements are the zero point, so they add nothing
     limits = bounds.of_dot(np.ones((1, taps), np.int64), np.array([bias]), min(x.lo, x.zero), max(x.hi, x.zero))
-    scale = (np.float32(x.scale) / np.float32(qy.scale[0]) / classes.astype(np.float32)).astype(np.float32)
+    scale = requant.factor(node, np.array([x.scale]), qy.scale[0]) / classes.astype(np.float32)
     lo, hi = ctx.clamp_limits(qy, None)
     acc_bits = max(limits.bits, 2)
     rq = requant.choose(scale, limits.part_lo, limits.part_hi, acc_bits, qy.zero, lo, hi, ctx.profile)

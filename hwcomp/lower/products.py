@@ -31,8 +31,8 @@ def multiply(ctx: LowerContext, node: Node, clamp) -> None:
     lo, hi = ctx.clamp_limits(qy, clamp)
     least, most = _span(a, b, square=a.name == b.name)
     bits = max(bounds.signed_bits(least, most), 2)
-    scale = (a.scale * b.scale).astype(np.float32) / np.float32(qy.scale[0])
-    scale = np.atleast_1d(np.float32(scale))
+    with np.errstate(over="ignore"):
+        scale = requant.factor(node, np.atleast_1d(np.float32(a.scale) * np.float32(b.scale)), qy.scale[0])
     rq = requant.choose(scale, least, most, bits, qy.zero, lo, hi, ctx.profile)
     ends = np.array([least]), np.array([most])
     differing, worst, steps = staircase.compare(rq, staircase.float_formula(scale, qy.zero, lo, hi), *ends)

@@ -7,7 +7,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from hwcomp.errors import ModelError
+from hwcomp.graph import origin_of
 from hwcomp.lower import bounds
+from hwcomp.types import Node
 from sw_ref import numerics as nm
 
 PRODUCT_BITS = 63  # accumulator width + multiplier width: the product and its rounding fit int64
@@ -136,6 +139,18 @@ def _tamed(
     offset = np.where(steep, at_x0 - limited * x0, offset - limited * x_zero)
     most = np.abs(limited) * max(abs(x_lo), abs(x_hi)) + _STEEP  # beyond it every x saturates
     return limited, np.clip(offset, -most, most)
+
+
+def factor(node: Node, over: np.ndarray, under: float) -> np.ndarray:
+    """over / under in float32: what a result is rescaled by. ModelError where scales that a model states make it infinite."""
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+        found = (np.float32(over) / np.float32(under)).astype(np.float32)
+    if not np.isfinite(found).all():
+        raise ModelError(
+            f"the scales around {node.op} overflow float32", node=origin_of(node),
+            why=f"the result has the scale {under:g}", fix="quantize the model again",
+        )  # fmt: skip
+    return found
 
 
 def trailing_zeros(value: int) -> int:

@@ -77,7 +77,8 @@ def float_formula(
     s = scale.astype(np.float32)[:, None]
 
     def apply(a: np.ndarray) -> np.ndarray:
-        return np.clip(np.rint(a.astype(np.float32) * s).astype(np.float64) + zero, lo, hi).astype(np.int64)
+        with np.errstate(over="ignore"):
+            return np.clip(np.rint(a.astype(np.float32) * s).astype(np.float64) + zero, lo, hi).astype(np.int64)
 
     def between(a: np.ndarray) -> np.ndarray:
         return np.clip(np.rint((a + fraction[:, None]) * s.astype(np.float64)) + zero, lo, hi).astype(np.int64)

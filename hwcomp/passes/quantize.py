@@ -7,13 +7,15 @@ from typing import ClassVar
 
 import numpy as np
 
-from hwcomp.graph import Graph
+from hwcomp.errors import ModelError
+from hwcomp.graph import Graph, origin_of
 from hwcomp.passes.base import Pass, PassContext, constant
 from hwcomp.quantize.schemes import Scheme, scheme
 from hwcomp.registry import OPS, graph_pass
 from hwcomp.types import Node, QType, Tensor
 
 _DOT = {"Conv", "Dense"}
+_LARGEST_BIAS = 2.0**50  # steps: sums of more than 53 bits are refused anyway
 _SAME_STEP = 1e-6  # relative: scales of biases are products that exporters round in several ways
 
 
@@ -120,14 +122,21 @@ def _keep_weights(node: Node, tensors: dict[str, Tensor], given: tuple[np.ndarra
     """
     q, scales = given
     sx = tensors[node.inputs[0]].qtype.scales()
-    step = sx * scales  # float32, as onnxruntime has it
+    with np.errstate(over="ignore", under="ignore"):
+        step = sx * scales  # float32, as onnxruntime has it
+    if not (np.isfinite(step) & (step > 0)).all():
+        why = f"the input's is {sx[0]:g}, the weight's reach from {scales.min():g} to {scales.max():g}"
+        raise ModelError("the product of two scales is no float32", node=origin_of(node), why=why)
     bias = np.zeros(len(q), np.int64)
     if len(node.inputs) > 2 and node.inputs[2]:
         tensor = tensors[node.inputs[2]]
-        if tensor.given is not None and (np.abs(tensor.given.scale / step - 1) <= _SAME_STEP).all():
+        if tensor.given is not None and (np.abs(tensor.given.scale.astype(np.float64) / step - 1) <= _SAME_STEP).all():
             bias = tensor.given.integers.astype(np.int64)
         else:
             bias = tensor.data.astype(np.float64) / step
+            if (np.abs(bias) >= _LARGEST_BIAS).any():
+                why = f"it is {np.abs(bias).max():.3g} steps of the accumulator"
+                raise ModelError("a bias is too large for the scales of its layer", node=origin_of(node), why=why)
             typed = bool(tensors[node.outputs[0]].stored)
             bias = bias if typed else np.rint(bias).astype(np.int64)
     least, most = int(q.min(initial=0)), int(q.max(initial=0))

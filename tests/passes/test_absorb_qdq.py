@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hwcomp.driver import Watch
-from hwcomp.errors import UnsupportedError, UsageError
+from hwcomp.errors import ModelError, UnsupportedError, UsageError
 from hwcomp.lower.build import lower
 from hwcomp.options import CompileOptions
 from tests.models import model, quantized, values
@@ -170,3 +170,15 @@ def test_the_float_run_keeps_the_values_of_the_types():
     y = graph.tensors["y_q"].qtype
     np.testing.assert_array_equal(seen["y"], y.held(seen["y"]))
     assert len(np.unique(seen["y"])) > 30
+
+
+@pytest.mark.parametrize(("scales", "text"), [
+    ({"s": np.float32(1e-38), "ws": np.float32([1e-20, 1])}, "the product of two scales"),
+    ({"s": np.float32(1e-20), "ws": np.float32([1e-10, 1e-10])}, "a bias is too large"),
+    ({"s": np.float32(1e30), "s2": np.float32(1e-38), "bs": np.float32([5e29, 2.5e29])}, "the scales around Dense overflow"),
+])  # fmt: skip
+def test_absurd_scales_are_refused_by_name(scales, text):
+    nodes = [*weights(), q("h", "p", "2"), dq("p", "y", "2")]
+    with pytest.raises(ModelError, match=text) as caught:
+        lower(built(nodes, held=scales, check=False)[0])
+    assert caught.value.node == "Gemm_4"
