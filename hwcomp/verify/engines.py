@@ -11,6 +11,7 @@ _CLASSES = {
     "reference": ("hwcomp.verify.reference", "Reference"),
     "c": ("hwcomp.verify.c_host", "CHost"),
     "c:m4": ("hwcomp.verify.m4", "CM4"),
+    "hls": ("hwcomp.verify.hls_host", "HlsHost"),
     "verilator": ("hwcomp.verify.verilated", "Verilated"),
 }
 NAMES = ("float", *_CLASSES)

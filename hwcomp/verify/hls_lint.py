@@ -1,0 +1,2 @@
+def lint(files):
+    return []
