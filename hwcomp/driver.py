@@ -88,8 +88,8 @@ def compile_model(path: Path | str, folder: Path | str, options: CompileOptions,
     configured(options.passes)
     backends = [_backend(t) for t in options.targets]
     model = load_model(path)
-    if options.pe_simd_budget is not None and "fpga" not in options.targets:
-        watch.warned("--pe-simd-budget only matters to target fpga")
+    if options.pe_simd_budget is not None and not {"fpga", "hls"} & set(options.targets):
+        watch.warned("--pe-simd-budget only matters to targets fpga and hls")
     graph, ctx = quantized_graph(model, options, watch)
     watch.progress("lowering", 0, 1)
     lowered = lower(graph, options.requantize_bits)
@@ -103,7 +103,7 @@ def compile_model(path: Path | str, folder: Path | str, options: CompileOptions,
     targets = {}
     for backend in backends:
         watch.progress(f"emitting {backend.target}", 0, 1)
-        plan = backend.plan(program, {"pe_simd_budget": options.pe_simd_budget})
+        plan = backend.plan(program, {"pe_simd_budget": options.pe_simd_budget, "hls_dialect": options.hls_dialect})
         files |= backend.emit(program, plan, facts)
         targets[backend.target] = backend.report(program, plan)
     files["program/program.json"] = product.dump_json(program.to_json())

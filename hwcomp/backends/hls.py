@@ -25,7 +25,7 @@ from hwcomp.plan.stages import ALIASES, OUTPUT, DataflowPlan, Port
 from hwcomp.registry import backend
 from sw_ref.program import Program
 
-DIALECTS = ("vitis", "ac")
+DEFAULT_DIALECT = "vitis"
 _INCLUDE = re.compile(r'^#include "(hwc_\w+)\.h"', re.MULTILINE)
 
 
@@ -53,7 +53,7 @@ class Hls(Backend):
         check_dataflow(program)
 
     def plan(self, program: Program, options: dict[str, Any]) -> HlsPlan:
-        return HlsPlan(plan_dataflow(program, options.get("pe_simd_budget")), options.get("hls_dialect") or DIALECTS[0])
+        return HlsPlan(plan_dataflow(program, options.get("pe_simd_budget")), options.get("hls_dialect", DEFAULT_DIALECT))
 
     def emit(self, program: Program, plan: HlsPlan, product: Product) -> dict[str, str | bytes]:
         design = build(program, plan.flow)
