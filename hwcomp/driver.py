@@ -14,7 +14,7 @@ import numpy as np
 
 from hwcomp import __version__, npz, product, samples
 from hwcomp.backends.base import Product
-from hwcomp.errors import UnsupportedError, UsageError, shown
+from hwcomp.errors import UsageError, shown
 from hwcomp.export import qdq
 from hwcomp.frontend.load import Model, load_model
 from hwcomp.graph import Graph
@@ -86,7 +86,7 @@ def compile_model(path: Path | str, folder: Path | str, options: CompileOptions,
     options.check()
     product.check_target(folder)
     configured(options.passes)
-    backends = [_backend(t) for t in options.targets]
+    backends = [BACKENDS[t] for t in options.targets]
     model = load_model(path)
     if options.pe_simd_budget is not None and not {"fpga", "hls"} & set(options.targets):
         watch.warned("--pe-simd-budget only matters to targets fpga and hls")
@@ -130,13 +130,6 @@ def compile_model(path: Path | str, folder: Path | str, options: CompileOptions,
     }
     product.write(folder, files, manifest)
     return product.load(folder)
-
-
-def _backend(target: str):
-    backend = BACKENDS.get(target)
-    if backend is None:
-        raise UnsupportedError(f"target '{target}' is not available in this version", fix=f"use {', '.join(BACKENDS)}")
-    return backend
 
 
 def _golden(program, ctx: PassContext, options: CompileOptions) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:

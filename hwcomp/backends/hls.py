@@ -53,7 +53,9 @@ class Hls(Backend):
         check_dataflow(program)
 
     def plan(self, program: Program, options: dict[str, Any]) -> HlsPlan:
-        return HlsPlan(plan_dataflow(program, options.get("pe_simd_budget")), options.get("hls_dialect", DEFAULT_DIALECT))
+        return HlsPlan(
+            plan_dataflow(program, options.get("pe_simd_budget")), options.get("hls_dialect", DEFAULT_DIALECT)
+        )
 
     def emit(self, program: Program, plan: HlsPlan, product: Product) -> dict[str, str | bytes]:
         design = build(program, plan.flow)
@@ -137,8 +139,8 @@ def _closure(headers: set[str], dialect: str) -> dict[str, str]:
     while todo:
         name = todo.pop()
         if name not in texts:
-            choices = [f"hls/{name}.h.j2", f"prim/hls/{name}.h.j2"]
-            text = environment().select_template(choices).render(dialect=f"hls/{dialect}.j2")
+            folder = "prim/hls" if name.startswith("hwc_prim_") else "hls"
+            text = environment().get_template(f"{folder}/{name}.h.j2").render(dialect=f"hls/{dialect}.j2")
             # Pragmas that a dialect does not have leave lines of spaces.
             texts[name] = re.sub(r"^ +\n", "", text, flags=re.MULTILINE)
             todo += _INCLUDE.findall(texts[name])

@@ -11,8 +11,8 @@ _CLASSES = {
     "reference": ("hwcomp.verify.reference", "Reference"),
     "c": ("hwcomp.verify.c_host", "CHost"),
     "c:m4": ("hwcomp.verify.m4", "CM4"),
-    "hls": ("hwcomp.verify.hls_host", "HlsHost"),
     "verilator": ("hwcomp.verify.verilated", "Verilated"),
+    "hls": ("hwcomp.verify.hls_host", "HlsHost"),
 }
 NAMES = ("float", *_CLASSES)
 

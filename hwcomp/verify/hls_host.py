@@ -47,7 +47,10 @@ class HlsHost(Engine):
         parts: dict[str, list[np.ndarray]] = {}
         for first in range(0, total, _CHUNK):
             count = min(_CHUNK, total - first)
-            feeds = [_packed(_outer(p), program.edges[p["name"]], inputs[p["name"]][first : first + count]) for p in facts["inputs"]]
+            feeds = [
+                _packed(_outer(p), program.edges[p["name"]], inputs[p["name"]][first : first + count])
+                for p in facts["inputs"]
+            ]
             outs = [_room(_outer(p), count) for p in facts["outputs"]]
             seen = {n: _room(streams[n], count) for n in program.edges} if taps else {}
             watched = _pointers([seen[n] for n in program.edges]) if taps else None
@@ -81,7 +84,11 @@ def include(dialect: str) -> Path:
 
 def sources(built: Built) -> dict[str, str]:
     """The C++ files of the product that make the design, by name."""
-    return {p.name: p.read_text(encoding="utf-8") for p in sorted((built.dir / "hls").glob("*")) if p.suffix in (".h", ".cpp")}
+    return {
+        p.name: p.read_text(encoding="utf-8")
+        for p in sorted((built.dir / "hls").glob("*"))
+        if p.suffix in (".h", ".cpp")
+    }
 
 
 @cache
@@ -106,12 +113,14 @@ def compiled(files: dict[str, str], source: str, dialect: str, output: str, flag
 def _library(built: Built, facts: dict[str, Any]) -> Path:
     files = {n: t for n, t in sources(built).items() if n != "tb.cpp"}
     if faults := lint(files):
-        raise WorkFailed("the generated C++ can't be synthesized", why=faults[0], fix="report this as a fault of hwcomp")
-    beats = [facts["streams"][n]["pixels"] * -(-facts["streams"][n]["channels"] // facts["streams"][n]["lanes"]) for n in built.program.edges]
-    signs = {n: str(s["signed"]).lower() for n, s in facts["streams"].items()}
+        raise WorkFailed(
+            "the generated C++ can't be synthesized", why=faults[0], fix="report this as a fault of hwcomp"
+        )
+    streams = {n: Stream(**s) for n, s in facts["streams"].items()}
     text = environment().get_template("hls/harness.cpp.j2").render(
-        name=built.name, top=f"{built.name}_top", beats=beats, inputs=facts["inputs"],
-        outputs=[{**p, "signed": signs[p["name"]]} for p in facts["outputs"]],
+        name=built.name, top=f"{built.name}_top", inputs=facts["inputs"],
+        beats=[streams[n].beats for n in built.program.edges],
+        outputs=[{**p, "signed": str(streams[p["name"]].signed).lower()} for p in facts["outputs"]],
     )  # fmt: skip
     return compiled(files, text, facts["dialect"], "net.so", (*FLAGS, "-shared"))
 

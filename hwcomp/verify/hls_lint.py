@@ -9,12 +9,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 _HEADERS = frozenset(("stdint.h", "ap_int.h", "hls_stream.h", "ap_axi_sdata.h", "ac_int.h", "ac_channel.h"))
 _FORBIDDEN = {
     **dict.fromkeys(("new", "delete", "malloc", "calloc", "realloc", "free", "alloca"), "takes memory from the heap"),
     **dict.fromkeys(("while", "do", "goto", "break", "continue"), "leaves the number of rounds open"),
-    **dict.fromkeys(("throw", "try", "catch", "virtual", "dynamic_cast", "typeid", "asm", "thread_local"), "can't be synthesized"),
+    **dict.fromkeys(
+        ("throw", "try", "catch", "virtual", "dynamic_cast", "typeid", "asm", "thread_local"), "can't be synthesized"
+    ),
     **dict.fromkeys(("float", "double"), "is no integer"),
     **dict.fromkeys(("printf", "fopen", "FILE", "exit", "abort"), "calls the system"),
     "std": "uses the standard library",
@@ -130,11 +133,11 @@ def _template_integers(head: list[Token]) -> set[str]:
     if "template" not in texts:
         return set()
     ends = len(texts) - 1 - texts[::-1].index("(")
-    return {b for a, b in zip(texts[:ends], texts[1:ends], strict=False) if a in ("int", "long", "bool") and _NAME.fullmatch(b)}
+    return {b for a, b in pairwise(texts[:ends]) if a in ("int", "long", "bool") and _NAME.fullmatch(b)}
 
 
 def _names(tokens: list[Token]) -> set[str]:
-    return {t.text for t in tokens if _NAME.fullmatch(t.text)} - {"true", "false"}
+    return {t.text for t in tokens if _NAME.fullmatch(t.text)} - {"true", "false"} - _TYPE_WORDS
 
 
 def _collect_constants(f: _Function) -> None:

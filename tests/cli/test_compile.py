@@ -178,7 +178,7 @@ def test_an_impossible_budget_says_what_is_reachable(rejected):
 @pytest.mark.parametrize(("options", "texts"), [
     (["--target", "asic"], ["unknown target 'asic'", "mcu, fpga, hls"]), (["--target", ""], ["unknown target ''"]),
     (["--target", "mcu,mcu"], ["each target once"]), (["--target", "mcu,"], ["unknown target ''"]),
-    (["--target", "hls"], ["target 'hls' is not available", "fpga, mcu"]),
+    (["--hls-dialect", "spatial"], ["unknown HLS dialect 'spatial'", "vitis, ac"]),
     (["--quant", "int3"], ["unknown quantization 'int3'"]),
     (["--quant", "int4"], ["--quant int4 is not available", "--quant int8"]),
     (["--quant", "fixed:Q1.7"], ["not available"]),

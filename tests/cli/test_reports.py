@@ -72,7 +72,7 @@ def test_labels_must_fit(refused, net, stored):
 
 
 def test_eval_refuses_unknown_engines(refused, net):
-    for name in ("hls", "", "c,c"):
+    for name in ("hls:ac", "", "c,c"):
         refused("eval", net.product, "--data", net.data, "--engine", name, texts=["no engine"])
 
 
