@@ -1,0 +1,71 @@
+"""The HLS product as a user builds it: the testbench with g++ and the open headers, no warning, and a FAIL where it must."""
+
+import shutil
+import subprocess
+
+import pytest
+
+from hwcomp.options import HLS_DIALECTS
+from hwcomp.verify import hls_host
+from tests.backends.hls_tools import needs_headers
+from tests.backends.verilog_designs import PROGRAMS, batchnorm_net
+from tests.models import values
+from tests.products import compiled, from_program, stress
+
+pytestmark = needs_headers
+
+STRICT = ("-Wall", "-Wextra", "-Wshadow", "-Wvla", "-Werror", "-Wno-unknown-pragmas", "-Wno-maybe-uninitialized")
+
+
+def testbench(folder, dialect, *flags):
+    """Build and run as README.md says; (exit code, what it printed)."""
+    command = ["g++", "-std=c++14", "-O1", *STRICT, *flags, "-isystem", hls_host.include(dialect)]
+    command += [next(folder.glob("*_top.cpp")), folder / "tb.cpp", "-o", folder / "tb"]
+    built = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
+    assert built.returncode == 0, built.stderr[:2000]
+    done = subprocess.run([folder / "tb"], capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout
+
+
+@pytest.mark.parametrize(("name", "dialect"), [
+    ("padding and stride", "vitis"), ("odd lanes", "ac"), ("unsigned, wide", "vitis"), ("two ports", "ac"), ("argmax", "vitis"),
+])  # fmt: skip
+def test_the_testbench_passes(name, dialect, tmp_path):
+    program, budget = PROGRAMS[name]()
+    built = from_program(program, tmp_path, "hls", budget, stored=stress(program, 6), dialect=dialect)
+    assert testbench(built.dir / "hls", dialect) == (0, "PASS: 6 frames\n")
+
+
+@pytest.fixture(scope="module", params=HLS_DIALECTS)
+def product(request, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("product")
+    data = {"x": values("x", 6, 3, 6, 4, scale=2)}
+    return compiled(batchnorm_net(), folder, "hls", name="net", golden=5, calibration=data, hls_dialect=request.param)
+
+
+@pytest.mark.parametrize(("file", "old", "new"), [
+    ("net_golden.h", "golden_out0", None), ("net_weights.h", "k4_weight", None), ("hwc_axis.h", "n == BEATS - 1", "n == 0"),
+])  # fmt: skip
+def test_the_testbench_fails_where_a_bit_or_tlast_is_wrong(product, tmp_path, file, old, new):
+    folder = shutil.copytree(product.dir / "hls", tmp_path / "copy")
+    text = (folder / file).read_text()
+    assert old in text
+    if new is None:  # the first number of the array
+        at = text.index("{", text.index("= {", text.index(old)) + 3) + 1
+        end = min(text.index(c, at) for c in ",}")
+        text = f"{text[:at]}{(int(text[at:end]) + 61) % 127}{text[end:]}"
+    else:
+        text = text.replace(old, new)
+    (folder / file).write_text(text)
+    code, said = testbench(folder, product.manifest["targets"]["hls"]["dialect"])
+    assert code == 1
+    assert said.startswith("FAIL: ")
+
+
+def test_two_calls_share_no_state(product):
+    """Five golden frames through one process, each call a frame; the same again in another order."""
+    dialect = product.manifest["targets"]["hls"]["dialect"]
+    assert testbench(product.dir / "hls", dialect, "-fsanitize=undefined,address", "-static-libasan") == (
+        0,
+        "PASS: 5 frames\n",
+    )
