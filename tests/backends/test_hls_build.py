@@ -14,10 +14,20 @@ from tests.products import compiled, from_program, stress
 
 pytestmark = needs_headers
 
-STRICT = ("-Wall", "-Wextra", "-Wshadow", "-Wvla", "-Werror", "-Wno-unknown-pragmas", "-Wno-maybe-uninitialized")
+# Vitis' headers clear bits of values that were never set, which g++ reports in code of ours.
+STRICT = (
+    "-Wall",
+    "-Wextra",
+    "-Wshadow",
+    "-Wvla",
+    "-Werror",
+    "-Wno-unknown-pragmas",
+    "-Wno-maybe-uninitialized",
+    "-Wno-uninitialized",
+)
 
 
-def testbench(folder, dialect, *flags):
+def run_testbench(folder, dialect, *flags):
     """Build and run as README.md says; (exit code, what it printed)."""
     command = ["g++", "-std=c++14", "-O1", *STRICT, *flags, "-isystem", hls_host.include(dialect)]
     command += [next(folder.glob("*_top.cpp")), folder / "tb.cpp", "-o", folder / "tb"]
@@ -33,7 +43,7 @@ def testbench(folder, dialect, *flags):
 def test_the_testbench_passes(name, dialect, tmp_path):
     program, budget = PROGRAMS[name]()
     built = from_program(program, tmp_path, "hls", budget, stored=stress(program, 6), dialect=dialect)
-    assert testbench(built.dir / "hls", dialect) == (0, "PASS: 6 frames\n")
+    assert run_testbench(built.dir / "hls", dialect) == (0, "PASS: 6 frames\n")
 
 
 @pytest.fixture(scope="module", params=HLS_DIALECTS)
@@ -57,15 +67,12 @@ def test_the_testbench_fails_where_a_bit_or_tlast_is_wrong(product, tmp_path, fi
     else:
         text = text.replace(old, new)
     (folder / file).write_text(text)
-    code, said = testbench(folder, product.manifest["targets"]["hls"]["dialect"])
+    code, said = run_testbench(folder, product.manifest["targets"]["hls"]["dialect"])
     assert code == 1
     assert said.startswith("FAIL: ")
 
 
-def test_two_calls_share_no_state(product):
-    """Five golden frames through one process, each call a frame; the same again in another order."""
+def test_no_undefined_behaviour_and_no_access_outside_of_an_array(product):
     dialect = product.manifest["targets"]["hls"]["dialect"]
-    assert testbench(product.dir / "hls", dialect, "-fsanitize=undefined,address", "-static-libasan") == (
-        0,
-        "PASS: 5 frames\n",
-    )
+    sanitized = ("-fsanitize=undefined,address", "-fno-sanitize-recover", "-static-libasan")
+    assert run_testbench(product.dir / "hls", dialect, *sanitized) == (0, "PASS: 5 frames\n")

@@ -32,8 +32,8 @@ def _text(value):
 
 
 def source():
-    parts = ["#include \"hwc_prim_round.h\"\n#include \"hwc_prim_add.h\"\n#include \"hwc_prim_dot.h\"\n#include \"hwc_prim_max.h\"\n"
-             "extern \"C\" {\n"]  # fmt: skip
+    headers = ("round", "add", "dot", "max")
+    parts = [*(f'#include "hwc_prim_{name}.h"\n' for name in headers), 'extern "C" {\n']
     arrays = "const int64_t *a, const int64_t *b, const int64_t *c, int64_t *y, int64_t n"
     loop = "for (int64_t i = 0; i < n; i++)"
     out = "hwc_int<32, true>"
@@ -45,7 +45,8 @@ def source():
     for k, values in enumerate(AFFINE):
         params = ", ".join(map(_text, values))
         parts.append(
-            f"void affine{k}({arrays}) {{ {loop} y[i] = hwc_requantize_affine<{out}, {params}>(hwc_int<{values[0]}, true>(a[i]), b[i], c[i]).to_int64(); }}\n"
+            f"void affine{k}({arrays}) {{ {loop} y[i] = hwc_requantize_affine<{out}, {params}>"
+            f"(hwc_int<{values[0]}, true>(a[i]), b[i], c[i]).to_int64(); }}\n"
         )
     for k, (aw, bw, ma, mb, offset, shift, zero, lo, hi) in enumerate(SUMS):
         widths = [max(aw, bw), max(ma, mb).bit_length() + 1, abs(offset).bit_length() + 1]

@@ -6,7 +6,7 @@ import pytest
 
 import hwcomp
 from hwcomp.samples import to_stored
-from hwcomp.verify import compare, engines
+from hwcomp.verify import compare, engines, hls_host
 from hwcomp.verify.evaluate import evaluate
 from tests.zoo import DISTINCT, ZOO, member, vectors
 
@@ -66,6 +66,13 @@ def test_verilator(product, name):
 @pytest.mark.parametrize("name", TWINS)
 def test_verilator_on_the_twins(product, name):
     streamed(product, name, 4)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(bool(hls_host.missing()), reason="the open HLS headers are not installed")
+@pytest.mark.parametrize("name", ZOO)
+def test_hls(product, name):
+    verified(product(name, "hls"), name, "hls", vectors(name)[:4])
 
 
 @pytest.mark.parametrize("name", DISTINCT)
