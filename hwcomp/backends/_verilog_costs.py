@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from hwcomp.backends import _verilog_softmax as softmax
 from hwcomp.backends._verilog_requant import constant_bits, magnitude, unit
-from hwcomp.plan.stages import Source, Stage
+from hwcomp.plan.stages import OUTPUT, DataflowPlan, Source, Stage
 from hwcomp.plan.streams import Permute
 from sw_ref.program import Kernel, Program
 
@@ -23,19 +24,23 @@ def dot_lanes(kernel: Kernel, stage: Stage) -> int:
 def multipliers(kernel: Kernel, stage: Stage) -> int:
     """Hardware multipliers: the lanes of the dot product, and one per requantized lane and factor that is not 1."""
     m = kernel.constants.get("multiplier")
-    if kernel.kind == "add":
-        return stage.out.lanes * int((m != 1).sum())
+    if kernel.kind in ("add", "mul"):
+        return stage.out.lanes * (int((m != 1).sum()) + (kernel.kind == "mul"))
+    if kernel.kind == "softmax":
+        return int(kernel.params["split"] > 0)
     return dot_lanes(kernel, stage) + (0 if m is None or unit(m) else stage.out.lanes)
 
 
 def rom_bits(program: Program, stage: Stage) -> int:
     """Bits of weights, biases, requantize constants and orders in ROM, idle lanes included."""
     kernel, f = program.kernels[stage.kernel], stage.fold
-    bits = 0
+    bits = softmax.rom_bits(kernel) if kernel.kind == "softmax" else 0
     if kernel.kind in _DOTS:
         bits += f.groups * f.chunks * f.lanes * weight_bits(kernel) + f.groups * f.sums * kernel.params["acc_bits"]
-    if "requantize" in kernel.params and kernel.kind != "add":
+    if "requantize" in kernel.params and kernel.kind not in ("add", "mul"):
         bits += constant_bits(program, kernel, stage)
+    if kernel.kind == "lut":
+        bits += stage.out.lanes * kernel.constants["table"].size * stage.out.bits
     if stage.order and stage.out.lanes < len(stage.order):
         bits += _order_bits(len(stage.order), stage.out.lanes)
     for source in stage.sources:
@@ -54,13 +59,41 @@ def source_bits(source: Source) -> int:
     return bits
 
 
+def fifos(program: Program, plan: DataflowPlan) -> list[dict[str, str | int]]:
+    """Every FIFO whose depth the plan has chosen: those of joins, and others of more than two words."""
+    rows = []
+    readers = plan.readers()
+    for (index, position), source in plan.sources().items():
+        kernel = program.kernels[index] if index != OUTPUT else None
+        join = kernel is not None and len(kernel.inputs) > 1
+        if not join and source.depth == 2:
+            continue
+        forked = len(readers[source.edge]) > 1
+        why = "join" if join else "fork" if forked else "stream"
+        name = kernel.name if kernel else plan.outputs[position].edge
+        rows.append(_fifo_row(name, source.edge, source.depth, source.buffered.width, why))
+    for s in plan.stages:
+        if s.pads:
+            source = s.sources[0]
+            name = program.kernels[s.kernel].name
+            rows.append(_fifo_row(name, source.edge, s.buffer, source.arrives.width, "padding"))
+    return rows
+
+
+def _fifo_row(reader: str, edge: str, words: int, width: int, why: str) -> dict[str, str | int]:
+    return {"reader": reader, "stream": edge, "words": words, "word_bits": width, "bits": words * width, "why": why}
+
+
 def buffer_bits(program: Program, stage: Stage) -> int:
     """Bits of FIFOs, window memory (all copies), max-pool lines, sums of frames, conversions, serializer registers."""
-    kernel, arrives = program.kernels[stage.kernel], stage.sources[0].arrives
+    kernel = program.kernels[stage.kernel]
+    arrives = stage.sources[-1 if kernel.kind == "mul" else 0].arrives  # what the window buffer holds
     bits = sum(map(source_bits, stage.sources)) + stage.buffer * arrives.width
     bits += stage.serialize.register_lanes() * kernel.params["acc_bits"] if stage.serialize else 0
     if stage.window:
         bits += stage.window.taps * stage.window.depth * arrives.width
+    elif kernel.kind == "softmax":
+        bits += softmax.buffer_bits(kernel, stage)
     elif kernel.kind == "maxpool2d":
         (kh, kw), (sh, sw) = kernel.params["kernel"], kernel.params["strides"]
         cols = program.edges[kernel.outputs[0]].shape[2]

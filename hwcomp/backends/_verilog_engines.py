@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from hwcomp.backends import _verilog_elements as elements
 from hwcomp.backends import _verilog_rom as rom
+from hwcomp.backends import _verilog_softmax as softmax
 from hwcomp.backends import _verilog_wiring as wiring
 from hwcomp.backends._verilog_costs import weight_bits
-from hwcomp.backends._verilog_netlist import Netlist, Nets, Sized, master
+from hwcomp.backends._verilog_netlist import Netlist, Nets, Sized, master, pair
 from hwcomp.backends._verilog_requant import magnitude, requant
 from hwcomp.names import comment
 from hwcomp.plan.folding import DEPTHWISE
@@ -26,7 +28,8 @@ class Site:
         self.name = f"k{stage.kernel}"
         nodes = comment(", ".join(self.kernel.origin)) or "-"
         netlist.section(
-            f"{self.kernel.name}: ONNX {nodes}", f"{list(self.x.shape)} -> {list(self.y.shape)}, {stage.beats} beats per frame"
+            f"{self.kernel.name}: ONNX {nodes}",
+            f"{list(self.x.shape)} -> {list(self.y.shape)}, {stage.beats} beats per frame",
         )
         several = len(sources) > 1
         self.heads = [
@@ -64,7 +67,14 @@ def build(netlist: Netlist, program: Program, stage: Stage, sources: list[Nets],
 def _dot(site: Site) -> Nets:
     kernel, stage, x, y, name = site.kernel, site.stage, site.x, site.y, site.name
     fold, acc, ww = stage.fold, kernel.params["acc_bits"], weight_bits(kernel)
-    taps = {"XW": x.bits, "X_SIGNED": int(x.signed), "WW": ww, "ACC_W": acc, "GROUPS": fold.groups, "CHUNKS": fold.chunks}
+    taps = {
+        "XW": x.bits,
+        "X_SIGNED": int(x.signed),
+        "WW": ww,
+        "ACC_W": acc,
+        "GROUPS": fold.groups,
+        "CHUNKS": fold.chunks,
+    }
     files = {
         "W_FILE": site.netlist.rom(f"{name}_weight.mem", rom.hex_words(rom.weight_words(kernel, stage, x, y), ww)),
         "B_FILE": site.netlist.rom(f"{name}_bias.mem", rom.hex_words(rom.bias_words(kernel, stage, y), acc)),
@@ -145,15 +155,7 @@ def _add(site: Site) -> Nets:
         "FORM": int(rq["form"] == "affine"), "ZERO": rq["zero"] if rq["form"] == "rne" else 0, "LO": rq["lo"],
         "HI": rq["hi"], "OUT_W": site.y.bits,
     }  # fmt: skip
-    made = site.netlist.nets(site.out, site.width)
-    ports = master(made)
-    for letter, head in zip("ab", site.heads, strict=True):
-        ports |= {
-            f"{letter}_valid_i": f"{head.name}_valid", f"{letter}_ready_o": f"{head.name}_ready",
-            f"{letter}_data_i": f"{head.name}_data",
-        }  # fmt: skip
-    site.netlist.instance("hwc_add", site.out, params, ports)
-    return made
+    return pair(site.netlist, "hwc_add", params, site.heads, site.out, site.width)
 
 
 def _concat(site: Site) -> Nets:
@@ -199,8 +201,12 @@ def _argmax(site: Site) -> Nets:
     return site.cell("hwc_argmax", site.heads[0], site.out, site.width, params)
 
 
+def _softmax(site: Site) -> Nets:
+    return softmax.engine(site.netlist, site.program, site.kernel, site.heads[0], site.name, site.out)
+
+
 BUILDERS: dict[str, Callable[[Site], Nets]] = {
     "add": _add, "argmax": _argmax, "avgpool2d": _avgpool2d, "concat": _concat, "conv2d": _dot, "dense": _dot,
-    "maxpool2d": _maxpool2d, "pad": _pad, "reorder": _reorder, "requantize": _requantize, "shuffle": _shuffle,
-    "slice": _slice,
+    "lut": elements.lut, "maxpool2d": _maxpool2d, "mul": elements.mul, "pad": _pad, "reorder": _reorder,
+    "requantize": _requantize, "shuffle": _shuffle, "slice": _slice, "softmax": _softmax,
 }  # fmt: skip

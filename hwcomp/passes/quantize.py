@@ -26,6 +26,7 @@ class Quantize(Pass):
     required: ClassVar[bool] = True
 
     def run(self, graph: Graph, ctx: PassContext) -> Graph:
+        ctx.float_graph = graph
         tensors = dict(graph.tensors)
         for name, qtype in _activation_types(graph, ctx).items():
             tensors[name] = tensors[name].with_(qtype=qtype)
@@ -51,12 +52,16 @@ def _activation_types(graph: Graph, ctx: PassContext) -> dict[str, QType]:
             name = group[name]
         return name
 
+    fixed = _fixed_types(graph, scheme(ctx.quant))
     for node in graph.nodes:
-        if OPS[node.op].ties_types:
+        if OPS[node.op].ties_types and node.outputs[0] not in fixed:
             for name in graph.data_inputs(node):
-                group[find(node.outputs[0])] = find(name)
+                if name not in fixed:
+                    group[find(node.outputs[0])] = find(name)
     ranges: dict[str, tuple[float, float]] = {}
-    floats = [t.name for t in graph.tensors.values() if not t.is_constant and t.dtype == "float"]
+    floats = [
+        t.name for t in graph.tensors.values() if not t.is_constant and t.dtype == "float" and t.name not in fixed
+    ]
     for name in floats:
         leaves = name in graph.outputs or not graph.consumers(name)
         if leaves or name in graph.inputs or any(not OPS[c.op].ties_types for c in graph.consumers(name)):
@@ -64,7 +69,23 @@ def _activation_types(graph: Graph, ctx: PassContext) -> dict[str, QType]:
             old = ranges.get(find(name), (lo, hi))
             ranges[find(name)] = (min(lo, old[0]), max(hi, old[1]))
     types = {root: scheme(ctx.quant).activation(*r) for root, r in ranges.items()}
-    return {name: types[find(name)] for name in floats}
+    return fixed | {name: types[find(name)] for name in floats}
+
+
+def _fixed_types(graph: Graph, kind: Scheme) -> dict[str, QType]:
+    """Types that do not come from ranges, by tensor: those that an earlier pass chose, of outputs whose operator says so,
+    and of what is only moved from there."""
+    fixed = {t.name: t.qtype for t in graph.tensors.values() if t.qtype is not None}
+    for node in graph.nodes:
+        if node.outputs[0] in fixed:
+            continue
+        qtype = OPS[node.op].output_type(kind)
+        if OPS[node.op].ties_types:
+            held = {fixed.get(n) for n in graph.data_inputs(node)}
+            qtype = held.pop() if len(held) == 1 else None
+        if qtype is not None:
+            fixed[node.outputs[0]] = qtype
+    return fixed
 
 
 def _quantize_weights(node: Node, tensors: dict[str, Tensor], kind: Scheme) -> Node:
@@ -76,7 +97,11 @@ def _quantize_weights(node: Node, tensors: dict[str, Tensor], kind: Scheme) -> N
     sx = float(tensors[node.inputs[0]].qtype.scale[0])
     scales = kind.weights(rows, bias, sx).astype(np.float64)
     limit = (1 << (kind.bits - 1)) - 1
-    q = np.clip(np.rint(rows / scales[:, None]), -limit, limit).astype(f"int{8 if kind.bits <= 8 else 16}").reshape(weight.shape)
+    q = (
+        np.clip(np.rint(rows / scales[:, None]), -limit, limit)
+        .astype(f"int{8 if kind.bits <= 8 else 16}")
+        .reshape(weight.shape)
+    )
     step = sx * scales
     qw = constant(tensors, f"{node.outputs[0]}__weight_q", q)
     tensors[qw.name] = qw.with_(qtype=QType(kind.bits, True, "affine", tuple(map(float, scales)), 0, 0))

@@ -53,9 +53,7 @@ def dense(sweep: Sweep, index: int, kernel: Kernel) -> Stage:
     return _dot_stage(sweep, index, kernel, row_of(1, slots), fold, source, outputs)
 
 
-def _dot_stage(
-    sweep: Sweep, index: int, kernel: Kernel, frame: Frame, fold: Fold, source: Source, each: int
-) -> Stage:
+def _dot_stage(sweep: Sweep, index: int, kernel: Kernel, frame: Frame, fold: Fold, source: Source, each: int) -> Stage:
     """`each`: outputs of a group."""
     y = sweep.program.edges[kernel.outputs[0]]
     lanes, out, order = _out(sweep, kernel, y, fold, frame.pixels, each)

@@ -1,4 +1,4 @@
-"""Engines that work element by element or only move elements: sums, joins, slices, orders, and ArgMax."""
+"""Engines that only move or select elements: joins, slices, orders, and ArgMax."""
 
 from __future__ import annotations
 
@@ -15,20 +15,6 @@ from sw_ref.program import Edge, Kernel, Layout
 
 if TYPE_CHECKING:
     from hwcomp.plan.dataflow import Sweep
-
-
-def requantize(sweep: Sweep, index: int, kernel: Kernel) -> Stage:
-    y, stream = sweep.program.edges[kernel.outputs[0]], sweep.stream(kernel)
-    source = sweep.source(kernel, 0, stream.channels, stream.lanes, y.layout)
-    return Stage(index, source.beats, (source,), replace(source.arrives, bits=y.bits, signed=y.signed))
-
-
-def add(sweep: Sweep, index: int, kernel: Kernel) -> Stage:
-    """Both operands as pixels of the first, in the fewest lanes that keep up: each takes two multipliers."""
-    y, stream = sweep.program.edges[kernel.outputs[0]], sweep.stream(kernel)
-    lanes = sweep.lanes(divisors(stream.channels), lambda n: y.size // n)
-    sources = tuple(_late(sweep.source(kernel, i, stream.channels, lanes, y.layout)) for i in range(2))
-    return Stage(index, 0, sources, replace(sources[0].arrives, bits=y.bits, signed=y.signed))
 
 
 def concat(sweep: Sweep, index: int, kernel: Kernel) -> Stage:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def maxpool2d(sweep: Sweep, index: int, kernel: Kernel) -> Stage:
     """Separable, one beat per input beat; a dilated one reads its taps one by one from a window buffer."""
-    frame, (x, y) = Frame.of(sweep.program, kernel), _ends(sweep, kernel)
+    frame, x = Frame.of(sweep.program, kernel), sweep.program.edges[kernel.inputs[0]]
     dilated = any(d > 1 and k > 1 for d, k in zip(frame.dilations, frame.kernel, strict=True))
     per_word = max(frame.arriving, frame.pixels * frame.taps) if dilated else frame.arriving
 
@@ -41,7 +41,8 @@ def maxpool2d(sweep: Sweep, index: int, kernel: Kernel) -> Stage:
 
 def avgpool2d(sweep: Sweep, index: int, kernel: Kernel) -> Stage:
     """Window sums; over the whole frame with one sum per channel instead of a window buffer."""
-    frame, (x, y) = Frame.of(sweep.program, kernel), _ends(sweep, kernel)
+    frame = Frame.of(sweep.program, kernel)
+    x, y = (sweep.program.edges[n] for n in (kernel.inputs[0], kernel.outputs[0]))
     layout, pixels = Layout.channels_last(x.shape), frame.pixels
     if whole_frame(frame):
         lanes = sweep.lanes(divisors(frame.channels), lambda n: frame.arriving * frame.channels // n)
@@ -70,7 +71,3 @@ def avgpool2d(sweep: Sweep, index: int, kernel: Kernel) -> Stage:
 def whole_frame(frame: Frame) -> bool:
     """One window that is the whole padded map."""
     return frame.kernel == (frame.rows, frame.cols)
-
-
-def _ends(sweep: Sweep, kernel: Kernel):
-    return sweep.program.edges[kernel.inputs[0]], sweep.program.edges[kernel.outputs[0]]

@@ -8,7 +8,7 @@ from hwcomp.plan.folding import Fold
 from hwcomp.plan.stages import Window
 from sw_ref.program import Kernel, Program
 
-_MARGIN = 4  # words by which hwc_window's buffer must exceed what is live (its pipeline)
+MARGIN = 4  # words by which hwc_window's buffer must exceed what is live (its pipeline)
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Frame:
         burst = ((top + bottom) * cols + left + right) * words
         # A frame's first window must be complete when the one before is done, and the padding between two frames comes in
         # one burst: docs/hardware.md, "Window buffers".
-        depth = max(2, span + step + burst + _MARGIN)
+        depth = max(2, span + step + burst + MARGIN)
         return Window(
             fold.taps, self.rows, cols, words, self.kernel, self.strides, self.dilations, fold.repeat, depth, fold.sets
         )

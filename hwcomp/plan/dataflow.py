@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from hwcomp.errors import WorkFailed
-from hwcomp.plan import _dots, _moves, _pools
-from hwcomp.plan.fifos import fifo_depths
+from hwcomp.plan import _dots, _elements, _moves, _pools, _softmax, fifos
 from hwcomp.plan.folding import Fold, Folds
 from hwcomp.plan.stages import ALIASES, DataflowPlan, Port, Source, Stage
 from hwcomp.plan.streams import Permute, Stream, convert_pixel, divisors, regroup
@@ -16,13 +15,19 @@ from sw_ref.program import Edge, Kernel, Layout, Program
 DEFAULT_LANES = 64
 DOTS = ("conv2d", "dense")
 _ENGINES: dict[str, Callable[..., Stage]] = {
-    "add": _moves.add, "argmax": _moves.argmax, "avgpool2d": _pools.avgpool2d, "concat": _moves.concat,
-    "conv2d": _dots.conv2d, "dense": _dots.dense, "maxpool2d": _pools.maxpool2d, "pad": _moves.pad,
-    "reorder": _moves.reorder, "requantize": _moves.requantize, "shuffle": _moves.shuffle, "slice": _moves.slice_,
+    "add": _elements.add, "argmax": _moves.argmax, "avgpool2d": _pools.avgpool2d, "concat": _moves.concat,
+    "conv2d": _dots.conv2d, "dense": _dots.dense, "lut": _elements.requantize, "maxpool2d": _pools.maxpool2d,
+    "mul": _elements.mul, "pad": _moves.pad, "reorder": _moves.reorder, "requantize": _elements.requantize,
+    "shuffle": _moves.shuffle, "slice": _moves.slice_, "softmax": _softmax.softmax,
 }  # fmt: skip
 
 
 def plan_dataflow(program: Program, budget: int | None = None) -> DataflowPlan:
+    """What `fold_dataflow` finds, with FIFOs that keep its interval."""
+    return fifos.sized(program, fold_dataflow(program, budget))
+
+
+def fold_dataflow(program: Program, budget: int | None = None) -> DataflowPlan:
     """The plan with the shortest interval whose lanes fit `budget` (default 64, or one per dot product if more).
 
     WorkFailed where the budget has fewer lanes than the network has dot products.
@@ -46,8 +51,7 @@ def plan_dataflow(program: Program, budget: int | None = None) -> DataflowPlan:
             low = middle + 1
     # Lanes that are left over may buy less hardware: fewer accumulators, fewer copies of a window buffer.
     compact = Sweep(program, best.interval, spare=budget - best.lanes).plan(budget)
-    best = compact if compact.interval <= best.interval and compact.lanes <= budget else best
-    return best.with_depths(fifo_depths(program, best))
+    return compact if compact.interval <= best.interval and compact.lanes <= budget else best
 
 
 def check_dataflow(program: Program) -> None:

@@ -103,9 +103,7 @@ def conv_folds(
 
 
 @lru_cache(maxsize=256)
-def channel_folds(
-    kind: str, channels: int, repeat: int, taps: int, pixels: int, arriving: int, buffered: int
-) -> Folds:
+def channel_folds(kind: str, channels: int, repeat: int, taps: int, pixels: int, arriving: int, buffered: int) -> Folds:
     """Folds of an engine that keeps channels apart, with `repeat` outputs for each. More than one only for lanes that
     divide the channels: all outputs of a word follow one another."""
     folds = []

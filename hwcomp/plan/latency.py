@@ -1,4 +1,4 @@
-"""Latency of one frame through an idle pipeline, before anything is simulated.
+"""Latency of one frame through an idle pipeline, estimated: for designs too large for hwcomp.plan.timing.
 
 Every engine is followed pixel by pixel: when its last needed input pixel arrives, when it is free, how long it computes.
 Register stages inside the cells are counted per engine. Close to what is measured: within two percent for thousands of
@@ -11,14 +11,15 @@ from math import ceil
 
 import numpy as np
 
+from hwcomp.plan import _softmax
 from hwcomp.plan.stages import DataflowPlan, Source, Stage
 from hwcomp.plan.streams import Permute
 from sw_ref.program import Kernel, Program
 
-_FIFO, _WIDTH, _WINDOW, _POOL, _REQUANT, _PERMUTE = 1, 1, 4, 2, 5, 4  # cycles in the pipeline of each cell
+_FIFO, _WIDTH, _WINDOW, _POOL, _REQUANT, _PERMUTE, _PRODUCT = 1, 1, 4, 2, 5, 4, 7  # cycles in the pipeline of each cell
 
 
-def frame_latency(program: Program, plan: DataflowPlan) -> int:
+def estimate(program: Program, plan: DataflowPlan) -> int:
     """Cycles from the first input beat to the last output beat of a single frame, estimated."""
     times = completion(program, plan)
     tail = max(port.outer.beats_per_pixel for port in plan.outputs)
@@ -59,22 +60,31 @@ def _engine(program: Program, kernel: Kernel, stage: Stage, arrivals: list[np.nd
         done = arrival[-1] + words + _dot_delay(stage)
         return np.linspace(done - words * (1 - 1 / stage.out.pixels), done, stage.out.pixels)
     if kernel.kind == "dense":
-        return _serve(arrival, max(stage.fold.groups * stage.fold.chunks, stage.out.beats / len(arrival))) + _dot_delay(stage)
+        return _serve(arrival, max(stage.fold.groups * stage.fold.chunks, stage.out.beats / len(arrival))) + _dot_delay(
+            stage
+        )
     if kernel.kind in ("conv2d", "avgpool2d", "maxpool2d"):
         return _sliding(program, kernel, stage, arrival)
     if kernel.kind == "concat":
         joined = np.max([_resampled(a, stage.out.pixels) for a in arrivals], axis=0)
         return _serve(joined, stage.out.beats_per_pixel)
     if kernel.kind == "slice":
-        p, (x, y) = kernel.params, (program.edges[n] for n in (kernel.inputs[0], kernel.outputs[0]))
+        p, x = kernel.params, program.edges[kernel.inputs[0]]
         carried = x.layout.order()
         at = np.unravel_index(carried, x.shape)[p["axis"]]
         kept = np.flatnonzero((at >= p["start"]) & (at < p["stop"]))
         per_pixel = len(kept) // stage.out.pixels
         return arrival[kept[per_pixel - 1 :: per_pixel] * len(arrival) // x.size]
+    if kernel.kind == "mul":
+        gate = _resampled(arrivals[1], stage.out.pixels) + (_WINDOW if stage.window else 0)
+        return _serve(np.maximum(arrival, gate), stage.out.beats_per_pixel) + _PRODUCT
+    if kernel.kind == "lut":
+        return arrival + 1
     if kernel.kind == "pad":
         _, rows, cols = program.edges[kernel.inputs[0]].shape
         return _padded(kernel, arrival.reshape(rows, cols), stage.out.beats_per_pixel).ravel()
+    if kernel.kind == "softmax":
+        return _softmax.complete(program, kernel, stage, arrival)
     if kernel.kind == "shuffle":
         return arrival + (_PERMUTE + stage.out.beats_per_pixel if stage.out.lanes < len(stage.order) else 0)
     return np.max(arrivals, axis=0) + (0 if kernel.kind == "reorder" else _REQUANT)

@@ -1,7 +1,7 @@
 """report.json as one page that needs nothing else: no network, no script, no other file.
 
 Names come from the model and are not trusted: `shown` makes them printable and short, the templates escape them.
-Optional: `report["noise"]`, a list of {"tensor", "sqnr_db" (None: exact), "largest_error"}, one per tensor.
+Optional: `report["noise"]`, a list of {"tensor", "sqnr_db" (None: exact), "largest_error", "bad"}, one per tensor.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from hwcomp.errors import shown
+from hwcomp.pixels import Pixels
 from hwcomp.report import _plots as plots
 from hwcomp.report import _targets as targets
 from hwcomp.report import _words as words
@@ -85,7 +86,17 @@ def _type(facts: dict[str, Any]) -> dict[str, Any]:
 def _boundary(report: dict[str, Any]) -> list[dict[str, Any]]:
     facts = report.get("boundary", {})
     ends = [("input", n) for n in report["inputs"]] + [("output", n) for n in report["outputs"]]
-    return [{"way": way, "name": shown(n), **_type(facts[n])} for way, n in ends if n in facts]
+    return [{"way": way, "name": shown(n), **_type(facts[n]), **_pixels(facts[n])} for way, n in ends if n in facts]
+
+
+def _pixels(facts: dict[str, Any]) -> dict[str, Any]:
+    """What replaces scale and zero point where an input holds raw pixels."""
+    if "pixels" not in facts:
+        return {}
+    pixels = Pixels.from_json(facts["pixels"])
+    ends = [f"{v:.4g}" for v in pixels.interval()]
+    std, mean = (":".join(f"{v:.6g}" for v in values) for values in (pixels.std, pixels.mean))
+    return {"type": "raw uint8 pixels", "scale": f"1 / {std}", "zero": mean, "real": ends}
 
 
 def _proofs(report: dict[str, Any]) -> dict[str, Any]:
@@ -115,7 +126,7 @@ def _noise(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
             {
                 "tensor": shown(r["tensor"]), "db": "exact" if db is None else f"{db:.1f}",
                 "at": 1.0 if db is None else max(plots.fraction(db, best), 0.0),
-                "error": "" if error is None else f"{error:.4g}",
+                "error": "" if error is None else f"{error:.4g}", "bad": r.get("bad", False),
             }
         )  # fmt: skip
     return result

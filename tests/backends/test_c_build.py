@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from hwcomp.backends.c import ports
-from tests.program_factory import Builder, c_product, random_program
+from tests.program_factory import Builder, c_product
+from tests.random_programs import random_program
 
 WARNINGS = ["-std=c99", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Wpedantic", "-Werror"]
 COMPILERS = {
@@ -45,6 +46,19 @@ def test_no_warning(compiler, tmp_path):
     for seed in range(100, 106):
         folder = c_product(random_program(seed), tmp_path / str(seed), arena_slack=(-1, 0.1, 100)[seed % 3]).dir / "src"
         run([*command, *WARNINGS, "-c", *UNITS], folder)
+
+
+@needs_gcc
+def test_no_warning_of_products_and_tables(tmp_path):
+    """Unsigned words that meet signed products; tables that are read at every type of index."""
+    b = (
+        Builder(np.random.default_rng(0))
+        .input((3, 7, 6), bits=20, signed=False)
+        .requantize(bits=4, signed=False, name="v")
+    )
+    b.times("t0").lut(bits=16).lut(signed=False).at("v").times("t0", bits=9, signed=False).lut()
+    folder = c_product(b.program(), tmp_path).dir / "src"
+    run(["gcc", *WARNINGS, "-c", *UNITS], folder)
 
 
 @needs_gcc

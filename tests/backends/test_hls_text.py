@@ -23,7 +23,7 @@ from tests.backends.verilog_designs import tiny
 from tests.cli.test_product_folder import tree
 from tests.conformance.test_kinds import KINDS, concats, sums
 from tests.models import ROOT, model, saved, values
-from tests.program_factory import random_program
+from tests.random_programs import random_program
 
 GOLDEN = ROOT / "tests" / "golden" / "hls"
 

@@ -138,6 +138,7 @@ def test_options_are_in_the_manifest(compiled, net):
     digest = hashlib.sha256(net.real.tobytes()).hexdigest()
     assert manifest(folder)["options"] == {
         "targets": ["fpga"], "name": None, "quant": "int8", "input_ranges": {"x": [-1.0, 1.5]},
+        "input_types": {},
         "passes": {"calibrate": {"samples": "3"}}, "pe_simd_budget": 9, "logits": True, "requantize_bits": 16,
         "golden": 2,
         "calibration": {"x": {"samples": 6, "sha256": digest}},
@@ -200,6 +201,7 @@ def test_an_impossible_budget_says_what_is_reachable(rejected):
     (["--pass", "calibrate.samples=x"], ["'x' is not a int"]),
     (["--pass", "calibrate.samples=0"], ["samples"]), (["--pass", "calibrate.enabled=maybe"], ["is not a bool"]),
     (["--pass", "quantize.enabled=false"], ["can't be switched off"]),
+    (["--pass", "equalize.enabled=on", "--pass", "equalize.sweeps=0"], ["equalize.sweeps=0"]),
     (["--config", "/nowhere.toml"], ["can't read"]),
     (["--calibration", "/nowhere.npz"], ["no file"]), (["--golden", "1.5"], ["invalid int value"]),
 ], ids=lambda v: v[0] if v[0].startswith("-") and len(v) < 2 else " ".join(v)[:40])  # fmt: skip
@@ -207,9 +209,21 @@ def test_bad_options_are_refused(rejected, options, texts):
     rejected(*options, texts=texts)
 
 
-def test_a_softmax_needs_logits(cli, refused, tmp_path):
+def test_a_softmax_is_computed_or_left_out(cli, tmp_path):
+    nodes = [("Gemm", ["x", "w"], ["h"], {}), ("Softmax", ["h"], ["y"], {"axis": 1}, "prob")]
+    path = saved(model(nodes, {"x": (1, 3)}, {"w": values("w", 3, 4)}), tmp_path / "net.onnx")
+    kinds = {}
+    for more in ((), ("--logits",)):
+        assert cli("compile", path, "--target", "mcu,fpga", "-o", tmp_path / "out", "--quiet", *more).code == 0
+        program = json.loads((tmp_path / "out" / "program" / "program.json").read_text())
+        kinds[more] = [k["kind"] for k in program["kernels"]]
+        assert ("drop_softmax" in manifest(tmp_path / "out")["notes"]) == bool(more)
+    assert kinds == {(): ["dense", "softmax"], ("--logits",): ["dense"]}
+
+
+def test_a_logsoftmax_needs_logits(cli, refused, tmp_path):
     net = model(
-        [("Gemm", ["x", "w"], ["h"], {}), ("Softmax", ["h"], ["y"], {"axis": 1}, "prob")], {"x": (1, 3)},
+        [("Gemm", ["x", "w"], ["h"], {}), ("LogSoftmax", ["h"], ["y"], {"axis": 1}, "prob")], {"x": (1, 3)},
         {"w": values("w", 3, 4)},
     )  # fmt: skip
     path = saved(net, tmp_path / "net.onnx")
@@ -220,6 +234,13 @@ def test_a_softmax_needs_logits(cli, refused, tmp_path):
     notes = manifest(tmp_path / "out")["notes"]
     assert manifest(tmp_path / "out")["options"]["logits"] is True
     assert "drop_softmax" in notes
+
+
+@pytest.mark.parametrize("name", ["adaround", "bias_correction"])
+def test_a_correction_without_data_is_refused(refused, net, tmp_path, name):
+    options = ["--target", "mcu", "--pass", f"{name}.enabled=on", "-o", tmp_path / "out"]
+    refused("compile", net.model, *options, texts=[f"pass {name} needs calibration data", "--calibration"])
+    assert not (tmp_path / "out").exists()
 
 
 # --- passes -----------------------------------------------------------------------------------------------------------
@@ -343,6 +364,7 @@ def test_toml_holds_options(compiled, toml):
     del options["calibration"]
     assert options == {
         "targets": ["fpga"], "name": "From TOML", "quant": "int8", "input_ranges": {"x": [-2.0, 2.5]},
+        "input_types": {},
         "passes": {"calibrate": {"samples": 5}, "fuse_bias": {"enabled": False}}, "pe_simd_budget": 11, "logits": True,
         "requantize_bits": 20, "golden": 3,
     }  # fmt: skip

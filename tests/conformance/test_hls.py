@@ -12,7 +12,7 @@ from tests.conformance.streaming import streaming_program
 from tests.conformance.test_kinds import KINDS
 from tests.models import op_cases
 from tests.products import check, compiled, from_program
-from tests.program_factory import random_program
+from tests.random_programs import random_program
 
 pytestmark = needs_headers
 

@@ -25,7 +25,9 @@ def depthwise():
 def grouped():
     b = start(2, (12, 5, 6), bits=7, signed=False)
     b.conv2d(8, (3, 3), groups=4, pads=(1, 0, 1, 2), name="four").conv2d(9, (2, 1), groups=1)
-    b.at("x").conv2d(9, (1, 1), groups=3, weight_bits=12, name="three").conv2d(18, (2, 2), (2, 2), groups=9, name="nine")
+    b.at("x").conv2d(9, (1, 1), groups=3, weight_bits=12, name="three").conv2d(
+        18, (2, 2), (2, 2), groups=9, name="nine"
+    )
     b.at("x").conv2d(14, (3, 2), dilations=(1, 2), groups=2, form="rne", name="two").flatten().dense(3, name="row")
     return b, ["four", "nine", "row", "two"]
 
@@ -57,7 +59,9 @@ def dilated_pools():
 
 def sums():
     b = start(5, (6, 4, 5)).conv2d(6, (1, 1), name="a").at("x").conv2d(6, pads=(1, 1, 1, 1), bits=12, name="b")
-    b.plus("a", name="ab").plus("x", bits=5, form="rne", mb=(31, 2), name="abx").plus("abx", form="affine", name="twice")
+    b.plus("a", name="ab").plus("x", bits=5, form="rne", mb=(31, 2), name="abx").plus(
+        "abx", form="affine", name="twice"
+    )
     b.at("twice").conv2d(6, (1, 1), lo=0, name="c").plus("x", signed=False, mb=(1, 1))
     return b, ["twice", b.last, "ab"]
 
@@ -75,7 +79,9 @@ def concats():
     b.concat(["x", "three"], name="channels").conv2d(4, (2, 2), name="after")
     b.at("x").concat(["x", "x"], 1, name="rows").maxpool2d((3, 3), (2, 2))
     b.at("x").conv2d(5, (4, 1), (1, 1), (1, 1), (0, 0, 3, 0), name="other").concat(["x"], 2, name="columns")
-    b.at("after").reorder(Layout.row_major(b.x.shape)).flatten().dense(7, name="v").at("four").global_average().flatten()
+    b.at("after").reorder(Layout.row_major(b.x.shape)).flatten().dense(7, name="v").at(
+        "four"
+    ).global_average().flatten()
     b.concat(["v", b.last], name="vectors")
     return b, ["channels", "rows", "columns", "vectors"]
 
@@ -83,7 +89,9 @@ def concats():
 def slices():
     b = start(8, (8, 5, 6))
     b.slice(0, 4, name="low").at("x").slice(4, 8, name="high").plus("low", name="sum")
-    b.at("x").slice(3, 7, name="odd").conv2d(3, (2, 2)).at("x").slice(1, 4, 1, name="rows").at("x").slice(5, 6, 2, name="column")
+    b.at("x").slice(3, 7, name="odd").conv2d(3, (2, 2)).at("x").slice(1, 4, 1, name="rows").at("x").slice(
+        5, 6, 2, name="column"
+    )
     b.at("x").slice(6, 8).reorder(Layout.row_major((2, 5, 6))).flatten().slice(7, 51, name="part").dense(3, name="y")
     return b, ["sum", "odd", "rows", "column", "y"]
 
@@ -96,7 +104,13 @@ def shuffles():
 
 def orders():
     """Transposes, reorders, padding, rows of several pixels, ArgMax along each axis."""
-    b = start(10, (4, 5, 3)).transpose((1, 0, 2)).reorder(name="turned").pad((1, 0, 2, 1), name="padded").conv2d(3, (2, 2))
+    b = (
+        start(10, (4, 5, 3))
+        .transpose((1, 0, 2))
+        .reorder(name="turned")
+        .pad((1, 0, 2, 1), name="padded")
+        .conv2d(3, (2, 2))
+    )
     b.at("x").pad((0, 0, 0, 0), name="bare").argmax(0, name="channel").at("x").argmax(1, True, name="row")
     b.at("x").argmax(2, name="column").at("x").reorder(Layout.row_major((4, 5, 3)), name="rows").dense(6, name="dense")
     b.requantize(bits=5, per_channel=True, form="affine").argmax(2)

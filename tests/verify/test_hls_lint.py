@@ -9,7 +9,7 @@ from hwcomp.registry import BACKENDS
 from hwcomp.verify.hls_lint import lint
 from hwcomp.verify.reference import run_program
 from tests.conformance.test_kinds import KINDS
-from tests.program_factory import random_program
+from tests.random_programs import random_program
 
 FINE = """#include <stdint.h>
 #include "hwc_types.h"
