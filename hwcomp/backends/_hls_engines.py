@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import prod
 
 import numpy as np
 
@@ -10,7 +11,9 @@ from hwcomp.backends import _hls_wiring as wiring
 from hwcomp.backends import _verilog_rom as rom
 from hwcomp.backends._hls_design import Design, Net, integer
 from hwcomp.backends._verilog_costs import weight_bits
+from hwcomp.backends._verilog_elements import table_words
 from hwcomp.backends._verilog_requant import constant_slots, magnitude
+from hwcomp.backends._verilog_softmax import coarse_table
 from hwcomp.names import comment
 from hwcomp.plan.folding import DEPTHWISE
 from hwcomp.plan.stages import Stage
@@ -206,8 +209,51 @@ def _argmax(site: Site) -> Net:
     return made
 
 
+def _lut(site: Site) -> Net:
+    """Every lane has a table of its own to look into."""
+    net, made = site.heads[0], site.made()
+    words = np.repeat(table_words(site.kernel)[:, None], made.lanes, axis=1)
+    table = site.design.rom(f"{site.name}_table", site.y.bits, site.y.signed, words)
+    params = [net.element, made.element, made.lanes, site.x.bits, made.beats]
+    site.design.call("hwc_lut", "hwc_lut", params, [net.name, made.name, table])
+    return made
+
+
+def _mul(site: Site) -> Net:
+    """A gate goes through a window buffer, which repeats it for every pixel."""
+    b, p, rq = site.program.edges[site.kernel.inputs[1]], site.kernel.params, site.kernel.params["requantize"]
+    multiplier, offset = site.kernel.constants["multiplier"], site.kernel.constants.get("offset")
+    left, made = site.heads[0], site.made()
+    right = wiring.window(site.design, site.heads[1], f"{site.name}_gate", site.stage.window)
+    widths = [e.bits + (not e.signed) for e in (site.x, b)]
+    params = [
+        left.element, right.element, made.element, made.lanes, *widths, *p["zeros"], magnitude(multiplier), int(multiplier[0]),
+    ]  # fmt: skip
+    if rq["form"] == "rne":
+        params += [rq["shift"], rq["zero"]]
+    else:
+        params += [max(magnitude(offset) + 1, 2), int(offset[0]), rq["shift"]]
+    params += [rq["lo"], rq["hi"], made.beats]
+    site.design.call("hwc_mul", f"hwc_times_{rq['form']}", params, [left.name, right.name, made.name])
+    return made
+
+
+def _softmax(site: Site) -> Net:
+    net, made, p = site.heads[0], site.made(), site.kernel.params
+    n, width, (most, coarse) = prod(site.x.shape[a] for a in p["axes"]), p["bits"] + 1, coarse_table(site.kernel, site.x.bits)
+    tables = [site.design.rom(f"{site.name}_exp", width, False, coarse)]
+    if p["split"]:
+        tables.append(site.design.rom(f"{site.name}_fine", width, False, site.kernel.constants["exp_fine"][:, None]))
+    params = [
+        net.element, made.element, site.x.bits, n, most, p["split"], width, (n << p["bits"]).bit_length(), p["fraction"],
+        p["zero"], p["lo"], p["hi"], net.beats // n,
+    ]  # fmt: skip
+    site.design.call("hwc_softmax", "hwc_softmax", params, [net.name, made.name, tables[0], tables[-1]])
+    return made
+
+
 BUILDERS: dict[str, Callable[[Site], Net]] = {
     "add": _add, "argmax": _argmax, "avgpool2d": _avgpool2d, "concat": _concat, "conv2d": _dot, "dense": _dot,
-    "maxpool2d": _maxpool2d, "pad": _pad, "reorder": _reorder, "requantize": _requantize, "shuffle": _shuffle,
-    "slice": _slice,
+    "lut": _lut, "maxpool2d": _maxpool2d, "mul": _mul, "pad": _pad, "reorder": _reorder, "requantize": _requantize,
+    "shuffle": _shuffle, "slice": _slice, "softmax": _softmax,
 }  # fmt: skip

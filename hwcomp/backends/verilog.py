@@ -18,14 +18,8 @@ from hwcomp.backends.base import Backend, Product
 from hwcomp.errors import UnsupportedError
 from hwcomp.names import comment
 from hwcomp.plan.dataflow import check_dataflow, plan_dataflow
-<<<<<<< HEAD
-from hwcomp.plan.latency import frame_latency
 from hwcomp.plan.stages import ALIASES, OUTPUT, DataflowPlan, Stage
-=======
-from hwcomp.plan.stages import ALIASES, OUTPUT, DataflowPlan, Port, Stage
-from hwcomp.plan.streams import Stream
 from hwcomp.plan.timing import frame_latency
->>>>>>> main
 from hwcomp.registry import backend
 from hwcomp.templates_dir import templates
 from sw_ref.program import Program
