@@ -2,6 +2,7 @@
 
 A design takes g++ some seconds, so the ordinary tests build a few dozen; the sweeps are slow tests."""
 
+import numpy as np
 import pytest
 
 from hwcomp.errors import UnsupportedError
@@ -9,9 +10,11 @@ from hwcomp.options import HLS_DIALECTS
 from tests.backends.hls_tools import needs_headers
 from tests.backends.verilog_designs import PROGRAMS
 from tests.conformance.streaming import streaming_program
+from tests.conformance.test_elements import CASES as ELEMENTS
 from tests.conformance.test_kinds import KINDS
 from tests.models import op_cases
 from tests.products import check, compiled, from_program
+from tests.program_factory import Builder
 from tests.random_programs import random_program
 
 pytestmark = needs_headers
@@ -44,6 +47,28 @@ def test_kinds_under_all_budgets(kind, budget, dialect, tmp_path):
 def test_designs(index, tmp_path):
     program, budget = list(PROGRAMS.values())[index]()
     check(from_program(program, tmp_path, "hls", budget, dialect=other(index + 1)), ENGINES)
+
+
+@pytest.mark.parametrize("index", range(len(ELEMENTS)), ids=list(ELEMENTS))
+def test_tables_and_products(index, tmp_path):
+    program = list(ELEMENTS.values())[index]().program()
+    check(from_program(program, tmp_path, "hls", (None, 200)[index % 2], dialect=other(index)), ENGINES)
+
+
+SHARES = [
+    (seed, {"shape": shape, "bits": bits, "signed": signed}, axes, scale)
+    for seed, (shape, bits, signed, axes, scale) in enumerate([
+        ((10,), 8, True, (0,), 0.1), ((7, 3, 4), 8, False, (0,), 0.03), ((5, 2, 3), 12, True, (0,), 0.004), ((4, 6), 16, True, (1,), 2e-4),
+    ])
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("dialect", HLS_DIALECTS)
+@pytest.mark.parametrize(("seed", "how", "axes", "scale"), SHARES)
+def test_softmax(seed, how, axes, scale, dialect, tmp_path):
+    """One table, two tables; a vector, pixels of a map, rows."""
+    program = Builder(np.random.default_rng(seed)).input(**how).softmax(axes, scale=scale).program()
+    check(from_program(program, tmp_path, "hls", dialect=dialect), ENGINES)
 
 
 def case(index, folder, dialect):

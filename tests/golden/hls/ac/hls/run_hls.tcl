@@ -22,6 +22,6 @@ solution library add Xilinx_FIFO
 go libraries
 directive set -CLOCKS [list clk [list -CLOCK_PERIOD [setting HWC_PERIOD 10]]]
 go assembly
-directive set /tiny_top/e0:cns -FIFO_DEPTH 8
+directive set /tiny_top/e0:cns -FIFO_DEPTH 4
 go architect
 go extract

@@ -32,7 +32,7 @@ void tiny_top(
 
   // Input image
   hwc_stream<hwc_beat<hwc_int<8, true>, 1> > e0("e0");
-  #pragma HLS STREAM variable=e0 depth=8
+  #pragma HLS STREAM variable=e0 depth=4
   hwc_axis_in<hwc_int<8, true>, 8, 1, 9, 8>(s_axis, e0);
   HWC_TAP(0, e0)
 
