@@ -26,13 +26,17 @@ SUMS = [
     (8, 8, 1 << 30, (1 << 30) - 1, 1 << 40, 33, 0, -128, 127), (8, 6, 16, 1, 8, 4, 0, 0, 15), (8, 8, 1, 1, 0, 0, 0, -128, 127),
 ]  # fmt: skip
 
+PRODUCTS = [(8, 8, -3, 100), (9, 8, 255, -128), (6, 9, 0, 0)]  # bits of a and b, their zero points
+# (bits of a part, of the sum, fraction bits, zero, lo, hi)
+SHARES = [(5, 7, 8, 0, 0, 256), (6, 6, 8, -128, -128, 127), (23, 33, 8, -128, -128, 127), (29, 40, 16, 0, 0, 65535)]
+
 
 def _text(value):
     return str(value).lower() if isinstance(value, bool) else f"{value}LL" if abs(value) >= 1 << 31 else str(value)
 
 
 def source():
-    headers = ("round", "add", "dot", "max")
+    headers = ("round", "add", "dot", "max", "mul", "softmax")
     parts = [*(f'#include "hwc_prim_{name}.h"\n' for name in headers), 'extern "C" {\n']
     arrays = "const int64_t *a, const int64_t *b, const int64_t *c, int64_t *y, int64_t n"
     loop = "for (int64_t i = 0; i < n; i++)"
@@ -60,6 +64,24 @@ def source():
         t = f"hwc_int<8, {sign}>"
         parts.append(f"void max_{name}({arrays}) {{ {loop} y[i] = hwc_max({t}(a[i]), {t}(b[i])).to_int64(); }}\n")
         parts.append(f"void greater_{name}({arrays}) {{ {loop} y[i] = hwc_greater({t}(a[i]), {t}(b[i])); }}\n")
+    for k, (aw, bw, za, zb) in enumerate(PRODUCTS):
+        parts.append(
+            f"void product{k}({arrays}) {{ {loop} y[i] = hwc_product<{aw}, {bw}, {za}, {zb}>"
+            f"(hwc_int<{aw}, true>(a[i]), hwc_int<{bw}, true>(b[i])).to_int64(); }}\n"
+        )
+    for k, (tw, sw, fraction, zero, lo, hi) in enumerate(SHARES):
+        parts.append(
+            f"void share{k}({arrays}) {{ {loop} y[i] = hwc_share<{out}, {tw}, {sw}, {fraction}, {zero}, {lo}, {hi}>"
+            f"(hwc_int<{tw}, false>(a[i]), hwc_int<{sw}, false>(b[i])).to_int64(); }}\n"
+        )
+    parts.append(
+        "void exps(const int64_t *c, const int64_t *f, const int64_t *a, int64_t *y, int64_t n) {\n"
+        "  static uint32_t coarse[12][1], fine[16][1];\n"
+        "  for (int k = 0; k < 12; k++) coarse[k][0] = c[k];\n  for (int k = 0; k < 16; k++) fine[k][0] = f[k];\n"
+        f"  {loop} {{ const hwc_int<8, false> gap = hwc_gap<8, 176>(hwc_int<8, true>(127), hwc_int<8, true>(a[i]));\n"
+        "    y[i] = hwc_exp<23, 4, 8>(gap, coarse, fine).to_int64();\n"
+        "    y[n + i] = hwc_exp<23, 0, 8>(hwc_gap<8, 11>(hwc_int<8, true>(127), hwc_int<8, true>(a[i])), coarse, coarse).to_int64(); }\n}\n"
+    )
     # Nine products, every third of 27: the lanes of one channel of three.
     parts.append(
         "void dot(const int64_t *a, const int64_t *b, int64_t *y, int64_t n) {\n"
@@ -72,7 +94,7 @@ def source():
 
 @pytest.fixture(scope="module", params=HLS_DIALECTS)
 def c(request):
-    headers = ["hwc_prim_round", "hwc_prim_add", "hwc_prim_dot", "hwc_prim_max"]
+    headers = [f"hwc_prim_{name}" for name in ("round", "add", "dot", "max", "mul", "softmax")]
     return library(source(), headers, request.param)
 
 
@@ -143,3 +165,41 @@ def test_dot_products(c):
     y = np.empty((500, 3), np.int64)
     call(c.dot, x, w, y, 500)
     np.testing.assert_array_equal(y, (x * w).reshape(500, 9, 3).sum(1))
+
+
+@pytest.mark.parametrize("k", range(len(PRODUCTS)))
+def test_products_over_all_pairs(c, k):
+    aw, bw, za, zb = PRODUCTS[k]
+    a, b = (v.ravel().astype(np.int64) for v in np.meshgrid(np.arange(*ends(aw, True)), np.arange(*ends(bw, True))))
+    np.testing.assert_array_equal(run(getattr(c, f"product{k}"), a, b), nm.product(a, za, b, zb))
+
+
+@pytest.mark.parametrize("k", range(len(SHARES)))
+def test_shares(c, k):
+    """All pairs where there are few; ties come with sums that are powers of two."""
+    tw, sw, fraction, zero, lo, hi = SHARES[k]
+    if tw + sw <= 12:
+        part, total = (v.ravel().astype(np.int64) for v in np.meshgrid(np.arange(1 << tw), np.arange(1, 1 << sw)))
+    else:
+        rng = np.random.default_rng(k)
+        part, total = rng.integers(0, (1 << (tw - 1)) + 1, 30_000), rng.integers(1 << (tw - 1), 1 << (sw - 1), 30_000)
+        total[::3] = 1 << rng.integers(tw - 1, sw, len(total[::3]))
+        total[0] = part[0] = 1 << (tw - 1)
+    part, total = part[part <= total], total[part <= total]
+    want = np.clip(nm.divide_rne(part << fraction, total) + zero, lo, hi)
+    np.testing.assert_array_equal(run(getattr(c, f"share{k}"), part, total), want)
+
+
+def test_exponentials_of_all_distances(c):
+    """A product of two tables, and one table alone; beyond its end they are 0."""
+    rng = np.random.default_rng(3)
+    coarse, fine = (
+        np.sort(rng.integers(0, (1 << 22) + 1, 12))[::-1].copy(),
+        np.sort(rng.integers(0, (1 << 22) + 1, 16))[::-1].copy(),
+    )
+    coarse[-1] = 0
+    x = np.arange(-128, 128)
+    y = np.empty(512, np.int64)
+    call(c.exps, coarse, fine, x, y, 256)
+    np.testing.assert_array_equal(y[:256], nm.exp_lookup(127 - x, coarse[:-1], fine, 4, 22))
+    np.testing.assert_array_equal(y[256:], nm.exp_lookup(127 - x, coarse[:-1], None, 0, 22))
