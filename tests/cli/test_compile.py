@@ -102,7 +102,9 @@ def test_the_manifest_describes_every_file_and_boundary(net):
     interface = data["targets"]["fpga"]
     assert set(interface) == {"interval", "inputs", "outputs", "streams"}
     for port in (*interface["inputs"], *interface["outputs"]):
-        assert set(port) == {"name", "prefix", "lanes", "lane_bits", "tdata_bits", "beats"}
+        assert set(port) == {
+                "name", "prefix", "lanes", "lane_bits", "tdata_bits", "beats", "channels", "pixels",
+            }  # fmt: skip
         assert port["tdata_bits"] % 8 == 0
         assert 0 <= port["tdata_bits"] - port["lanes"] * port["lane_bits"] < 8
 
@@ -165,6 +167,18 @@ def test_budget_bounds_the_lanes(compiled):
         _, folder = compiled("--pe-simd-budget", budget, target="fpga")
         fpga = json.loads((folder / "report.json").read_text())["targets"]["fpga"]
         assert (fpga["budget"], fpga["lanes"] <= budget) == (budget, True)
+
+
+@pytest.mark.parametrize(("dialect", "word"), [("vitis", "#pragma HLS DATAFLOW"), ("ac", "#pragma hls_design top")])
+def test_hls_in_a_dialect(compiled, dialect, word):
+    found, folder = compiled("--hls-dialect", dialect, "--pe-simd-budget", 7, target="hls")
+    assert f"hls:  {dialect} C++, " in found.out
+    assert " of 7 lanes" in found.out
+    assert word in next((folder / "hls").glob("*_top.cpp")).read_text()
+    names = {p.name for p in (folder / "hls").iterdir()}
+    assert {"tb.cpp", "run_hls.tcl", "README.md", "hwc_types.h"} <= names
+    assert manifest(folder)["targets"]["hls"]["dialect"] == dialect
+    assert not (folder / "rtl").exists()
 
 
 def test_an_impossible_budget_says_what_is_reachable(rejected):
@@ -375,7 +389,7 @@ def test_toml_holds_options(compiled, toml):
     ("requantize_bits = 9", ["--requantize-bits", 31], "requantize_bits", 31),
     ('quant = "int4"', ["--quant", "int8"], "quant", "int8"),
     ("pe_simd_budget = 9", ["--pe-simd-budget", 12], "pe_simd_budget", 12),
-    ('name = "a"', ["--name", "b"], "name", "b"),
+    ('name = "a"', ["--name", "b"], "name", "b"), ('hls_dialect = "ac"', ["--hls-dialect", "vitis"], "hls_dialect", "vitis"),
     ("[pass.calibrate]\nsamples = 5", ["--pass", "calibrate.samples=2"], "passes", {"calibrate": {"samples": "2"}}),
     ("[pass.calibrate]\nsamples = 5", ["--pass", "calibrate.seed=2"], "passes",
     {"calibrate": {"samples": 5, "seed": "2"}}),
@@ -397,7 +411,7 @@ def test_the_command_line_wins_over_toml(compiled, toml, text, arguments, key, w
     ("[pass.fuse_bias]\nenabled = 0", ["'0' is not a bool"]),
     ("[input_range]\nx = 3", ["'input_range'", "NAME = [lo, hi]"]), ("[input_range]\nx = [1]", ["'input_range'"]),
     ("[input_range]\nx = [2, 1]", ["low < high"]), ("[input_range]\nz = [0, 1]", ["names 'z'"]),
-    ('quant = "int5"', ["'int5'"]),
+    ('quant = "int5"', ["'int5'"]), ('hls_dialect = "c"', ["unknown HLS dialect 'c'"]), ("hls_dialect = 1", ["'hls_dialect'"]),
     ("targets = 1", ["'targets'"]), ("'a\nb' = 1", ["not valid TOML"]), ('"a\\nb" = 1', ["'a\\nb' in"]),
 ], ids=lambda v: "")  # fmt: skip
 def test_bad_toml_is_refused(rejected, toml, text, texts):
