@@ -102,9 +102,7 @@ def test_the_manifest_describes_every_file_and_boundary(net):
     interface = data["targets"]["fpga"]
     assert set(interface) == {"interval", "inputs", "outputs", "streams"}
     for port in (*interface["inputs"], *interface["outputs"]):
-        assert set(port) == {
-                "name", "prefix", "lanes", "lane_bits", "tdata_bits", "beats", "channels", "pixels",
-            }  # fmt: skip
+        assert set(port) == {"name", "prefix", "lanes", "lane_bits", "tdata_bits", "beats", "channels", "pixels"}
         assert port["tdata_bits"] % 8 == 0
         assert 0 <= port["tdata_bits"] - port["lanes"] * port["lane_bits"] < 8
 
@@ -171,7 +169,7 @@ def test_budget_bounds_the_lanes(compiled):
 
 @pytest.mark.parametrize(("dialect", "word"), [("vitis", "#pragma HLS DATAFLOW"), ("ac", "#pragma hls_design top")])
 def test_hls_in_a_dialect(compiled, dialect, word):
-    found, folder = compiled("--hls-dialect", dialect, "--pe-simd-budget", 7, target="hls")
+    found, folder = compiled("--hls-dialect", dialect, "--pe-simd-budget", 7, target="hls", quiet=False)
     assert f"hls:  {dialect} C++, " in found.out
     assert " of 7 lanes" in found.out
     assert word in next((folder / "hls").glob("*_top.cpp")).read_text()
@@ -195,8 +193,8 @@ def test_an_impossible_budget_says_what_is_reachable(rejected):
     (["--target", "mcu,mcu"], ["each target once"]), (["--target", "mcu,"], ["unknown target ''"]),
     (["--hls-dialect", "spatial"], ["unknown HLS dialect 'spatial'", "vitis, ac"]),
     (["--quant", "int3"], ["unknown quantization 'int3'"]),
-    (["--quant", "int4"], ["--quant int4 is not available", "--quant int8"]),
-    (["--quant", "fixed:Q1.7"], ["not available"]),
+    (["--quant", "int4"], ["--quant int4 is not available", "use int8"]),
+    (["--quant", "fixed:Q10.7"], ["18 bits", "4 to 16"]),
     (["--quant", "int8\n"], ["unknown quantization"]), (["--quant", "auto"], ["not available"]),
     (["--prune", "weight=0.5"], ["--prune is not available"]), (["--low-rank", "0.9"], ["--low-rank is not available"]),
     (["--share", "4"], ["--share is not available"]), (["--pe-simd-budget", "0"], ["--pe-simd-budget 0"]),
