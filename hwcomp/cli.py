@@ -23,7 +23,9 @@ class _Parser(argparse.ArgumentParser):
 
 def parser() -> argparse.ArgumentParser:
     top = _Parser(
-        prog="hwcomp", description="Compile ONNX networks to C, Verilog and HLS C++, proven bit-identical.", epilog=EPILOG
+        prog="hwcomp",
+        description="Compile ONNX networks to C, Verilog and HLS C++, proven bit-identical.",
+        epilog=EPILOG,
     )
     top.add_argument("--version", action="store_true", help="print the version")
     top.add_argument("--print-passes", action="store_true", help="list the passes, in order, with their options")
@@ -43,7 +45,9 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--config", metavar="FILE.toml", help="options as TOML; the command line wins")
     p.add_argument("--pass", action="append", default=[], dest="passes", metavar="PASS.field=VALUE")
     p.add_argument("--pe-simd-budget", type=int, metavar="N", help="fpga, hls: most multiply-accumulate lanes in all")
-    p.add_argument("--hls-dialect", metavar="vitis|ac", help="hls: ap_int and hls::stream (vitis), or ac_int and ac_channel")
+    p.add_argument(
+        "--hls-dialect", metavar="vitis|ac", help="hls: ap_int and hls::stream (vitis), or ac_int and ac_channel"
+    )
     p.add_argument("--requantize-bits", type=int, metavar="N", help="most bits of a requantize multiplier (31)")
     p.add_argument("--golden", type=int, metavar="N", help="samples stored in the product for its self-tests (4)")
     p.add_argument("--logits", action="store_true", help="leave out a final Softmax")

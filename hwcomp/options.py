@@ -55,7 +55,9 @@ class CompileOptions:
         if not 8 <= self.requantize_bits <= 31:
             raise UsageError(f"--requantize-bits {self.requantize_bits}", fix="8 to 31 are possible")
         if self.hls_dialect not in HLS_DIALECTS:
-            raise UsageError(f"unknown HLS dialect '{shown(self.hls_dialect)}'", fix=f"dialects are {', '.join(HLS_DIALECTS)}")
+            raise UsageError(
+                f"unknown HLS dialect '{shown(self.hls_dialect)}'", fix=f"dialects are {', '.join(HLS_DIALECTS)}"
+            )
         if self.golden < 1:
             raise UsageError("a product needs at least one golden sample")
         for name, pixels in self.input_types.items():

@@ -240,7 +240,8 @@ def _mul(site: Site) -> Net:
 
 def _softmax(site: Site) -> Net:
     net, made, p = site.heads[0], site.made(), site.kernel.params
-    n, width, (most, coarse) = prod(site.x.shape[a] for a in p["axes"]), p["bits"] + 1, coarse_table(site.kernel, site.x.bits)
+    n, width = prod(site.x.shape[a] for a in p["axes"]), p["bits"] + 1
+    most, coarse = coarse_table(site.kernel, site.x.bits)
     tables = [site.design.rom(f"{site.name}_exp", width, False, coarse)]
     if p["split"]:
         tables.append(site.design.rom(f"{site.name}_fine", width, False, site.kernel.constants["exp_fine"][:, None]))

@@ -132,7 +132,7 @@ def test_name_goes_into_the_generated_code(compiled):
 def test_options_are_in_the_manifest(compiled, net):
     _, folder = compiled(
         "--requantize-bits", 16, "--golden", 2, "--pe-simd-budget", 9, "--input-range", "x=-1,1.5", "--pass",
-        "calibrate.samples=3",
+        "calibrate.samples=3", "--hls-dialect", "ac",
         "--logits", "--quant", "int8", target="fpga",
     )  # fmt: skip
     digest = hashlib.sha256(net.real.tobytes()).hexdigest()
@@ -140,7 +140,7 @@ def test_options_are_in_the_manifest(compiled, net):
         "targets": ["fpga"], "name": None, "quant": "int8", "input_ranges": {"x": [-1.0, 1.5]},
         "input_types": {},
         "passes": {"calibrate": {"samples": "3"}}, "pe_simd_budget": 9, "logits": True, "requantize_bits": 16,
-        "golden": 2,
+        "golden": 2, "hls_dialect": "ac",
         "calibration": {"x": {"samples": 6, "sha256": digest}},
     }  # fmt: skip
 
@@ -364,6 +364,7 @@ def test_toml_holds_options(compiled, toml):
         pe_simd_budget = 11
         requantize_bits = 20
         golden = 3
+        hls_dialect = "ac"
         [input_range]
         x = [-2, 2.5]
         [pass.calibrate]
@@ -378,7 +379,7 @@ def test_toml_holds_options(compiled, toml):
         "targets": ["fpga"], "name": "From TOML", "quant": "int8", "input_ranges": {"x": [-2.0, 2.5]},
         "input_types": {},
         "passes": {"calibrate": {"samples": 5}, "fuse_bias": {"enabled": False}}, "pe_simd_budget": 11, "logits": True,
-        "requantize_bits": 20, "golden": 3,
+        "requantize_bits": 20, "golden": 3, "hls_dialect": "ac",
     }  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import tomllib
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import hwcomp
 from hwcomp import cli, npz
 from hwcomp.verify import cache, compare, engines, hls_host
 from tests.backends.hls_tools import needs_headers
-from tests.models import model, values
+from tests.models import ROOT, model, values
 from tests.products import compiled, stress
 
 NODES = [
@@ -129,3 +130,10 @@ def test_another_target_has_no_hls(tmp_path):
     )
     assert code == 2
     assert [e.name for e in engines.for_product(built)] == ["reference", "c", "c:m4"]
+
+
+def test_set_up_fetches_the_pinned_headers():
+    """`make setup` takes the release that pyproject.toml names, without what its Python would need."""
+    (pin,) = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]["hls"]
+    assert re.fullmatch(r"hls4ml==[\d.]+", pin)
+    assert f"--no-deps {pin} " in (ROOT / "Makefile").read_text()
