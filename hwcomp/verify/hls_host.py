@@ -22,7 +22,8 @@ from hwcomp.verify.engine import Built, Engine, Progress, RunResult
 from hwcomp.verify.hls_lint import lint
 
 CXX = "g++"
-# -O1: ap_int and ac_int are all inline templates; -O0 runs ten times slower, -O2 compiles longer for nothing.
+# Measured on LeNet-5 and a MobileNetV2, both dialects: -O0 runs 7 to 17 times slower and saves at most a third of the build;
+# -O2 builds up to 1.7 times as long and runs up to 1.5 times as fast.
 FLAGS = ("-std=c++14", "-O1", "-fPIC", "-w")
 _HEADERS = {"vitis": "vivado/ap_types", "ac": "catapult/ac_types/include"}
 _CHUNK = 16  # samples between two signs of progress
