@@ -1,5 +1,6 @@
 """The HLS product as a user builds it: the testbench with g++ and the open headers, no warning, and a FAIL where it must."""
 
+import os
 import shutil
 import subprocess
 
@@ -77,3 +78,37 @@ def test_no_undefined_behaviour_and_no_access_outside_of_an_array(product):
     # ap_private.h itself shifts negative values to the left.
     sanitized = ("-fsanitize=undefined,address", "-fno-sanitize=shift", "-fno-sanitize-recover", "-static-libasan")
     assert run_testbench(product.dir / "hls", dialect, *sanitized) == (0, "PASS: 5 frames\n")
+
+
+STUBS = """
+foreach name {open_project set_top add_files open_solution set_part create_clock csim_design csynth_design cosim_design
+              export_design project solution go directive} {
+    proc $name args [list apply {name {upvar args given; puts [concat $name $given]}} $name]
+}
+"""
+
+
+@pytest.mark.skipif(not shutil.which("tclsh"), reason="tclsh is not installed")
+@pytest.mark.parametrize(("steps", "ran"), [
+    (None, ["csim_design", "csynth_design"]), ("csynth cosim export", ["csynth_design", "cosim_design", "export_design"]),
+])  # fmt: skip
+def test_the_script_asks_the_tool_for_the_steps(product, tmp_path, steps, ran):
+    """run_hls.tcl, with commands that only say what they are asked for; every file that it names is there."""
+    folder = product.dir / "hls"
+    (tmp_path / "run.tcl").write_text(STUBS + (folder / "run_hls.tcl").read_text())
+    environment = {**os.environ, "HWC_PERIOD": "4.5", **({"HWC_STEPS": steps} if steps else {})}
+    command = ["tclsh", tmp_path / "run.tcl"]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    said = done.stdout.splitlines()
+    named = {word for line in said for word in line.split() if word.endswith((".cpp", ".h"))}
+    assert named == {"net_top.cpp", "tb.cpp"} <= {p.name for p in folder.iterdir()}
+    if product.manifest["targets"]["hls"]["dialect"] == "vitis":
+        assert [line.split()[0] for line in said if line.split()[0].endswith("_design")] == ran
+        assert "set_top net_top" in said
+        assert any(line.startswith("create_clock") and "4.5" in line for line in said)
+    else:
+        assert [line for line in said if line.startswith("go ")] == [
+            "go analyze", "go compile", "go libraries", "go assembly", "go architect", "go extract",
+        ]  # fmt: skip
+        assert any("4.5" in line for line in said)
