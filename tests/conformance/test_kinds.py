@@ -134,4 +134,4 @@ KINDS = [
 @pytest.mark.parametrize("kind", KINDS, ids=lambda f: f.__name__)
 def test_kinds(kind, budget, tmp_path):
     b, outputs = kind()
-    check(from_program(b.program(outputs), tmp_path, "mcu,fpga", budget), ("reference", "c", "verilator"), paced=False)
+    check(from_program(b.program(outputs), tmp_path, "mcu,fpga", budget), ("reference", "c", "verilator"))
