@@ -99,8 +99,8 @@ def _check_operators(nodes: list[OnnxNode]) -> None:
     first: dict[str, OnnxNode] = {}
     for node in nodes:
         standard = node.domain in _DEFAULT_DOMAINS
-        op = OPS.get(node.op_type) if standard else None
-        if op is None or not op.importable:
+        op = OPS.get(node.op_type)
+        if op is None or not op.importable or node.domain not in op.domains:
             name = node.op_type if standard else f"{node.domain}.{node.op_type}"
             missing[name] += 1
             first.setdefault(name, node)

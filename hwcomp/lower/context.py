@@ -85,7 +85,8 @@ class LowerContext:
     def add_edge(self, tensor: str, lo: int, hi: int, layout: Layout, qtype: QType | None = None) -> Edge:
         q = qtype or self.qtype(tensor)
         bits = int(np.float32(q.scale[0]).view(np.uint32))
-        edge = Edge(tensor, self.sample_shape(tensor), q.bits, q.signed, lo, hi, bits, q.zero, layout)
+        bipolar = q.scheme == "bipolar"
+        edge = Edge(tensor, self.sample_shape(tensor), q.bits, q.signed, lo, hi, bits, q.zero, layout, bipolar)
         self.edges[tensor] = edge
         return edge
 
@@ -213,7 +214,7 @@ class LowerContext:
     def clamp_limits(self, qtype: QType, clamp: tuple[float | None, float | None] | None) -> tuple[int, int]:
         """Real clamp bounds as stored integers, inside the type."""
         lo, hi = clamp or (None, None)
-        least, most = type_range(qtype.bits, qtype.signed)
+        least, most = qtype.lo, qtype.hi
         return (least if lo is None else qtype.quantize(lo)), (most if hi is None else qtype.quantize(hi))
 
 

@@ -49,6 +49,8 @@ class Op:
     """An operator: how it is imported, shaped, evaluated in float, lowered to kernels, costed and tested."""
 
     name: str
+    # Domains of the ONNX nodes that this is.
+    domains: tuple[str, ...] = ("", "ai.onnx")
     # How a quantized input's type reaches the output: True where output integers are a selection of input integers
     # (MaxPool, Reshape), so both must have one type.
     keeps_type = False

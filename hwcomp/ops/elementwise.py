@@ -101,3 +101,14 @@ class Where(Folded):
         ]
         constants = {"s": np.array([-2, 3, 4]), "m": np.array(-2), "o": np.array([1])}
         yield case("where", nodes, {"x": (1, 12)}, constants, opset=16)
+
+
+@op("Pow")
+class Pow(Elementwise):
+    """Inputs (x, exponent), both constant."""
+
+    function = np.power
+
+    def cases(self):
+        nodes = [("Pow", ["a", "b"], ["c"], {}), ("Add", ["x", "c"], ["y"], {})]
+        yield case("pow", nodes, {"x": (1, 3)}, {"a": np.float32([0.25, 2, 9]), "b": np.float32(0.5)}, opset=13)
