@@ -8,7 +8,7 @@ import numpy as np
 
 from hwcomp.errors import UnsupportedError, WorkFailed
 from hwcomp.graph import Graph, origin_of
-from hwcomp.lower import bounds, joins, layouts, requant, staircase
+from hwcomp.lower import bounds, joins, layouts, requant, staircase, thresholds
 from hwcomp.types import Node, QType, Tensor
 from sw_ref.program import Edge, Kernel, Layout, type_range
 
@@ -35,6 +35,8 @@ class LowerContext:
     # What joins or rearranges tensors.
     add, avgpool, concat, slice = joins.add, joins.avgpool, joins.concat, joins.slice_
     shuffle, transpose, pad = joins.shuffle, joins.transpose, joins.pad
+
+    steps = thresholds.pointwise
 
     def __post_init__(self):
         self.tensors.update(self.graph.tensors)
@@ -153,6 +155,8 @@ class LowerContext:
 
     def dot(self, kind: str, node: Node, params: dict, *, padded: bool = False) -> None:
         """A dot product node (x, int weights, int bias; attrs.clamp) -> kernel, with bounds, constants and proof."""
+        if node.attrs.steps:
+            return thresholds.dot(self, kind, node, params, padded=padded)
         x, y = self.edges[node.inputs[0]], node.outputs[0]
         w_tensor, b_tensor = (self.graph.tensors[n] for n in node.inputs[1:3])
         weight, sx = w_tensor.data.astype(np.int64), x.scale

@@ -103,8 +103,8 @@ def compare(
     if total > room:
         levels = np.unique(np.linspace(rq.lo + 1, rq.hi, room).astype(np.int64))[None, :]
     looked_at = None if levels.size == total else levels.size
-    mine = _first(rq.apply, levels, lo, hi)
-    theirs = _first(formula, levels, lo, hi)
+    mine = first(rq.apply, levels, lo, hi)
+    theirs = first(formula, levels, lo, hi)
     start, end = np.minimum(mine, theirs), np.maximum(mine, theirs)
     before = np.concatenate([start[:, :1], end[:, :-1]], axis=1)
     count = int(np.maximum(end - np.maximum(start, before), 0).sum())
@@ -114,7 +114,7 @@ def compare(
     return count, int(np.abs(rq.apply(places) - formula(places)).max()), looked_at
 
 
-def _first(f: Callable[[np.ndarray], np.ndarray], levels: np.ndarray, lo: np.ndarray, hi: np.ndarray) -> np.ndarray:
+def first(f: Callable[[np.ndarray], np.ndarray], levels: np.ndarray, lo: np.ndarray, hi: np.ndarray) -> np.ndarray:
     """Least a in [lo_c, hi_c + 1] with f(a) >= level, int64 [channels, levels]; hi_c + 1 where there is none."""
     low = np.repeat(lo[:, None], levels.size, axis=1)
     high = np.repeat(hi[:, None] + 1, levels.size, axis=1)

@@ -16,7 +16,7 @@ from hwcomp.registry import PASSES
 
 ORDER = (
     "fold_constants", "infer_shapes", "eliminate_dead", "cancel_transposes", "merge_reshapes", "fuse_pad",
-    "drop_softmax", "fuse_bias", "fuse_batchnorm", "fuse_activation", "analyze_ranges", "calibrate", "quantize",
+    "drop_softmax", "streamline", "fuse_bias", "fuse_batchnorm", "fuse_activation", "analyze_ranges", "calibrate", "quantize",
 )  # fmt: skip
 _PROBES = 4
 _ALGEBRAIC = 1e-5  # of a tensor's largest value

@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from hwcomp.graph import Graph
+from hwcomp.passes import _few_bits
 from hwcomp.passes.base import Pass, PassContext, constant
 from hwcomp.quantize.schemes import Scheme, scheme
 from hwcomp.registry import OPS, graph_pass
@@ -31,7 +32,9 @@ class Quantize(Pass):
             tensors[name] = tensors[name].with_(qtype=qtype)
         nodes = []
         for node in graph.nodes:
-            if node.op in _DOT:
+            if node.op in _DOT and node.attrs.steps:
+                node = _few_bits.quantize_weights(node, tensors, ctx)
+            elif node.op in _DOT:
                 node = _quantize_weights(node, tensors, scheme(ctx.quant))
                 ctx.note(self.name, f"{node.op} '{node.name}': {ctx.quant} weights")
             nodes.append(node)
@@ -51,12 +54,16 @@ def _activation_types(graph: Graph, ctx: PassContext) -> dict[str, QType]:
             name = group[name]
         return name
 
+    fixed = _fixed_types(graph)
     for node in graph.nodes:
-        if OPS[node.op].ties_types:
+        if OPS[node.op].ties_types and node.outputs[0] not in fixed:
             for name in graph.data_inputs(node):
-                group[find(node.outputs[0])] = find(name)
+                if name not in fixed:
+                    group[find(node.outputs[0])] = find(name)
     ranges: dict[str, tuple[float, float]] = {}
-    floats = [t.name for t in graph.tensors.values() if not t.is_constant and t.dtype == "float"]
+    floats = [
+        t.name for t in graph.tensors.values() if not t.is_constant and t.dtype == "float" and t.name not in fixed
+    ]
     for name in floats:
         leaves = name in graph.outputs or not graph.consumers(name)
         if leaves or name in graph.inputs or any(not OPS[c.op].ties_types for c in graph.consumers(name)):
@@ -64,7 +71,22 @@ def _activation_types(graph: Graph, ctx: PassContext) -> dict[str, QType]:
             old = ranges.get(find(name), (lo, hi))
             ranges[find(name)] = (min(lo, old[0]), max(hi, old[1]))
     types = {root: scheme(ctx.quant).activation(*r) for root, r in ranges.items()}
-    return {name: types[find(name)] for name in floats}
+    for name in _few_bits.fine_tensors(graph):
+        if name not in fixed:
+            types[find(name)] = _few_bits.fine_type(name, ranges[find(name)], graph, ctx)
+    return fixed | {name: types[find(name)] for name in floats}
+
+
+def _fixed_types(graph: Graph) -> dict[str, QType]:
+    """Types that do not come from ranges, by tensor: those that an earlier pass chose, and of what is only moved from there."""
+    fixed = {t.name: t.qtype for t in graph.tensors.values() if t.qtype is not None}
+    for node in graph.nodes:
+        if node.outputs[0] not in fixed and OPS[node.op].ties_types:
+            held = {fixed.get(n) for n in graph.data_inputs(node)}
+            qtype = held.pop() if len(held) == 1 else None
+            if qtype is not None:
+                fixed[node.outputs[0]] = qtype
+    return fixed
 
 
 def _quantize_weights(node: Node, tensors: dict[str, Tensor], kind: Scheme) -> Node:
