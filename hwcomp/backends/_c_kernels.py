@@ -10,7 +10,7 @@ import numpy as np
 from hwcomp.backends import _c_dot as dot
 from hwcomp.backends import _c_joins
 from hwcomp.backends._c_common import check_map, ends, heading, map_values, refuse, window_text
-from hwcomp.backends._c_dot import Printed, Way, acc_type, add_constants, add_dot, requantizer
+from hwcomp.backends._c_dot import Printed, Way, acc_type, add_constants, add_dot, add_record, requantizer
 from hwcomp.backends._c_text import c_type
 from hwcomp.plan.memory import MemoryPlan, WeightLayout, Work
 from sw_ref.program import Edge, Kernel, Program
@@ -184,8 +184,9 @@ def _requantize_printed(program: Program, plan: MemoryPlan, index: int) -> Print
         "id": index, "rq": rq, "x": c_type(x.dtype), "y": c_type(y.dtype), "size": x.size, "inner": inner,
         "period": period, "outer": x.size // inner // period, "comment": heading(program, index),
     }  # fmt: skip
-    names = {"m": "multipliers", "c": "offsets"}
-    return Printed("requantize", k, [(c_type(v.dtype), f"{n}{index}", v, names[n]) for n, v in arrays.items()])
+    out = Printed("requantize", k)
+    add_record(out, index, arrays)
+    return out
 
 
 def _run(values: np.ndarray) -> int:

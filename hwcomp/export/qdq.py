@@ -12,6 +12,7 @@ import numpy as np
 
 from hwcomp import __version__
 from hwcomp.errors import UnsupportedError, shown
+from hwcomp.export import integers
 from hwcomp.export.operands import dot_operands
 from hwcomp.graph import Graph, origin_of
 from hwcomp.registry import OPS
@@ -29,8 +30,10 @@ _INT32 = np.iinfo(np.int32)
 def export(graph: Graph, program: Program, name: str, profile: int = 31) -> bytes:
     """The model as bytes, always the same for the same Program: `graph` and `profile` are what became `program`.
 
-    UnsupportedError where a tensor has a type that a model of this opset can't hold.
+    What it can't hold becomes a model on integer values (integers.py). UnsupportedError where a tensor has a type that a model of this opset can't hold.
     """
+    if integers.needed(program):
+        return integers.export(program, name, graph.batched)
     writer = Writer(graph, program, profile)
     for tensor in graph.inputs:
         writer.quantize(tensor, tensor)

@@ -24,7 +24,8 @@ class Quant(Op):
 
     def convert(self, node, ctx):
         node.expect(inputs=(4, 4))
-        scale, zero, width = (ctx.constant(node, i, w) for i, w in enumerate(("scale", "zero point", "bit width"), 1))
+        scale = ctx.constant(node, 1, "scale")
+        zero, width = _numbers(node, ctx, 2, "zero point"), _numbers(node, ctx, 3, "bit width")
         signed, narrow = node.attr.flag("signed", True), node.attr.flag("narrow", False)
         rounding = node.attr.text("rounding_mode", "ROUND", (*ROUNDINGS, *map(str.lower, ROUNDINGS))).upper()
         if not (scale > 0).all():
@@ -71,6 +72,12 @@ class BipolarQuant(Op):
 
     def cases(self):
         yield _case("bipolar quant", "BipolarQuant", None)
+
+
+def _numbers(node, ctx, index, what):
+    """A constant input that exporters write as floats or as integers."""
+    integers = ctx.tensor(node, index).dtype == "int64"
+    return ctx.constant(node, index, what, "int64" if integers else "float", finite=not integers)
 
 
 def _quantized(node, ctx, scale, zero, scheme, bits, signed, narrow, rounding):

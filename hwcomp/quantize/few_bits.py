@@ -1,4 +1,4 @@
-"""Weights that are few-bit integers already: +-1, ternary or up to 4 bits times one scale per channel, found in float32."""
+"""Weights that are few-bit integers already: +-1, ternary or up to 8 bits times one scale per channel, found in float32."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from hwcomp.types import QType
 
-MOST = 8  # largest magnitude: 4 bits
+MOST = 127  # largest magnitude: 8 bits
 _NOISE = 2.0**-21  # relative: a product or two of float32 that an exporter rounded
 
 
