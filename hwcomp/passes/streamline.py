@@ -224,6 +224,7 @@ def _typed(graph: Graph, ctx: PassContext) -> Graph:
             tensors[node.outputs[0]] = tensors[node.outputs[0]].with_(qtype=found.qtype)
         source = node.inputs[0]
         direct = node.op == "Steps" and len(node.attrs.steps) == 1 and found and found.rounding in ("ROUND", "HALF_EVEN")
+        direct = direct and found.qtype.scheme != "bipolar"  # callers have bytes, not bits
         if direct and source in graph.inputs and len(graph.consumers(source)) == 1 and source not in graph.outputs:
             tensors[source] = tensors[source].with_(qtype=found.qtype)
             node = node.with_(op="Identity", inputs=(source,), attrs=None)
