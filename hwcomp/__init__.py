@@ -14,19 +14,30 @@ import hwcomp.verify  # noqa: F401
 if TYPE_CHECKING:
     import numpy as np
 
+    from hwcomp.pixels import Pixels
     from hwcomp.verify.compare import Outcome
     from hwcomp.verify.engine import Built
     from hwcomp.verify.teacher import TeacherReport
 
 __version__ = "0.1.0"
 
-__all__ = ["compile", "evaluate", "load", "run", "verify", "verify_l4"]
+__all__ = ["Pixels", "compile", "evaluate", "load", "run", "verify", "verify_l4"]
+
+
+def __getattr__(name: str):
+    if name == "Pixels":
+        from hwcomp.pixels import Pixels
+
+        return Pixels
+    raise AttributeError(f"module 'hwcomp' has no attribute '{name}'")
 
 
 def compile(  # noqa: A001 (the API's name for it)
     model: str | Path, folder: str | Path, *, target: str | tuple[str, ...] = "mcu,fpga", **options
 ) -> Built:
     """Compile an ONNX file into a product folder. `options`: the fields of hwcomp.options.CompileOptions.
+
+    An input of raw uint8 pixels: input_types={"image": hwcomp.Pixels(mean=(127.5,), std=(127.5,))}.
 
     Raises hwcomp.errors.HwcompError; the folder is then as it was before.
     """
@@ -52,7 +63,7 @@ def run(
     from hwcomp.verify.engines import engine as get_engine
 
     built = load(folder)
-    return get_engine(engine).run(built, to_stored(built.program, inputs), taps).values
+    return get_engine(engine).run(built, to_stored(built.program, inputs, built.pixels), taps).values
 
 
 def verify(
@@ -67,7 +78,7 @@ def verify(
     from hwcomp.verify import engines as all_engines
 
     built = load(folder)
-    stored = samples.to_stored(built.program, inputs or npz.load(built.dir / "vectors" / "inputs.npz"))
+    stored = samples.to_stored(built.program, inputs or npz.load(built.dir / "vectors" / "inputs.npz"), built.pixels)
     chosen = [all_engines.engine(n) for n in engines] or all_engines.for_product(built)
     return compare.verify(built, stored, chosen)
 
@@ -81,7 +92,7 @@ def verify_l4(folder: str | Path, inputs: dict[str, np.ndarray] | None = None) -
     from hwcomp.verify.teacher import teacher_forced
 
     built = load(folder)
-    stored = samples.to_stored(built.program, inputs or npz.load(built.dir / "vectors" / "inputs.npz"))
+    stored = samples.to_stored(built.program, inputs or npz.load(built.dir / "vectors" / "inputs.npz"), built.pixels)
     return teacher_forced(built, stored)
 
 

@@ -37,6 +37,9 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--quant", help="int8 (default)")
     p.add_argument("--calibration", metavar="DATA.npz", help="real input samples under the names of the model's inputs")
     p.add_argument("--input-range", action="append", default=[], metavar="NAME=lo,hi", help="real range of an input")
+    p.add_argument("--input", action="append", default=[], metavar="NAME=uint8,MEAN,STD",
+                   help="the input holds raw pixels p, 0 to 255, and the model's x is (p - MEAN) / STD; MEAN and STD are "
+                   "in these units (127.5, not 0.5), one for all channels or one per channel as 1:2:3")  # fmt: skip
     p.add_argument("--config", metavar="FILE.toml", help="options as TOML; the command line wins")
     p.add_argument("--pass", action="append", default=[], dest="passes", metavar="PASS.field=VALUE")
     p.add_argument("--pe-simd-budget", type=int, metavar="N", help="fpga: most multiply-accumulate lanes in all")

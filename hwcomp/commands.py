@@ -11,7 +11,7 @@ from typing import Any
 
 from hwcomp import __version__, driver, npz, product, samples
 from hwcomp.errors import UnsupportedError, UsageError, WorkFailed, shown
-from hwcomp.options import CompileOptions, from_toml, parse_pass_options, parse_ranges
+from hwcomp.options import CompileOptions, from_toml, parse_pass_options, parse_ranges, parse_types
 
 
 class Screen:
@@ -83,7 +83,8 @@ def compile_options(args: Namespace) -> CompileOptions:
         "requantize_bits": args.requantize_bits, "logits": args.logits or None,
     }  # fmt: skip
     given = {k: v for k, v in given.items() if v is not None}
-    given |= {"input_ranges": parse_ranges(args.input_range), "passes": parse_pass_options(args.passes)}
+    given |= {"input_ranges": parse_ranges(args.input_range), "input_types": parse_types(args.input)}
+    given |= {"passes": parse_pass_options(args.passes)}
     given = from_toml(Path(args.config), given) if args.config else given
     calibration = npz.load(args.calibration) if args.calibration else None
     return CompileOptions(targets=tuple(args.target.split(",")), calibration=calibration, **given)
@@ -120,7 +121,7 @@ def run_run(args: Namespace) -> int:
 
             chosen = engine(args.engine)
             _require(built, chosen)
-            stored = samples.to_stored(built.program, arrays)
+            stored = samples.to_stored(built.program, arrays, built.pixels)
             result = chosen.run(built, stored, args.tap == "all", screen.counter(args.engine, total))
             out, stats = samples.out_arrays(built.program, result.values), result.stats
     _write(Path(args.output), npz.dumps(out))
@@ -136,10 +137,8 @@ def _run_float(built, arrays, tap: str | None, progress) -> dict:
         raise UsageError(
             "--tap needs an integer engine", fix="hwcomp eval shows the float model beside them, per tensor"
         )
-    samples.to_stored(built.program, arrays)  # checks names, shapes and types as every engine does
-    shapes = {n: built.program.edges[n].shape for n in built.program.inputs}
-    checked = samples.check_real(arrays, shapes)
-    real = {n: a if a.dtype.kind == "f" else built.program.edges[n].to_real(a) for n, a in checked.items()}
+    samples.to_stored(built.program, arrays, built.pixels)  # checks names, shapes and types as every engine does
+    real = samples.to_real(built.program, arrays, built.pixels)
     return run_model(built.dir / "model.onnx", real, progress)
 
 
@@ -185,7 +184,7 @@ def run_verify(args: Namespace) -> int:
             if args.input
             else npz.load(built.dir / "vectors" / "inputs.npz")
         )
-        stored = samples.to_stored(built.program, arrays)
+        stored = samples.to_stored(built.program, arrays, built.pixels)
     if args.l4:
         return _verify_l4(args, built, stored)
     if args.engines:

@@ -56,24 +56,32 @@ def quantized_graph(model: Model, options: CompileOptions, watch: Watch) -> tupl
     """Run all passes. UsageError where the options or the calibration data do not fit the model."""
     graph = model.graph
     shapes = {n: graph.tensors[n].shape[1:] if graph.batched else graph.tensors[n].shape for n in graph.inputs}
-    for name in options.input_ranges:
-        if name not in shapes:
-            known = ", ".join(f"'{shown(n)}'" for n in shapes)
-            raise UsageError(f"--input-range names '{shown(name)}'", why=f"the model's inputs are {known}")
+    for option, names in (("--input-range", options.input_ranges), ("--input", options.input_types)):
+        for name in names:
+            if name not in shapes:
+                known = ", ".join(f"'{shown(n)}'" for n in shapes)
+                raise UsageError(f"{option} names '{shown(name)}'", why=f"the model's inputs are {known}")
+    for name, pixels in options.input_types.items():
+        pixels.affine(shapes[name])  # as many as the input has channels
     calibration = None
     if options.calibration is not None:
         calibration = samples.check_real(
             {n: a for n, a in options.calibration.items() if n in shapes or n != samples.LABELS}, shapes
         )
         for name, array in calibration.items():
-            if array.dtype.kind != "f":
+            if name in options.input_types and array.dtype == np.uint8:
+                calibration[name] = options.input_types[name].real(array)
+            elif array.dtype.kind != "f":
+                typed = (
+                    f", or --input {shown(name)}=uint8,MEAN,STD if these are pixels" if array.dtype == np.uint8 else ""
+                )
                 raise UsageError(
-                    f"calibration array '{shown(name)}' holds {array.dtype}", fix="give real values as float32"
+                    f"calibration array '{shown(name)}' holds {array.dtype}", fix=f"give real values as float32{typed}"
                 )
     else:
         watch.warned(NO_DATA)
     ctx = PassContext(
-        calibration, options.input_ranges, options.logits, options.quant, progress=watch.progress, warn=watch.warned,
+        calibration, options.input_ranges, options.input_types, options.logits, options.quant, progress=watch.progress, warn=watch.warned,
     )  # fmt: skip
     graph = run_passes(graph, ctx, configured(options.passes), watch.check_passes, watch.after_pass)
     return graph, ctx
@@ -108,11 +116,13 @@ def compile_model(path: Path | str, folder: Path | str, options: CompileOptions,
         targets[backend.target] = backend.report(program, plan)
     files["program/program.json"] = product.dump_json(program.to_json())
     files["program/constants.npz"] = npz.dumps(program.constants())
-    files["model.qdq.onnx"] = qdq.export(graph, program, name, options.requantize_bits)
+    files["model.qdq.onnx"] = qdq.export(graph, program, name, options.requantize_bits, options.input_types)
     files["vectors/inputs.npz"] = npz.dumps(golden_in)
     files["vectors/outputs.npz"] = npz.dumps(golden_out)
     notes = {p: list(lines) for p, lines in ctx.notes.items()}
     report = program_facts(name, graph, lowered, notes, watch.warnings, targets)
+    for name_, pixels in options.input_types.items():
+        report["boundary"][name_]["pixels"] = asdict(pixels)
     files["report.json"] = product.dump_json(report)
     files["report.html"] = html.render(report)
     manifest = {
@@ -123,7 +133,7 @@ def compile_model(path: Path | str, folder: Path | str, options: CompileOptions,
         "model_sha256": model.sha256,
         "program_sha256": program.sha256(),
         "options": _options_json(options),
-        "inputs": [_boundary(program, n) for n in program.inputs],
+        "inputs": [_boundary(program, n) | _pixels(options, n) for n in program.inputs],
         "outputs": [_boundary(program, n) for n in program.outputs],
         "notes": notes,
         "targets": {t: facts_.get("interface", {}) for t, facts_ in targets.items()},
@@ -143,7 +153,7 @@ def _golden(program, ctx: PassContext, options: CompileOptions) -> tuple[dict[st
     """The first calibration samples, or random integers, and what the interpreter makes of them."""
     if ctx.calibration is not None:
         real = {n: a[: options.golden] for n, a in ctx.calibration.items()}
-        stored = samples.to_stored(program, real)
+        stored = samples.to_stored(program, real, options.input_types)
     else:
         stored = samples.random_stored(program, options.golden)
     return stored, run_program(program, stored)
@@ -161,6 +171,7 @@ def _banner(model: Model, lowered: Lowered, options: CompileOptions) -> tuple[st
         f"Program sha256 {lowered.program.sha256()}",
         f"Options {' '.join(words)}; all of them: sha256 {everything[:16]}",
         f"Proof   {proof_summary(lowered.proofs)}.",
+        *(f"Input   {shown(name)}: {pixels.text()}" for name, pixels in sorted(options.input_types.items())),
         LICENCE,
     )
 
@@ -180,6 +191,10 @@ def _options_json(options: CompileOptions) -> dict[str, Any]:
 def _libraries() -> dict[str, str]:
     names = ("numpy", "onnx", "onnxruntime", "networkx", "jinja2")
     return {"python": platform.python_version(), **{n: metadata.version(n) for n in names}}
+
+
+def _pixels(options: CompileOptions, name: str) -> dict[str, Any]:
+    return {"pixels": asdict(options.input_types[name])} if name in options.input_types else {}
 
 
 def _boundary(program, name: str) -> dict[str, Any]:

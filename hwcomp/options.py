@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from hwcomp.errors import UsageError, shown
+from hwcomp.pixels import Pixels
 from hwcomp.quantize.schemes import scheme
 
 TARGETS = ("mcu", "fpga", "hls")
@@ -19,7 +20,8 @@ _SCHEMES = re.compile(r"int8|int16|int4|int2|ternary|binary|binary-weights|fixed
 
 @dataclass(frozen=True)
 class CompileOptions:
-    """`calibration`: float arrays [samples, *shape] by input name. `passes`: {pass: {field: text or value}}.
+    """`calibration`: arrays [samples, *shape] by input name: floats are real values, uint8 arrays of an input in
+    `input_types` (which holds raw pixels) are pixels. `passes`: {pass: {field: text or value}}.
 
     `requantize_bits`: most bits of a requantize multiplier; 16 fits one DSP block of an FPGA. `golden`: samples stored
     in the product with their outputs.
@@ -30,6 +32,7 @@ class CompileOptions:
     quant: str = "int8"
     calibration: dict[str, np.ndarray] | None = None
     input_ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
+    input_types: dict[str, Pixels] = field(default_factory=dict)
     passes: dict[str, dict[str, Any]] = field(default_factory=dict)
     pe_simd_budget: int | None = None
     logits: bool = False
@@ -51,6 +54,13 @@ class CompileOptions:
             raise UsageError(f"--requantize-bits {self.requantize_bits}", fix="8 to 31 are possible")
         if self.golden < 1:
             raise UsageError("a product needs at least one golden sample")
+        for name, pixels in self.input_types.items():
+            if not isinstance(pixels, Pixels):
+                raise UsageError(
+                    f"the type of input '{shown(name)}' is {pixels!r}", fix="give hwcomp.Pixels(mean, std)"
+                )
+            if name in self.input_ranges:
+                raise UsageError(f"--input and --input-range for '{shown(name)}'", why="uint8 pixels have their range")
         for name, (lo, hi) in self.input_ranges.items():
             if not (np.isfinite([lo, hi]).all() and lo < hi):
                 raise UsageError(
@@ -73,6 +83,17 @@ def parse_ranges(texts: list[str]) -> dict[str, tuple[float, float]]:
     return ranges
 
 
+def parse_types(texts: list[str]) -> dict[str, Pixels]:
+    """`NAME=uint8,mean,std` (the last `=` splits)."""
+    types = {}
+    for text in texts:
+        name, _, value = text.rpartition("=")
+        if not name:
+            raise UsageError(f"'--input {shown(text)}' is not NAME=uint8,MEAN,STD")
+        types[name] = Pixels.parse(value)
+    return types
+
+
 def parse_pass_options(texts: list[str]) -> dict[str, dict[str, str]]:
     """`PASS.field=value`."""
     options: dict[str, dict[str, str]] = {}
@@ -87,7 +108,8 @@ def parse_pass_options(texts: list[str]) -> dict[str, dict[str, str]]:
 def from_toml(path: Path, given: dict[str, Any]) -> dict[str, Any]:
     """Fields of CompileOptions from a TOML file below those `given`, which win; keys are the long options with `_`.
 
-    Options of passes stand under [pass.NAME], input ranges under [input_range] as NAME = [lo, hi].
+    Options of passes stand under [pass.NAME], input ranges under [input_range] as NAME = [lo, hi], types of inputs under
+    [input] as NAME = "uint8,mean,std".
     """
     try:
         data = tomllib.loads(Path(path).read_text(encoding="utf-8"))
@@ -107,6 +129,9 @@ def from_toml(path: Path, given: dict[str, Any]) -> dict[str, Any]:
             except (TypeError, ValueError, IndexError, KeyError):
                 raise UsageError(f"'input_range' in '{Path(path).name}'", fix="write NAME = [lo, hi]") from None
             merged["input_ranges"] = {**ranges, **given.get("input_ranges", {})}
+        elif key == "input" and isinstance(value, dict) and all(isinstance(v, str) for v in value.values()):
+            types = {n: Pixels.parse(v) for n, v in value.items()}
+            merged["input_types"] = {**types, **given.get("input_types", {})}
         elif key in kinds and type(value) is kinds[key]:
             merged.setdefault(key, value)
         else:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
 from hwcomp import npz
 from hwcomp.errors import UsageError, shown
+from hwcomp.pixels import Pixels
 from sw_ref.program import Edge, Program
 
 LABELS = "labels"
+_NONE: Mapping[str, Pixels] = MappingProxyType({})
 
 
 def read(path: Path | str, inputs: Collection[str]) -> tuple[dict[str, np.ndarray], np.ndarray | None]:
@@ -62,15 +65,20 @@ def count(arrays: dict[str, np.ndarray]) -> int:
     return len(first) if first.ndim else 0
 
 
-def to_stored(program: Program, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Stored integers by input name. Floats are quantized; integers must have the stored type."""
+def to_stored(
+    program: Program, arrays: dict[str, np.ndarray], pixels: Mapping[str, Pixels] = _NONE
+) -> dict[str, np.ndarray]:
+    """Stored integers by input name. Floats are quantized; integers must have the stored type.
+
+    `pixels`: the inputs that hold raw pixels (`Built.pixels`).
+    """
     checked = check_real(arrays, {n: program.edges[n].shape for n in program.inputs})
-    return {name: _stored(program.edges[name], array) for name, array in checked.items()}
+    return {name: _stored(program.edges[name], array, pixels.get(name)) for name, array in checked.items()}
 
 
-def _stored(edge: Edge, array: np.ndarray) -> np.ndarray:
+def _stored(edge: Edge, array: np.ndarray, pixels: Pixels | None) -> np.ndarray:
     if array.dtype.kind == "f":
-        return edge.from_real(array)
+        return edge.from_real(array) if pixels is None else pixels.stored(array)
     if array.dtype != edge.dtype:
         raise UsageError(
             f"'{shown(edge.name)}' holds {array.dtype}", why=f"integers must have the stored type {edge.dtype}",
@@ -79,8 +87,15 @@ def _stored(edge: Edge, array: np.ndarray) -> np.ndarray:
     return array
 
 
-def to_real(program: Program, stored: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    return {name: program.edges[name].to_real(q) for name, q in stored.items()}
+def to_real(
+    program: Program, arrays: dict[str, np.ndarray], pixels: Mapping[str, Pixels] = _NONE
+) -> dict[str, np.ndarray]:
+    """What the float model reads, by input name: floats as they are, stored integers as the reals that they stand for."""
+    checked = check_real(arrays, {n: program.edges[n].shape for n in program.inputs})
+    return {
+        name: a if a.dtype.kind == "f" else pixels[name].real(a) if name in pixels else program.edges[name].to_real(a)
+        for name, a in checked.items()
+    }
 
 
 def random_stored(program: Program, samples: int, seed: int = 0) -> dict[str, np.ndarray]:

@@ -8,6 +8,7 @@ from rtl_tests.common import FOLDERS, icarus_lint, sources, verilator_lint, writ
 
 ROM = {"hwc_rom": ["MEM_FILE"], "hwc_lut": ["MEM_FILE"], "hwc_permute": ["MEM_FILE"], "hwc_mvu": ["W_FILE", "B_FILE"]}
 ROM |= {"hwc_requant": ["M_FILE", "C_FILE"], "hwc_dwc": ["W_FILE", "B_FILE"], "hwc_chanperm": ["MEM_FILE"]}
+ROM |= {"hwc_softmax": ["EXP_FILE", "FINE_FILE"]}
 
 # Parameter sets beyond the defaults; the benches lint theirs too.
 SETS = {
@@ -26,7 +27,8 @@ SETS = {
         {"G": 4, "DEPTH": 12, "REP": 5},
         {"P": 9, "HP": 5, "WP": 6, "KH": 3, "KW": 3, "DEPTH": 40},
         {"P": 4, "HP": 7, "WP": 9, "KH": 3, "KW": 2, "SH": 2, "SW": 3, "DILH": 2, "DILW": 2, "DEPTH": 64, "REP": 3},
-        {"P": 2, "HP": 5, "WP": 6, "G": 3, "KH": 3, "KW": 3, "DEPTH": 60, "REP": 2, "TAPS_INNER": 1},
+        {"P": 2, "HP": 5, "WP": 6, "G": 3, "KH": 3, "KW": 3, "DEPTH": 60, "REP": 2, "SETS": 3},
+        {"P": 2, "HP": 5, "WP": 6, "G": 6, "KH": 3, "KW": 3, "DEPTH": 120, "REP": 2, "SETS": 2},
     ],
     "hwc_dot": [
         {"SIMD": 5, "OW": 18},
@@ -65,10 +67,22 @@ SETS = {
         {"A_W": 9, "B_SIGNED": 0, "MW": 32, "MA": 2147483647, "FORM": 1, "SHIFT": 62, "KW": 63, "OUT_W": 5, "HI": 15,
          "LO": 0},
     ],
+    "hwc_mul": [
+        {"LANES": 2, "ZA": -128, "ZB": 127, "MW": 24, "M": "24'habcdef", "SHIFT": 30, "ZERO": 3},
+        {"A_W": 9, "B_SIGNED": 0, "ZB": 255, "FORM": 1, "CW": 40, "C": "40'h8000000001", "SHIFT": 62, "OUT_W": 5, "HI": 15,
+         "LO": 0},
+    ],
     "hwc_dwc": [{"LANES": 3, "P": 4, "GROUPS": 2, "CHUNKS": 3, "ACC_W": 19}, {"P": 9, "X_SIGNED": 0, "ACC_W": 20}],
     "hwc_sumpool": [{"LANES": 2, "P": 4, "TAPS": 9, "ACC_W": 12, "START": "12'hff0"}, {"P": 4, "TAPS": 4}],
     "hwc_accpool": [{"G": 5, "PIXELS": 4, "LANES": 2, "ACC_W": 12, "START": "12'h123"}, {"ACC_W": 8, "IS_SIGNED": 0}],
     "hwc_round": [{"IN_W": 5, "SHIFT": 9}, {"IN_W": 40, "SHIFT": 20, "RNE": 0, "OUT_W": 5, "LO": -16, "HI": 15}],
+    "hwc_hold": [{"N": 1}, {"N": 5, "FW": 3}],
+    "hwc_softmax": [
+        {"N": 10, "SW": 27, "ZERO": -128, "LO": -128},
+        {"EW": 12, "IS_SIGNED": 0, "MOST": 3000, "SPLIT": 5, "TW": 30, "SW": 34, "F": 15, "HI": 32767, "OUT_W": 16},
+    ],
+    "hwc_gap": [{"MOST": 0}, {"EW": 30, "MOST": 1073741822}],
+    "hwc_share": [{"F": 0, "TW": 1, "SW": 1, "HI": 1, "OUT_W": 2}, {"SW": 40, "F": 24, "OUT_W": 30, "HI": 536870911}],
     "hwc_extend": [{"LANES": 3, "IN_W": 4, "OUT_W": 11}, {"OUT_W": 9, "IS_SIGNED": 0}],
 }
 
@@ -87,10 +101,16 @@ BAD = [
     ("hwc_dot", {"ONES": 1}, "dot_sizes_must_be_ge_1_and_ww_1_for_ones"),
     ("hwc_fork", {"N": 0}, "fork_needs_n_ge_1"),
     ("hwc_add", {"MA": 2}, "add_factors_must_fit_mw"),
+    ("hwc_mul", {"A_W": 25}, "mul_needs_inputs_of_1_to_24_bits"),
+    ("hwc_mul", {"ZA": 128}, "mul_zero_points_must_be_of_their_types"),
+    ("hwc_mul", {"ZB": -1, "B_SIGNED": 0}, "mul_zero_points_must_be_of_their_types"),
     ("hwc_concat", {"BEATS": "64'd7"}, "concat_needs_n_ge_1_and_beats_ge_1"),
     ("hwc_slice", {"BEATS": 3, "LAST": 3}, "slice_needs_first_le_last_lt_beats"),
     ("hwc_sumpool", {"TAPS": 0}, "sumpool_sizes_must_be_ge_1"),
     ("hwc_accpool", {"ACC_W": 7}, "accpool_needs_acc_w_ge_ew"),
+    ("hwc_hold", {"N": 0}, "hold_sizes_must_be_ge_1"),
+    ("hwc_softmax", {"MOST": 256}, "softmax_needs_most_below_two_to_ew"),
+    ("hwc_share", {"F": 25}, "share_needs_sw_ge_tw_f_0_to_24"),
     ("hwc_chanperm", {"C": 4, "LANES": 3}, "chanperm_needs_lanes_that_divide_c"),
     ("hwc_chanperm", {"C": 2, "LANES": 2, "ORDER": "32'h00020000"}, "chanperm_order_must_be_below_c"),
 ]

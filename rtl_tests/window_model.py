@@ -18,7 +18,7 @@ class Geometry:
     DILH: int = 1
     DILW: int = 1
     REP: int = 1
-    TAPS_INNER: int = 0
+    SETS: int = 1
 
     @property
     def beats(self):

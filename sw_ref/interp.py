@@ -80,6 +80,15 @@ def _add(kernel: Kernel, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return nm.add_affine(a, b, ma, mb, offset, rq["shift"], rq["lo"], rq["hi"])
 
 
+def _mul(kernel: Kernel, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    zero_a, zero_b = kernel.params["zeros"]
+    return requantize(nm.product(a, zero_a, b, zero_b), kernel, axis=1)
+
+
+def _lut(kernel: Kernel, x: np.ndarray) -> np.ndarray:
+    return nm.look_up(x, kernel.constants["table"], kernel.params["first"])
+
+
 def _avgpool2d(kernel: Kernel, x: np.ndarray) -> np.ndarray:
     p = kernel.params
     acc = nm.sumpool2d(
@@ -123,6 +132,14 @@ def _shuffle(kernel: Kernel, x: np.ndarray) -> np.ndarray:
     return x[:, kernel.constants["order"].astype(np.int64)]
 
 
+def _softmax(kernel: Kernel, x: np.ndarray) -> np.ndarray:
+    p, c = kernel.params, kernel.constants
+    return nm.softmax(
+        x, tuple(1 + a for a in p["axes"]), c["exp"], c.get("exp_fine"), split=p["split"], bits=p["bits"],
+        fraction=p["fraction"], zero=p["zero"], lo=p["lo"], hi=p["hi"],
+    )  # fmt: skip
+
+
 KERNELS: dict[str, Callable[..., np.ndarray]] = {
     "add": _add,
     "argmax": _argmax,
@@ -130,13 +147,16 @@ KERNELS: dict[str, Callable[..., np.ndarray]] = {
     "concat": _concat,
     "conv2d": _conv2d,
     "dense": _dense,
+    "lut": _lut,
     "maxpool2d": _maxpool2d,
+    "mul": _mul,
     "pad": _pad,
     "reorder": _reorder,
     "requantize": _requantize,
     "reshape": _reshape,
     "shuffle": _shuffle,
     "slice": _slice,
+    "softmax": _softmax,
     "transpose": _transpose,
 }
 

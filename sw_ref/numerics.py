@@ -112,6 +112,46 @@ def add_affine(a, b, ma: int, mb: int, offset: int, s: int, lo: int, hi: int):
     return np.clip((np.asarray(a, np.int64) * ma + np.asarray(b, np.int64) * mb + offset) >> s, lo, hi)
 
 
+def product(a, zero_a: int, b, zero_b: int):
+    """(a - zero_a) * (b - zero_b), exact; b broadcasts against a. The operands have at most 24 bits."""
+    return (np.asarray(a, np.int64) - zero_a) * (np.asarray(b, np.int64) - zero_b)
+
+
+def look_up(x, table, first: int):
+    """table[x - first]: a function with one entry per stored value, `first` being the least."""
+    return np.asarray(table, np.int64)[np.asarray(x, np.int64) - first]
+
+
 def argmax_first(x, axis: int):
     """Index of the largest element along `axis`; the lowest index on ties. Source: ONNX ArgMax, select_last_index=0."""
     return np.argmax(x, axis=axis).astype(np.int64)
+
+
+def divide_rne(n, d):
+    """n / d rounded to the nearest integer, ties to even; n >= 0, d > 0, 2*d < 2**63."""
+    n, d = np.asarray(n, np.int64), np.asarray(d, np.int64)
+    q = n // d
+    twice = 2 * (n - q * d)
+    return q + ((twice > d) | ((twice == d) & (q % 2 == 1)))
+
+
+def exp_lookup(d, coarse, fine, split: int, bits: int):
+    """2**bits * exp(-d * scale) for d >= 0 from tables; 0 beyond the end of `coarse`.
+
+    split = 0: coarse[d]. Else rshift_rne(coarse[d >> split] * fine[d mod 2**split], bits): exp(-a - b) = exp(-a) * exp(-b).
+    """
+    d, coarse = np.asarray(d, np.int64), np.append(np.asarray(coarse, np.int64), 0)
+    value = coarse[np.minimum(d >> split, len(coarse) - 1)]
+    if split == 0:
+        return value
+    return rshift_rne(value * np.asarray(fine, np.int64)[d & ((1 << split) - 1)], bits)
+
+
+def softmax(x, axes, coarse, fine, split: int, bits: int, fraction: int, zero: int, lo: int, hi: int):
+    """clamp(divide_rne(e * 2**fraction, sum e) + zero, lo, hi), e = exp_lookup(max x - x), max and sum over `axes`.
+
+    e <= 2**bits is one of the summands, so the quotient is at most 2**fraction. bits + fraction <= 62, sum e < 2**62.
+    """
+    x = np.asarray(x, np.int64)
+    e = exp_lookup(x.max(axis=axes, keepdims=True) - x, coarse, fine, split, bits)
+    return np.clip(divide_rne(e << fraction, e.sum(axis=axes, keepdims=True)) + zero, lo, hi)

@@ -56,7 +56,9 @@ class Net(Chain):
         ends = [n for n in self.tensors if n not in read and n not in self.inputs and n != self.last]
         outputs = [self.last, *ends[: self.rng.integers(len(ends) + 1)], *self.extra]
         types = {self.last: "int64"} if self.index else {}
-        return model(self.nodes, self.inputs, self.constants, list(dict.fromkeys(outputs)), opset=self.opset, types=types)
+        return model(
+            self.nodes, self.inputs, self.constants, list(dict.fromkeys(outputs)), opset=self.opset, types=types
+        )
 
     def __repr__(self):
         steps = [f"{outs[0]} = {op}({', '.join(ins)}){attrs or ''}" for op, ins, outs, attrs in self.nodes]
@@ -76,6 +78,42 @@ def residual(dice, c: Net):
     c.join("Add", [name, dice.pick(others)], shape)
     if dice.flag():
         relu(dice, c)
+
+
+FUNCTIONS = ["Sigmoid", "Tanh", "HardSigmoid", "LeakyRelu", "Elu", "Softplus", "Abs", "Neg", "Exp", "Erf", "Floor"]
+
+
+def function(dice, c: Net):
+    """A function of single elements, or a product with one as exporters write HardSwish and SiLU."""
+    if dice.flag():
+        op = dice.pick(FUNCTIONS if c.opset >= 9 else FUNCTIONS[:-2])
+        c.add(op, [], c.shape)
+        return
+    x, shape = c.last, c.shape
+    c.add(dice.pick(["HardSigmoid", "Sigmoid"]), [], shape)
+    c.join("Mul", [c.last, x] if dice.flag() else [x, c.last], shape)
+
+
+def product(dice, c: Net):
+    """A product or difference of two tensors of one shape, one of them limited, so that values do not explode."""
+    name, shape = c.last, c.shape
+    other = dice.pick(c.alike(lambda s: s == shape))
+    c.at(other).add("Tanh", [], shape)
+    c.join(dice.pick(["Mul", "Mul", "Sub"]), [c.last, name] if dice.flag() else [name, c.last], shape)
+    if dice.flag():
+        relu(dice, c)
+
+
+def excite(dice, c: Net):
+    """Squeeze-excite: averages of the channels, two small layers, a gate on every pixel."""
+    name, shape = c.last, c.shape
+    c.add("GlobalAveragePool", [], (shape[0], 1, 1))
+    hidden = dice.integer(1, 4)
+    c.add("Conv", [c.constant(c.uniform(hidden, shape[0], 1, 1))], (hidden, 1, 1))
+    relu(dice, c)
+    c.add("Conv", [c.constant(c.uniform(shape[0], hidden, 1, 1))], (shape[0], 1, 1))
+    c.add(dice.pick(["HardSigmoid", "Sigmoid"]), [], c.shape)
+    c.join("Mul", [name, c.last] if dice.flag() else [c.last, name], shape)
 
 
 def concat(dice, c: Net):
@@ -156,8 +194,22 @@ def depthwise(dice, c: Net):
     c.add("Conv", [c.constant(c.uniform(m, 1, *kernel))], (m, *out), group=channels, **attrs)
 
 
-MAPS = [*MAP_STEPS, residual, residual, residual, concat, concat, split, shuffle, average, pad, channels_last, depthwise]
-ROWS = [*ROW_STEPS, residual, residual, concat, split]
+MAPS = [
+    *MAP_STEPS,
+    residual,
+    residual,
+    residual,
+    concat,
+    concat,
+    split,
+    shuffle,
+    average,
+    pad,
+    channels_last,
+    depthwise,
+]
+MAPS += [function, function, product, excite]
+ROWS = [*ROW_STEPS, residual, residual, concat, split, function, product]
 
 
 def build(dice) -> Net:

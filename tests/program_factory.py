@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from hwcomp.lower.layouts import transposed, usual
+from hwcomp.lower.softmax import tables
 from sw_ref.program import Edge, Kernel, Layout, Program, type_range
+from tests.program_elements import Elements, random_element
 
 ONE = 0x3F800000  # the bits of 1.0f
 SCALES = (ONE, 0x3C23D70A, 0x3E800000)
 
 
 @dataclass
-class Builder:
+class Builder(Elements):
     """Appends kernels to a chain; `last` is the edge that the next kernel reads, `at` starts a branch there."""
 
     rng: np.random.Generator
@@ -240,6 +242,18 @@ class Builder:
         out = self.edge(x.shape, x.bits, x.signed, x.lo, x.hi, x.layout, name)
         return self.add("shuffle", out, {}, {"order": np.asarray(order, np.int64)})
 
+    def softmax(self, axes=(0,), scale=0.05, fraction=8, zero=-128, bits=8, signed=True, name=None) -> Builder:
+        """Tables as `lower` makes them for inputs of `scale`."""
+        x = self.x
+        self.edges[x.name] = x = replace(x, scale_bits=int(np.float32(scale).view(np.uint32)))
+        width, split, coarse, fine = tables(x, fraction, math.prod(x.shape[a] for a in axes))
+        lo, hi = max(zero, type_range(bits, signed)[0]), min(zero + (1 << fraction), type_range(bits, signed)[1])
+        out = self.edge(x.shape, bits, signed, lo, hi, x.layout, name)
+        params = {
+            "axes": list(axes), "bits": width, "fraction": fraction, "split": split, "zero": zero, "lo": lo, "hi": hi,
+        }  # fmt: skip
+        return self.add("softmax", out, params, {"exp": coarse} | ({"exp_fine": fine} if split else {}))
+
     def pad(self, pads, name=None) -> Builder:
         x, (top, left, bottom, right) = self.x, pads
         value = int(self.rng.integers(x.lo, x.hi + 1))
@@ -323,6 +337,10 @@ def random_network(seed: int) -> Program:
     for _ in range(int(rng.integers(3, 11))):
         b.at(draw(b.last, draw(*readable(b)).name))
         random_join(b, draw, acts)
+    if seed % 10 == 0:
+        x = b.x
+        channels = (0,) if len(x.shape) == 1 or x.layout == Layout.channels_last(x.shape) else range(len(x.shape))
+        b.softmax(tuple(channels), scale=float(2.0 ** rng.integers(4, 8) / (x.hi - x.lo + 1)))
     ends = [n for n in b.edges if not any(n in k.inputs for k in b.kernels)]
     read = [n for n in b.edges if n not in ends]
     outputs = [n for n in ends if n == b.last or rng.random() < 0.5]
@@ -337,11 +355,14 @@ def readable(b: Builder) -> list[Edge]:
 def random_join(b: Builder, draw, acts) -> None:
     """One kernel, or two where the operands of a join must be made equal first, on `last`."""
     rng, x = b.rng, b.x
-    kind = draw("add", "add", "add", "concat", "concat", "slice", "shuffle", "average", "map", "map", "vector", "pad", "transpose")
+    kinds = "add add add concat concat slice shuffle average map map vector pad transpose lut mul mul"
+    kind = draw(*kinds.split())
     if kind == "add":
         others = [e.name for e in readable(b) if e.shape == x.shape and e.layout == x.layout]
         mb = [int(draw(1, 2, 8, 16, 24, 31, 31)) for _ in range(2)]
         b.plus(draw(*others), **acts(), mb=mb, **draw({}, {"lo": 0}))
+    elif kind in ("lut", "mul"):
+        random_element(b, kind, draw, acts, [e.name for e in readable(b) if e.shape == x.shape and e.layout == x.layout])
     elif kind == "concat":
         axis = int(rng.integers(len(x.shape))) if rng.random() < 0.3 else 0
 

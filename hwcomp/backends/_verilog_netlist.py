@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 
@@ -38,12 +39,13 @@ class Instance:
 
 @dataclass
 class Section:
-    """One engine: a comment, the nets it makes, its cells, and nets that are joined (left = right)."""
+    """One engine: a comment, the nets it makes, its cells, nets that are joined (left = right), streams nobody reads."""
 
     comment: tuple[str, ...]
     nets: list[Nets] = field(default_factory=list)
     instances: list[Instance] = field(default_factory=list)
     assigns: list[tuple[str, str]] = field(default_factory=list)
+    unread: list[Nets] = field(default_factory=list)
 
 
 @dataclass
@@ -88,6 +90,21 @@ def slave(nets: Nets) -> dict[str, str]:
 
 def master(nets: Nets) -> dict[str, str]:
     return {"m_valid_o": f"{nets.name}_valid", "m_ready_i": f"{nets.name}_ready", "m_data_o": f"{nets.name}_data"}
+
+
+def pair(
+    netlist: Netlist, cell: str, params: dict[str, object], sources: Sequence[Nets], name: str, width: int
+) -> Nets:
+    """A cell from two streams, a and b, to the new stream `name`."""
+    made = netlist.nets(name, width)
+    ports = master(made)
+    for letter, source in zip("ab", sources, strict=True):
+        ports |= {
+            f"{letter}_valid_i": f"{source.name}_valid", f"{letter}_ready_o": f"{source.name}_ready",
+            f"{letter}_data_i": f"{source.name}_data",
+        }  # fmt: skip
+    netlist.instance(cell, name, params, ports)
+    return made
 
 
 def _literal(value: object) -> str:

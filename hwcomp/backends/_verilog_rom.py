@@ -6,7 +6,8 @@ from math import ceil
 
 import numpy as np
 
-from hwcomp.plan.dataflow import Stage
+from hwcomp.plan.folding import DEPTHWISE
+from hwcomp.plan.stages import Stage
 from sw_ref.program import Edge, Kernel
 
 
@@ -22,42 +23,60 @@ def hex_words(values: np.ndarray, bits: int) -> str:
     return "".join(row.tobytes().hex()[-digits:] + "\n" for row in data)
 
 
-def carried_rows(kernel: Kernel, out: Edge) -> np.ndarray:
-    """Output index (row of the weights) at each place of the order in which the engine produces outputs."""
-    rows = len(kernel.constants["bias"])
-    return out.layout.order() if out.size == rows else np.arange(rows)
+def row_sequence(kernel: Kernel, stage: Stage, out: Edge) -> np.ndarray:
+    """int64 [sets, outputs of a set]: the row of the weights of each result, in the order in which the engine gives them."""
+    rows, fold = len(kernel.constants["bias"]), stage.fold
+    if fold.kind == DEPTHWISE:
+        if fold.repeat == 1:
+            return np.arange(rows)[None]
+        return np.arange(rows).reshape(fold.sets, fold.simd, fold.repeat).transpose(0, 2, 1).reshape(1, rows)
+    if kernel.kind == "dense" and out.size == rows:
+        return out.layout.order()[None]
+    return np.arange(rows).reshape(fold.sets, -1)
 
 
 def weight_words(kernel: Kernel, stage: Stage, x: Edge, out: Edge) -> np.ndarray:
-    """int64 [groups * chunks, pe * simd lanes] of hwc_mvu; idle lanes are zero."""
+    """int64 [groups * chunks, lanes] of hwc_mvu (lane: output, tap, channel) or hwc_dwc (tap, channel); idle lanes are
+    zero."""
     fold, weight = stage.fold, kernel.constants["weight"].astype(np.int64)
-    if kernel.kind == "dense":
+    if kernel.kind == "dense" and x.size == weight.shape[1]:
         slots = np.full(fold.chunks * fold.simd, -1, np.int64)
-        slots[: stage.source.beats * stage.source.lanes] = stage.source.slots(x)
-        weight = np.where(slots >= 0, weight[carried_rows(kernel, out)][:, slots], 0)
+        stream = stage.sources[0].stream
+        slots[: stream.beats * stream.lanes] = stream.slots(x)
+        weight = np.where(slots >= 0, weight[row_sequence(kernel, stage, out)[0]][:, slots], 0)
         weight = _padded(weight, fold.groups * fold.pe, fold.chunks * fold.simd)
         blocks = weight.reshape(fold.groups, fold.pe, fold.chunks, fold.simd).transpose(0, 2, 1, 3)
         return blocks.reshape(fold.groups * fold.chunks, -1)
-    m, c, kh, kw = weight.shape
-    tap_groups, words = ceil(kh * kw / fold.taps), ceil(c / fold.simd)
-    taps = weight.transpose(0, 2, 3, 1).reshape(m, kh * kw, c)
-    full = _padded(taps, fold.groups * fold.pe, tap_groups * fold.taps, words * fold.simd)
+    m, c = weight.shape[:2]
+    taps = weight.reshape(m, c, -1)
+    tap_groups = ceil(taps.shape[2] / fold.taps)
+    if fold.kind == DEPTHWISE:
+        apart = taps.reshape(m // fold.repeat, fold.repeat, -1)
+        full = _padded(apart, fold.sets * fold.simd, fold.repeat, tap_groups * fold.taps)
+        blocks = full.reshape(fold.sets, fold.simd, fold.repeat, tap_groups, fold.taps)
+        return blocks.transpose(0, 2, 3, 4, 1).reshape(fold.groups * fold.chunks, -1)
+    words = ceil(c / fold.simd)
+    grouped = taps.transpose(0, 2, 1).reshape(fold.sets, m // fold.sets, taps.shape[2], c)
+    full = _padded(grouped, fold.sets, fold.repeat * fold.pe, tap_groups * fold.taps, words * fold.simd)
     blocks = full.reshape(fold.groups, fold.pe, tap_groups, fold.taps, words, fold.simd)
     return blocks.transpose(0, 2, 4, 1, 3, 5).reshape(fold.groups * fold.chunks, -1)
 
 
 def bias_words(kernel: Kernel, stage: Stage, out: Edge) -> np.ndarray:
-    """int64 [groups, pe]."""
-    bias = kernel.constants["bias"].astype(np.int64)[carried_rows(kernel, out)]
-    return _padded(bias, stage.fold.groups * stage.fold.pe).reshape(stage.fold.groups, stage.fold.pe)
+    """int64 [groups, sums]."""
+    fold, bias = stage.fold, kernel.constants["bias"].astype(np.int64)
+    if fold.kind == DEPTHWISE:
+        full = _padded(bias.reshape(-1, fold.repeat), fold.sets * fold.simd, fold.repeat)
+        return full.reshape(fold.sets, fold.simd, fold.repeat).transpose(0, 2, 1).reshape(fold.groups, fold.simd)
+    full = _padded(bias[row_sequence(kernel, stage, out)], fold.sets, fold.repeat * fold.pe)
+    return full.reshape(fold.groups, fold.pe)
 
 
-def channel_words(values: np.ndarray, channels: int, lanes: int, rows: np.ndarray | None = None) -> np.ndarray:
-    """Per-channel constants (or one for all) as int64 [beats, lanes]."""
-    full = np.broadcast_to(values.astype(np.int64), (channels,))
-    full = full if rows is None or values.size == 1 else full[rows]
-    beats = ceil(channels / lanes)
-    return _padded(full, beats * lanes).reshape(beats, lanes)
+def order_words(order: np.ndarray, lanes: int) -> tuple[np.ndarray, int]:
+    """(int64 [beats, lanes], bits per lane) of hwc_permute: element i of a frame is order[i] of the input."""
+    beat_bits, lane_bits = max(1, (len(order) // lanes - 1).bit_length()), (lanes - 1).bit_length()
+    fields = order // lanes | (order % lanes) << beat_bits
+    return fields.reshape(-1, lanes), beat_bits + lane_bits
 
 
 def _padded(values: np.ndarray, *shape: int) -> np.ndarray:

@@ -6,7 +6,7 @@ import numpy as np
 
 from hwcomp.backends._verilog_rom import hex_words
 from hwcomp.backends.base import Product
-from hwcomp.plan.dataflow import DataflowPlan, Port
+from hwcomp.plan.stages import DataflowPlan, Port
 from sw_ref.program import Program
 
 

@@ -8,14 +8,17 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from hwcomp.backends import _verilog_costs as costs
 from hwcomp.backends import _verilog_engines as engines
 from hwcomp.backends import _verilog_vectors as vectors
-from hwcomp.backends._verilog_netlist import Netlist, master, slave
+from hwcomp.backends import _verilog_wiring as wiring
+from hwcomp.backends._verilog_netlist import Netlist, Nets, master, slave
 from hwcomp.backends.base import Backend, Product
 from hwcomp.errors import UnsupportedError
 from hwcomp.names import comment
-from hwcomp.plan.dataflow import DataflowPlan, Port, check_dataflow, plan_dataflow
+from hwcomp.plan.dataflow import check_dataflow, plan_dataflow
 from hwcomp.plan.latency import frame_latency
+from hwcomp.plan.stages import ALIASES, OUTPUT, DataflowPlan, Port, Stage
 from hwcomp.plan.streams import Stream
 from hwcomp.registry import backend
 from hwcomp.templates_dir import templates
@@ -28,27 +31,19 @@ _CELL = re.compile(r"^\s*(hwc_\w+)\s*#", re.MULTILINE)
 class Verilog(Backend):
     target = "fpga"
     folder = "rtl"
-    kinds = frozenset(engines.BUILDERS)
+    kinds = frozenset((*engines.BUILDERS, *ALIASES))
 
     def supports(self, program: Program) -> None:
         for kernel in program.kernels:
+            node = kernel.origin[0] if kernel.origin else kernel.name
             if kernel.kind not in self.kinds:
-                node = kernel.origin[0] if kernel.origin else kernel.name
                 raise UnsupportedError(
                     f"kernel {kernel.kind} is not available for target fpga", node=node, fix="use target mcu"
                 )
-        for name in program.edges:
-            kernels = program.consumers(name)
-            readers = len(kernels) + (name in program.outputs)
-            near = kernels[0] if kernels else program.producer(name)
-            node = near.origin[0] if near and near.origin else None
-            if readers > 1:
-                raise UnsupportedError(
-                    f"tensor '{name}' has {readers} readers", node=node,
-                    why="forked streams are not available for target fpga yet", fix="use target mcu",
-                )  # fmt: skip
-            if readers == 0 and name in program.inputs:
-                raise UnsupportedError(f"input '{name}' is not used", fix="remove it from the model")
+            bits = any(program.edges[n].bipolar for n in (*kernel.inputs, *kernel.outputs))
+            if bits or kernel.params.get("requantize", {}).get("form") == "threshold":
+                what = "a tensor of one bit" if bits else "a multi-threshold"
+                raise UnsupportedError(f"{what} is not available for target fpga", node=node, fix="use target mcu")
         check_dataflow(program)
 
     def plan(self, program: Program, options: dict[str, Any]) -> DataflowPlan:
@@ -86,16 +81,17 @@ class Verilog(Backend):
             stages.append(
                 {
                     "kernel": kernel.name, "kind": kernel.kind, "nodes": list(kernel.origin), "beats": s.beats,
-                    "lanes": s.fold.lanes if s.fold else 0, "fold": fold, "out_lanes": s.out.lanes,
-                    "rom_bits": engines.rom_bits(kernel, s),
-                    "buffer_bits": engines.buffer_bits(kernel, s, program.edges[kernel.outputs[0]]),
-                    "multipliers": engines.multipliers(kernel, s),
+                    "lanes": costs.dot_lanes(kernel, s), "fold": fold, "out_lanes": s.out.lanes,
+                    "fifo_words": [source.depth for source in s.sources],
+                    "rom_bits": costs.rom_bits(program, s), "buffer_bits": costs.buffer_bits(program, s),
+                    "multipliers": costs.multipliers(kernel, s),
                 }
             )  # fmt: skip
         return {
             "budget": plan.budget, "lanes": plan.lanes, "interval": plan.interval,
             "latency_estimate": frame_latency(program, plan),
-            "rom_bits": sum(s["rom_bits"] for s in stages), "buffer_bits": sum(s["buffer_bits"] for s in stages),
+            "rom_bits": sum(s["rom_bits"] for s in stages),
+            "buffer_bits": sum(s["buffer_bits"] for s in stages) + sum(costs.source_bits(p.source) for p in plan.outputs),
             "multipliers": sum(s["multipliers"] for s in stages),
             "stages": stages,
             "interface": {
@@ -118,7 +114,7 @@ def _interface(port: Port, index: int, count: int, letter: str) -> dict[str, int
     p = _port(port, index, count, letter)
     return {
         "name": port.edge, "prefix": p["prefix"], "lanes": p["lanes"], "lane_bits": p["bits"], "tdata_bits": p["tdata"],
-        "beats": p["beats"],
+        "beats": p["beats"], "channels": p["channels"], "pixels": p["pixels"],
     }  # fmt: skip
 
 
@@ -135,16 +131,24 @@ def _port(port: Port, index: int, count: int, letter: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _layer_line(program: Program, plan: DataflowPlan, stage) -> str:
-    kernel = program.kernels[stage.kernel]
-    lanes = f"{stage.fold.pe} PE x {stage.fold.taps * stage.fold.simd} SIMD" if stage.fold else "-"
+def _layer_line(program: Program, plan: DataflowPlan, stage: Stage) -> str:
+    kernel, lanes = program.kernels[stage.kernel], "-"
+    if costs.dot_lanes(kernel, stage):
+        lanes = f"{stage.fold.pe} PE x {stage.fold.taps * stage.fold.simd} SIMD"
     return f"{kernel.name:14} {stage.beats:9} beats  {lanes:18} {comment(', '.join(kernel.origin))}"
 
 
-def _build(netlist: Netlist, program: Program, plan: DataflowPlan) -> dict[str, Any]:
+def _build(netlist: Netlist, program: Program, plan: DataflowPlan) -> dict[str, Nets]:
     """All sections; returns the nets of each edge that has some of its own, by edge name."""
-    nets: dict[str, Any] = {}
+    nets: dict[str, Nets] = {}
+    branches: dict[tuple[int, int], Nets] = {}  # who reads -> what it reads
     index = {name: i for i, name in enumerate(program.edges)}
+    readers = plan.readers()
+
+    def made(edge: str, stream: Nets) -> None:
+        nets[edge] = stream
+        branches.update(zip(readers[edge], wiring.fork(netlist, stream, len(readers[edge])), strict=True))
+
     for i, port in enumerate(plan.inputs):
         p = _port(port, i, len(plan.inputs), "s")
         netlist.section(
@@ -155,30 +159,21 @@ def _build(netlist: Netlist, program: Program, plan: DataflowPlan) -> dict[str, 
         ports |= {"tdata_i": f"{p['prefix']}_tdata[{p['width'] - 1}:0]", "tready_o": f"{p['prefix']}_tready"}
         ports |= {**master(stream), "frame_err_o": f"frame_err[{i}]"}
         netlist.instance("hwc_axis_in", f"in{i}", {"DW": p["width"], "BEATS": p["beats"]}, ports)
-        nets[port.edge] = stream
-    stages = {s.kernel: s for s in plan.stages}
-    alias: dict[str, str] = {}
-    for k, kernel in enumerate(program.kernels):
-        source = alias.get(kernel.inputs[0], kernel.inputs[0])
-        if k not in stages:
-            alias[kernel.outputs[0]] = source
-            continue
-        nets[kernel.outputs[0]] = engines.build(
-            netlist, program, k, stages[k], nets[source], f"e{index[kernel.outputs[0]]}"
-        )
+        made(port.edge, stream)
+    for stage in plan.stages:
+        edge = program.kernels[stage.kernel].outputs[0]
+        sources = [branches[stage.kernel, i] for i in range(len(stage.sources))]
+        made(edge, engines.build(netlist, program, stage, sources, f"e{index[edge]}"))
     for i, port in enumerate(plan.outputs):
         p = _port(port, i, len(plan.outputs), "m")
         netlist.section(
             f"Output {comment(port.edge)}: {p['lanes']} lanes of {p['bits']} bits, {p['beats']} beats per frame"
         )
-        last = engines.fifo(netlist, nets[alias.get(port.edge, port.edge)], f"out{i}_fifo")
-        last = engines.convert(netlist, last, f"out{i}_width", port.convert, port.outer.bits)
+        last = wiring.arrive(netlist, port.source, branches[OUTPUT, i], f"out{i}")
         ports = {f"{n}_o": f"{p['prefix']}_{n}" for n in ("tvalid", "tlast")}
         ports |= {
-            "tdata_o": f"{p['prefix']}_tdata[{p['width'] - 1}:0]",
-            "tready_i": f"{p['prefix']}_tready",
-            **slave(last),
-        }
+            "tdata_o": f"{p['prefix']}_tdata[{p['width'] - 1}:0]", "tready_i": f"{p['prefix']}_tready", **slave(last),
+        }  # fmt: skip
         netlist.instance("hwc_axis_out", f"out{i}", {"DW": p["width"], "BEATS": p["beats"]}, ports)
     return nets
 

@@ -6,6 +6,8 @@ names, so their integers are called `<name>__quantized`. Every operator reads De
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,8 +15,10 @@ import numpy as np
 from hwcomp import __version__
 from hwcomp.errors import UnsupportedError, shown
 from hwcomp.export import integers
-from hwcomp.export.operands import dot_operands
+from hwcomp.export.operands import compiled_scales, dot_operands
 from hwcomp.graph import Graph, origin_of
+from hwcomp.lower.requant import PRODUCT_BITS
+from hwcomp.pixels import Pixels
 from hwcomp.registry import OPS
 from hwcomp.types import Node
 from sw_ref.program import Program, type_range
@@ -27,16 +31,21 @@ _BYTES, _WORDS = (13, 7), (21, 10)
 _INT32 = np.iinfo(np.int32)
 
 
-def export(graph: Graph, program: Program, name: str, profile: int = 31) -> bytes:
+def export(
+    graph: Graph, program: Program, name: str, profile: int = 31, pixels: Mapping[str, Pixels] = MappingProxyType({})
+) -> bytes:
     """The model as bytes, always the same for the same Program: `graph` and `profile` are what became `program`.
 
-    What it can't hold becomes a model on integer values (integers.py). UnsupportedError where a tensor has a type that a model of this opset can't hold.
+    `pixels`: inputs that hold raw pixels; the model reads the reals that they stand for. What QDQ can't hold becomes a model
+    on integer values (integers.py).
+
+    UnsupportedError where a tensor has a type that a model of this opset can't hold.
     """
     if integers.needed(program):
         return integers.export(program, name, graph.batched)
     writer = Writer(graph, program, profile)
     for tensor in graph.inputs:
-        writer.quantize(tensor, tensor)
+        writer.input(tensor, pixels.get(tensor))
     for node in graph.nodes:
         writer.operator(node)
     for tensor in graph.outputs:
@@ -88,6 +97,17 @@ class Writer:
         real = (o.bias * o.bias_scale.astype(np.float64)).astype(np.float32)
         return weight, self.constant(f"{node.outputs[0]}__bias", real)
 
+    def factors(self) -> tuple[str, str]:
+        """Real values of both inputs of a product; the second one's scale is that which the multiplier stands for."""
+        kernel = self._kernels[self._node.outputs[0]]
+        a, b, y = (self.program.edges[n] for n in (*kernel.inputs, *kernel.outputs))
+        multiplier, shift = kernel.constants["multiplier"], kernel.params["requantize"]["shift"]
+        bits = min(self._profile, PRODUCT_BITS - kernel.params["acc_bits"])
+        scale = compiled_scales(np.atleast_1d(b.scale), a.scale, y.scale, multiplier, shift, bits)[0]
+        zero = self._type(b.name)[1]
+        names = [self._integers[b.name], self.constant(f"{y.name}__factor_scale", scale), zero]
+        return self.data(), self.data(1) if scale == b.scale else self._emit("DequantizeLinear", names)
+
     def clamp(self, value: str, limits: tuple[float | None, float | None] | None) -> str:
         """`value` limited to real (lo, hi); None is an open end."""
         lo, hi = limits or (None, None)
@@ -119,6 +139,15 @@ class Writer:
         else:
             self.quantize(tensor, value)
         self._node = None
+
+    def input(self, tensor: str, pixels: Pixels | None) -> None:
+        """The integers of an input; of pixels that have no scale and zero point of their own, x * std + mean - zero."""
+        value = tensor
+        if pixels is not None and not pixels.is_affine:
+            mean, std = pixels.affine(self.program.edges[tensor].shape)
+            for op, factor in (("Mul", std), ("Add", mean - self.program.edges[tensor].zero)):
+                value = self._emit(op, [value, self.constant(f"{tensor}__{op}_1", np.asarray(factor, np.float32))])
+        self.quantize(tensor, value)
 
     def quantize(self, tensor: str, value: str) -> None:
         """The integers of `tensor` from the real `value`."""

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 _ALL_PAIRS = 1 << 22  # pairs of inputs that are all tried when a rounding form is chosen
 
 
-def add(ctx: LowerContext, node: Node, clamp) -> None:
-    """y = clamp(a + b) of two tensors of one shape: both rescaled by integers, one rounding (docs/numerics.md)."""
+def add(ctx: LowerContext, node: Node, clamp, sign: int = 1) -> None:
+    """y = clamp(a + sign * b) of two tensors of one shape: both rescaled by integers, one rounding (docs/numerics.md)."""
     a, b = (ctx.edges[n] for n in node.inputs)
     if a.shape != b.shape:
         raise UnsupportedError(
@@ -39,7 +39,7 @@ def add(ctx: LowerContext, node: Node, clamp) -> None:
     shift = int(np.clip(bits - np.frexp(scales.max())[1], 0, 62))
     multiplier = np.maximum(np.rint(np.ldexp(scales, shift)), 1).astype(np.int64)
     common = min(shift, requant.trailing_zeros(int(np.bitwise_or.reduce(multiplier))))
-    multiplier, shift = multiplier >> common, shift - common
+    multiplier, shift = (multiplier >> common) * (1, sign), shift - common
     ma, mb = (int(m) for m in multiplier)
     offset = -(a.zero * ma + b.zero * mb)
     rounding = (1 << (shift - 1)) if shift else 0
@@ -52,12 +52,13 @@ def add(ctx: LowerContext, node: Node, clamp) -> None:
         exact = nm.add_rne(left, right, ma, mb, offset, shift, qy.zero, lo, hi)
         if (nm.add_affine(left, right, ma, mb, affine, shift, lo, hi) == exact).all():
             form = "affine"
-        real = (left - a.zero) * scales[0] + (right - b.zero) * scales[1]
+        real = (left - a.zero) * scales[0] + (right - b.zero) * scales[1] * sign
         away = np.abs(np.clip(np.rint(real) + qy.zero, lo, hi) - exact)
         differing, total, worst = int((away > 0).sum()), pairs, int(away.max())
-    ends = [nm.add_rne(p, q, ma, mb, offset, shift, qy.zero, lo, hi) for p, q in ((a.lo, b.lo), (a.hi, b.hi))]
+    low, high = (b.lo, b.hi) if sign > 0 else (b.hi, b.lo)
+    ends = [nm.add_rne(p, q, ma, mb, offset, shift, qy.zero, lo, hi) for p, q in ((a.lo, low), (a.hi, high))]
     record = {"form": form, "shift": shift, "zero": qy.zero, "lo": lo, "hi": hi}
-    ctx.proofs.append(staircase.Proof(y, form, 0, max(ma, mb).bit_length(), total, differing, 1, 0, worst))
+    ctx.proofs.append(staircase.Proof(y, form, 0, max(ma, abs(mb)).bit_length(), total, differing, 1, 0, worst))
     ctx.add_edge(y, int(ends[0]), int(ends[1]), a.layout)
     constants = {"multiplier": multiplier, "offset": np.array([affine if form == "affine" else offset], np.int64)}
     ctx.add_kernel("add", node, {"requantize": record}, constants)

@@ -40,6 +40,8 @@ class Proof:
     steps: int | None = None
 
     def line(self) -> str:
+        if self.form == "table":
+            return f"{self.kernel}: table of the float formula's results for {self.accumulators} inputs"
         equal = "equal to the float formula on every accumulator"
         if self.steps is not None:
             equal = f"equal to the float formula around {self.steps} steps per channel (not all were looked at)"

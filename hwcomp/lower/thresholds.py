@@ -108,7 +108,11 @@ def dot(ctx: LowerContext, kind: str, node: Node, params: dict, *, padded: bool)
 
 
 def pointwise(ctx: LowerContext, node: Node) -> None:
-    """Steps without a dot product in front -> a requantize kernel."""
+    """Steps without a dot product in front -> a requantize kernel; nothing where the input is quantized alike already."""
+    steps = node.attrs.steps
+    if len(steps) == 1 and _steps.quantizer(steps) and ctx.qtype(node.inputs[0]) == ctx.qtype(node.outputs[0], node):
+        ctx.alias(node)
+        return
     x, y, data = ctx.edges[node.inputs[0]], node.outputs[0], _data(ctx, node, 1)
     same = all((d == d.flat[0]).all() for d in data)
     if data and not same and (len(x.shape) == 0 or ctx.sample_axis(node.attrs.axis) != 0):

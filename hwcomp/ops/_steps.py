@@ -13,6 +13,8 @@ import numpy as np
 
 from hwcomp.types import QType
 
+BIPOLAR = QType(1, True, "bipolar", (1.0,))  # what Sign gives
+
 # Source: qonnx.custom_op.general.quant, resolve_rounding_mode.
 ROUNDINGS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "ROUND": np.rint,

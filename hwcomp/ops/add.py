@@ -51,7 +51,8 @@ class Add(Op):
         try:
             shape = np.broadcast_shapes(x.shape, y.shape)
         except ValueError:
-            raise bad(node, f"shapes {list(x.shape)} and {list(y.shape)} can't be added") from None
+            done = "subtracted" if self.name == "Sub" else "added"
+            raise bad(node, f"shapes {list(x.shape)} and {list(y.shape)} can't be {done}") from None
         return result(node, shape)
 
     def evaluate(self, node, inputs):

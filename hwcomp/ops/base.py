@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from hwcomp.export.qdq import Writer
     from hwcomp.frontend.context import ImportContext, OnnxNode
     from hwcomp.lower.context import LowerContext
-    from hwcomp.types import Node, Tensor
+    from hwcomp.quantize.schemes import Scheme
+    from hwcomp.types import Node, QType, Tensor
 
 Interval = tuple[float, float]
 
@@ -85,6 +86,10 @@ class Op:
     def interval(self, node: Node, inputs: list[Interval | None], graph: Graph) -> Interval:
         """Provable real range of the (first) output, given those of the inputs (None: absent)."""
         return (-np.inf, np.inf)
+
+    def output_type(self, scheme: Scheme) -> QType | None:
+        """The type of the output where the operator fixes it (Softmax); None: from the range of its values."""
+        return None
 
     def lower(self, node: Node, ctx: LowerContext) -> None:
         """Append the kernels that compute this node to the Program being built."""

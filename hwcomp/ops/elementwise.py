@@ -9,17 +9,6 @@ from hwcomp.ops._folded import Elementwise, Folded, broadcast, need_one_type
 from hwcomp.registry import op
 
 
-class Unary(Elementwise):
-    """One float32 constant in, one out."""
-
-    arity = 1
-
-    def cases(self):
-        name = self.name
-        nodes = [(name, ["c"], ["d"], {}), ("Add", ["x", "d"], ["y"], {})]
-        yield case(name.lower(), nodes, {"x": (1, 4)}, {"c": np.float32([0.25, 1.5, 2, 9])}, opset=13)
-
-
 class Comparison(Elementwise):
     """Two constants in, booleans out."""
 
@@ -30,26 +19,6 @@ class Comparison(Elementwise):
         nodes = [(name, ["a", "b"], ["d"], {}), ("Where", ["d", "p", "q"], ["c"], {}), ("Add", ["x", "c"], ["y"], {})]
         constants = {"p": np.float32(0.5), "q": np.float32([-1, -2, -3]), "a": np.array([1, 2, 3]), "b": np.array(2)}
         yield case(name.lower(), nodes, {"x": (1, 3)}, constants, opset=13)
-
-
-@op("Floor")
-class Floor(Unary):
-    function = np.floor
-
-
-@op("Ceil")
-class Ceil(Unary):
-    function = np.ceil
-
-
-@op("Neg")
-class Neg(Unary):
-    function = np.negative
-
-
-@op("Sqrt")
-class Sqrt(Unary):
-    function = np.sqrt
 
 
 @op("Equal")
@@ -101,14 +70,3 @@ class Where(Folded):
         ]
         constants = {"s": np.array([-2, 3, 4]), "m": np.array(-2), "o": np.array([1])}
         yield case("where", nodes, {"x": (1, 12)}, constants, opset=16)
-
-
-@op("Pow")
-class Pow(Elementwise):
-    """Inputs (x, exponent), both constant."""
-
-    function = np.power
-
-    def cases(self):
-        nodes = [("Pow", ["a", "b"], ["c"], {}), ("Add", ["x", "c"], ["y"], {})]
-        yield case("pow", nodes, {"x": (1, 3)}, {"a": np.float32([0.25, 2, 9]), "b": np.float32(0.5)}, opset=13)

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hwcomp.errors import UnsupportedError
-from hwcomp.graph import origin_of
-from hwcomp.ops._cases import case
+from hwcomp.graph import Graph
+from hwcomp.ops._cases import case, random
 from hwcomp.ops._checks import need_float, result
 from hwcomp.ops.base import Cost, Op
 from hwcomp.registry import op
+from hwcomp.types import Node
 
 
 @dataclass(frozen=True)
@@ -22,9 +22,17 @@ class SoftmaxAttrs:
     axes: tuple[int, ...]
 
 
+def _wide(node: Node, graph: Graph) -> tuple[int, ...]:
+    """The axes that are taken together and have more than one element; one of those that have, where all have one."""
+    shape = graph.tensors[node.inputs[0]].shape
+    return tuple(a for a in node.attrs.axes if shape[a] > 1) or node.attrs.axes[-1:]
+
+
 @op("Softmax")
 class Softmax(Op):
     """Input (x), any shape."""
+
+    kernels = ("softmax",)
 
     def convert(self, node, ctx):
         node.expect(inputs=(1, 1))
@@ -49,13 +57,20 @@ class Softmax(Op):
     def interval(self, node, inputs, graph):
         return 0.0, 1.0
 
-    note = "at an output, left out under --logits"
+    def output_type(self, scheme):
+        return scheme.probability()
 
     def lower(self, node, ctx):
-        raise UnsupportedError(
-            f"{self.name} can't be compiled yet", node=origin_of(node), why="it is only taken at an output, and left out there",
-            fix="compile with --logits: the largest output stays the largest",
-        )  # fmt: skip
+        ctx.softmax(node, tuple(map(ctx.sample_axis, _wide(node, ctx.graph))))
+
+    def export(self, node, writer):
+        axes, shape = _wide(node, writer.graph), writer.graph.tensors[node.inputs[0]].shape
+        if len(axes) == 1:
+            return writer.emit("Softmax", writer.data(), axis=axes[0])
+        sample, first = shape[writer.graph.batched :], axes[0] - writer.graph.batched
+        rows = writer.batch_shape((*sample[:first], math.prod(sample[first:])))  # all axes from the first on
+        shares = writer.emit("Softmax", writer.emit("Reshape", writer.data(), rows), axis=-1)
+        return writer.emit("Reshape", shares, writer.batch_shape(sample))
 
     def cost(self, node, graph):
         return Cost(ops=3 * math.prod(graph.tensors[node.outputs[0]].shape))
@@ -66,5 +81,9 @@ class Softmax(Op):
         yield case(
             f"{kind} axis", [(kind, ["x"], ["y"], {"axis": 1})], {"x": ("N", 10)}, opset=17, interval=(-8.0, 8.0)
         )
+        yield case(f"{kind} channels", [(kind, ["x"], ["y"], {"axis": 1})], {"x": (1, 5, 3, 2)}, interval=(-6.0, 6.0))
         yield case(f"{kind} version 11", [(kind, ["x"], ["y"], {})], {"x": (1, 3, 4)}, opset=11, interval=(-4.0, 4.0))
         yield case(f"{kind} version 7", [(kind, ["x"], ["y"], {"axis": 2})], {"x": (1, 2, 3, 2)}, opset=7)
+        inside = [("Conv", ["x", "w"], ["h"], {}), (kind, ["h"], ["p"], {"axis": 1}), ("Conv", ["p", "v"], ["y"], {})]
+        constants = {"w": random(f"{kind} w", 6, 2, 2, 2, scale=3.0), "v": random(f"{kind} v", 3, 6, 1, 1)}
+        yield case(f"{kind} between layers", inside, {"x": (1, 2, 4, 4)}, constants)

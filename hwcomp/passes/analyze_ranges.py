@@ -14,7 +14,9 @@ DEFAULT_RANGE = (0.0, 1.0)
 
 
 def input_range(name: str, ctx: PassContext) -> tuple[float, float]:
-    """What the user said, else what the calibration data spans, else [0, 1]."""
+    """All pixels, what the user said, else what the calibration data spans, else [0, 1]."""
+    if name in ctx.input_types:
+        return ctx.input_types[name].interval()
     if name in ctx.input_ranges:
         return ctx.input_ranges[name]
     if ctx.calibration is not None:

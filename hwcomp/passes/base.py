@@ -9,6 +9,7 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from hwcomp.graph import Graph
+from hwcomp.pixels import Pixels
 from hwcomp.types import Tensor
 
 Kind = Literal["exact", "algebraic", "lossy"]
@@ -20,12 +21,14 @@ class PassContext:
 
     `calibration`: float arrays [samples, *shape] by input name (shape without the batch axis), or None.
     `input_ranges`: real (lo, hi) by input name, as the user gave them. `notes`: lines for the report, by pass name.
+    `input_types`: inputs that hold raw pixels.
     `quant`: the `--quant` value, on which some calibration methods depend too.
     `observed`: real (lo, hi) by tensor name, filled by `calibrate`.
     """
 
     calibration: dict[str, np.ndarray] | None = None
     input_ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
+    input_types: dict[str, Pixels] = field(default_factory=dict)
     logits: bool = False
     quant: str = "int8"
     notes: dict[str, list[str]] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Relu and Clip become the clamp limits of the dot product or sum in front of them, through max-pools and reshapes."""
+"""Relu and Clip become the clamp limits of the dot product, sum or product in front of them, through max-pools and reshapes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hwcomp.graph import Editor, Graph
 from hwcomp.passes.base import Pass, PassContext, free_name
 from hwcomp.registry import OPS, graph_pass
 
-_TAKES_CLAMP = {"Add", "Conv", "Dense"}
+_TAKES_CLAMP = {"Add", "Conv", "Dense", "Mul", "Sub"}
 _LONGEST_PATH = 64  # nodes between a dot product and its clip: keeps the pass linear on absurd chains
 
 

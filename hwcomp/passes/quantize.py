@@ -54,7 +54,7 @@ def _activation_types(graph: Graph, ctx: PassContext) -> dict[str, QType]:
             name = group[name]
         return name
 
-    fixed = _fixed_types(graph)
+    fixed = _fixed_types(graph, scheme(ctx.quant))
     for node in graph.nodes:
         if OPS[node.op].ties_types and node.outputs[0] not in fixed:
             for name in graph.data_inputs(node):
@@ -77,15 +77,19 @@ def _activation_types(graph: Graph, ctx: PassContext) -> dict[str, QType]:
     return fixed | {name: types[find(name)] for name in floats}
 
 
-def _fixed_types(graph: Graph) -> dict[str, QType]:
-    """Types that do not come from ranges, by tensor: those that an earlier pass chose, and of what is only moved from there."""
+def _fixed_types(graph: Graph, kind: Scheme) -> dict[str, QType]:
+    """Types that do not come from ranges, by tensor: those that an earlier pass chose, of outputs whose operator says so,
+    and of what is only moved from there."""
     fixed = {t.name: t.qtype for t in graph.tensors.values() if t.qtype is not None}
     for node in graph.nodes:
-        if node.outputs[0] not in fixed and OPS[node.op].ties_types:
+        if node.outputs[0] in fixed:
+            continue
+        qtype = OPS[node.op].output_type(kind)
+        if OPS[node.op].ties_types:
             held = {fixed.get(n) for n in graph.data_inputs(node)}
             qtype = held.pop() if len(held) == 1 else None
-            if qtype is not None:
-                fixed[node.outputs[0]] = qtype
+        if qtype is not None:
+            fixed[node.outputs[0]] = qtype
     return fixed
 
 
@@ -98,7 +102,11 @@ def _quantize_weights(node: Node, tensors: dict[str, Tensor], kind: Scheme) -> N
     sx = float(tensors[node.inputs[0]].qtype.scale[0])
     scales = kind.weights(rows, bias, sx).astype(np.float64)
     limit = (1 << (kind.bits - 1)) - 1
-    q = np.clip(np.rint(rows / scales[:, None]), -limit, limit).astype(f"int{8 if kind.bits <= 8 else 16}").reshape(weight.shape)
+    q = (
+        np.clip(np.rint(rows / scales[:, None]), -limit, limit)
+        .astype(f"int{8 if kind.bits <= 8 else 16}")
+        .reshape(weight.shape)
+    )
     step = sx * scales
     qw = constant(tensors, f"{node.outputs[0]}__weight_q", q)
     tensors[qw.name] = qw.with_(qtype=QType(kind.bits, True, "affine", tuple(map(float, scales)), 0, 0))

@@ -33,6 +33,7 @@ class Streamline(Pass):
     required: ClassVar[bool] = True
 
     def run(self, graph: Graph, ctx: PassContext) -> Graph:
+        graph = graph.rebuilt(_binary_sign(graph, n) for n in graph.nodes)
         if not any(n.op == "Steps" and _steps.quantizer(n.attrs.steps) for n in graph.nodes):
             return graph
         _count_zeros(graph, ctx)
@@ -47,6 +48,20 @@ class Streamline(Pass):
             if node.op in _DOT and node.inputs[0] in few and _weights_are_few(graph, node):
                 _trail(edit, i, ctx)
         return _typed(edit.done(), ctx)
+
+
+def _binary_sign(graph: Graph, node: Node) -> Node:
+    """A Sign in front of dot products is one bit; its 0 becomes +1 (docs/numerics.md, "Binary")."""
+    if node.op == "Sign" and _feeds_dots(graph, node.outputs[0]):
+        return node.with_(op="Steps", attrs=StepsAttrs((_steps.Quantizer(_steps.BIPOLAR),)))
+    return node
+
+
+def _feeds_dots(graph: Graph, name: str) -> bool:
+    """Whether dot products alone read a tensor, moved or not."""
+    readers = graph.consumers(name)
+    moved = (r.op in _DOT or (OPS[r.op].keeps_type and _feeds_dots(graph, r.outputs[0])) for r in readers)
+    return bool(readers) and name not in graph.outputs and all(moved)
 
 
 def _count_zeros(graph: Graph, ctx: PassContext) -> None:
@@ -217,17 +232,16 @@ def _trail(edit: Editor, i: int, ctx: PassContext) -> None:
 
 def _typed(graph: Graph, ctx: PassContext) -> Graph:
     """Types that the quantizers state; an input that only one quantizer reads as it is gets that type itself."""
-    tensors, nodes = dict(graph.tensors), []
+    tensors = dict(graph.tensors)
     for node in graph.nodes:
         found = _steps.quantizer(getattr(node.attrs, "steps", ()))
-        if found:
-            tensors[node.outputs[0]] = tensors[node.outputs[0]].with_(qtype=found.qtype)
+        if not found:
+            continue
+        tensors[node.outputs[0]] = tensors[node.outputs[0]].with_(qtype=found.qtype)
         source = node.inputs[0]
-        direct = node.op == "Steps" and len(node.attrs.steps) == 1 and found and found.rounding in ("ROUND", "HALF_EVEN")
+        direct = node.op == "Steps" and len(node.attrs.steps) == 1 and found.rounding in ("ROUND", "HALF_EVEN")
         direct = direct and found.qtype.scheme != "bipolar"  # callers have bytes, not bits
         if direct and source in graph.inputs and len(graph.consumers(source)) == 1 and source not in graph.outputs:
             tensors[source] = tensors[source].with_(qtype=found.qtype)
-            node = node.with_(op="Identity", inputs=(source,), attrs=None)
             ctx.note(Streamline.name, f"input '{source}' has the type of its quantizer '{node.name}'")
-        nodes.append(node)
-    return graph.rebuilt(nodes, tensors)
+    return graph.with_(tensors=tensors)

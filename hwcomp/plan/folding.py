@@ -1,7 +1,8 @@
 """Folding: how many multiply-accumulate lanes every dot-product engine gets, for the shortest interval in a budget.
 
 An engine has PE x SIMD lanes: PE outputs at a time from SIMD inputs per beat. A convolution's SIMD is taps x channels.
-Lane counts need not divide the channels; the last group is then partly idle (docs/hardware.md).
+Lane counts need not divide the channels; the last group is then partly idle (docs/hardware.md). The groups of a grouped
+convolution follow one another in one engine; a depthwise engine has several of them side by side.
 """
 
 from __future__ import annotations
@@ -16,9 +17,16 @@ from math import ceil
 _LANE, _PE, _MEMORY_BIT = 60.0, 60.0, 1 / 32
 
 
+DENSE, DEPTHWISE, SUM = "dense", "depthwise", "sum"
+
+
 @dataclass(frozen=True)
 class Fold:
-    """PE outputs, `taps` kernel positions and `simd` channels at a time; `groups` x `chunks` beats per output pixel."""
+    """PE outputs, `taps` kernel positions and `simd` channels at a time; `groups` x `chunks` beats per output pixel.
+
+    `kind`: dense (every output reads all lanes), depthwise (every channel lane has a sum of its own; pe is 1), or sum (as
+    depthwise, without multipliers). `sets`: parts of a pixel that are read one by one, each for groups / sets groups.
+    """
 
     pe: int
     taps: int
@@ -26,10 +34,23 @@ class Fold:
     groups: int
     chunks: int
     beats: int
+    kind: str = DENSE
+    sets: int = 1
 
     @property
     def lanes(self) -> int:
+        """Multiply-accumulate lanes; adders alone count in the window sums that have no others."""
         return self.pe * self.taps * self.simd
+
+    @property
+    def sums(self) -> int:
+        """Accumulators: they leave the engine together."""
+        return self.pe if self.kind == DENSE else self.simd
+
+    @property
+    def repeat(self) -> int:
+        """How often each set is read."""
+        return self.groups // self.sets
 
 
 @dataclass(frozen=True)
@@ -51,10 +72,10 @@ class Folds:
     def smallest(self, beats: int, lanes: int) -> Fold:
         """The fold with the least hardware that needs at most `beats` and `lanes`."""
         fitting = (f for f in self.all if f.beats <= beats and f.lanes <= lanes)
-        return min(fitting, key=lambda f: (self.area(f), f.lanes, f.pe), default=self.fewest_lanes(beats))
+        return min(fitting, key=lambda f: (self.area(f), f.lanes, f.sums), default=self.fewest_lanes(beats))
 
     def area(self, fold: Fold) -> float:
-        return fold.lanes * _LANE + fold.pe * _PE + fold.taps * self.buffered * 8 * _MEMORY_BIT
+        return fold.lanes * _LANE + fold.sums * _PE + fold.taps * self.buffered * 8 * _MEMORY_BIT
 
 
 @lru_cache(maxsize=4096)
@@ -64,18 +85,44 @@ def group_sizes(n: int) -> tuple[int, ...]:
 
 
 @lru_cache(maxsize=256)
-def conv_folds(outputs: int, taps: int, channels: int, pixels: int, arriving: int, buffered: int) -> Folds:
+def conv_folds(
+    outputs: int, taps: int, channels: int, pixels: int, arriving: int, buffered: int, sets: int = 1
+) -> Folds:
     """Folds of a convolution with `pixels` output pixels and `arriving` (padded) input pixels, whose words take a beat
-    each; `buffered` elements of the input are kept for its windows."""
+    each; `buffered` elements of the input are kept for its windows. `outputs` and `channels` are those of one of `sets`
+    groups."""
     folds = []
     for t in group_sizes(taps):
         for s in group_sizes(channels):
             chunks = ceil(taps / t) * ceil(channels / s)
             for pe in group_sizes(outputs):
-                groups = ceil(outputs / pe)
-                beats = max(pixels * groups * chunks, arriving * ceil(channels / s))
-                folds.append(Fold(pe, t, s, groups, chunks, beats))
+                groups = sets * ceil(outputs / pe)
+                beats = max(pixels * groups * chunks, arriving * sets * ceil(channels / s))
+                folds.append(Fold(pe, t, s, groups, chunks, beats, DENSE, sets))
     return Folds(tuple(folds), _frontier(folds), buffered)
+
+
+@lru_cache(maxsize=256)
+def channel_folds(kind: str, channels: int, repeat: int, taps: int, pixels: int, arriving: int, buffered: int) -> Folds:
+    """Folds of an engine that keeps channels apart, with `repeat` outputs for each. More than one only for lanes that
+    divide the channels: all outputs of a word follow one another."""
+    folds = []
+    for simd in group_sizes(channels):
+        if repeat > 1 and channels % simd:
+            continue
+        words = ceil(channels / simd)
+        for t in group_sizes(taps):
+            chunks = ceil(taps / t)
+            beats = max(pixels * words * repeat * chunks, arriving * words)
+            folds.append(Fold(1, t, simd, words * repeat, chunks, beats, kind, words))
+    return Folds(tuple(folds), _frontier(folds), buffered)
+
+
+@lru_cache(maxsize=256)
+def best_of(*several: Folds) -> Folds:
+    """All of them, for engines that can be built in several ways."""
+    folds = [f for some in several for f in some.all]
+    return Folds(tuple(folds), _frontier(folds), several[0].buffered)
 
 
 @lru_cache(maxsize=256)
@@ -92,7 +139,7 @@ def dense_folds(outputs: int, slots: int) -> Folds:
 
 def _frontier(folds: list[Fold]) -> tuple[Fold, ...]:
     best: list[Fold] = []
-    for fold in sorted(folds, key=lambda f: (f.lanes, f.beats, f.taps, f.pe)):
+    for fold in sorted(folds, key=lambda f: (f.lanes, f.beats, f.taps, f.sums)):
         if not best or fold.beats < best[-1].beats:
             best.append(fold)
     return tuple(best)

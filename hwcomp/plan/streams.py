@@ -7,7 +7,7 @@ from math import ceil, gcd
 
 import numpy as np
 
-from sw_ref.program import Edge
+from sw_ref.program import Edge, Layout
 
 
 @dataclass(frozen=True)
@@ -32,11 +32,16 @@ class Stream:
     def width(self) -> int:
         return self.lanes * self.bits
 
+    def positions(self) -> np.ndarray:
+        """int64 [beats, lanes]: which element of the frame, in carried order, each slot holds; -1 where it is idle."""
+        padded = np.full((self.pixels, self.beats_per_pixel * self.lanes), -1, np.int64)
+        padded[:, : self.channels] = np.arange(self.pixels * self.channels).reshape(self.pixels, self.channels)
+        return padded.reshape(self.beats, self.lanes)
+
     def slots(self, edge: Edge) -> np.ndarray:
         """int64 [beats * lanes]: the logical row-major index of the element in each slot, -1 where the lane is idle."""
-        padded = np.full((self.pixels, self.beats_per_pixel * self.lanes), -1, np.int64)
-        padded[:, : self.channels] = edge.layout.order().reshape(self.pixels, self.channels)
-        return padded.ravel()
+        positions = self.positions().ravel()
+        return np.where(positions >= 0, edge.layout.order()[positions], -1)
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,26 @@ class Convert:
     def register_lanes(self) -> int:
         """Lanes held in registers: the cost of the conversion."""
         return self.beats_in * self.lanes_in + self.beats_out * self.lanes_out
+
+
+@dataclass(frozen=True)
+class Permute:
+    """Parameters of the cell hwc_permute: a frame of `words` full words that is carried as `before` leaves as `after`."""
+
+    lanes: int
+    words: int
+    before: Layout
+    after: Layout
+
+    def order(self) -> np.ndarray:
+        """int64 [words * lanes]: which element of the frame comes in each place."""
+        place = np.empty(self.before.size, np.int64)
+        place[self.before.order()] = np.arange(self.before.size)
+        return place[self.after.order()]
+
+
+def divisors(n: int) -> list[int]:
+    return [d for d in range(1, n + 1) if n % d == 0]
 
 
 def convert_pixel(lanes_in: int, lanes_out: int, channels: int) -> Convert | None:
@@ -80,3 +105,21 @@ def convert_slots(lanes_in: int, lanes_out: int, beats_in: int) -> Convert | Non
     blocks = ceil(beats_in / block_in)
     last_in = beats_in - (blocks - 1) * block_in
     return Convert(lanes_in, lanes_out, block_in, block_out, blocks, last_in, ceil(last_in * lanes_in / lanes_out))
+
+
+def regroup(stream: Stream, channels: int, lanes: int) -> tuple[Convert, ...]:
+    """Conversions that make pixels of `channels` elements in `lanes` lanes of the same elements in the same order.
+
+    A boundary between pixels of either size must be one between beats of the conversion: where the lanes on neither side
+    divide both sizes, the stream passes through a lane count that does.
+    """
+    size, common = stream.channels * stream.pixels, gcd(stream.channels, channels)
+    if stream.channels == channels or common % stream.lanes == 0:
+        steps = [convert_pixel(stream.lanes, lanes, channels)]
+    elif common % lanes == 0:
+        steps = [convert_pixel(stream.lanes, lanes, stream.channels)]
+    else:
+        most = max(stream.beats, size // channels * ceil(channels / lanes))
+        middle = next((d for d in divisors(common) if size // d <= most), common)
+        steps = [convert_pixel(stream.lanes, middle, stream.channels), convert_pixel(middle, lanes, channels)]
+    return tuple(s for s in steps if s)

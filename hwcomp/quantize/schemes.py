@@ -35,6 +35,12 @@ class Scheme:
             return QType(self.bits, True, "pow2", (_power(max(abs(lo), abs(hi)), self.bits),))
         return QType(self.bits, True, "pow2", (2.0**-self.fraction,))
 
+    def probability(self) -> QType:
+        """The type of values in [0, 1] that add up to 1, as TensorFlow Lite has it for int8: 1.0 is the one that saturates."""
+        if self.kind == "affine":
+            return QType(self.bits, True, "affine", (2.0**-self.bits,), -(1 << (self.bits - 1)))
+        return QType(self.bits, True, "pow2", (2.0 ** -(self.fraction if self.kind == "fixed" else self.bits - 1),))
+
     def weights(self, rows: np.ndarray, bias: np.ndarray, sx: float) -> np.ndarray:
         """float32 scales [channels] for float64 weights [channels, K] and biases [channels]."""
         limit = (1 << (self.bits - 1)) - 1

@@ -11,6 +11,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from hwcomp.errors import shown
+from hwcomp.pixels import Pixels
 from hwcomp.report import _plots as plots
 from hwcomp.report import _targets as targets
 from hwcomp.report import _words as words
@@ -85,7 +86,17 @@ def _type(facts: dict[str, Any]) -> dict[str, Any]:
 def _boundary(report: dict[str, Any]) -> list[dict[str, Any]]:
     facts = report.get("boundary", {})
     ends = [("input", n) for n in report["inputs"]] + [("output", n) for n in report["outputs"]]
-    return [{"way": way, "name": shown(n), **_type(facts[n])} for way, n in ends if n in facts]
+    return [{"way": way, "name": shown(n), **_type(facts[n]), **_pixels(facts[n])} for way, n in ends if n in facts]
+
+
+def _pixels(facts: dict[str, Any]) -> dict[str, Any]:
+    """What replaces scale and zero point where an input holds raw pixels."""
+    if "pixels" not in facts:
+        return {}
+    pixels = Pixels.from_json(facts["pixels"])
+    ends = [f"{v:.4g}" for v in pixels.interval()]
+    std, mean = (":".join(f"{v:.6g}" for v in values) for values in (pixels.std, pixels.mean))
+    return {"type": "raw uint8 pixels", "scale": f"1 / {std}", "zero": mean, "real": ends}
 
 
 def _proofs(report: dict[str, Any]) -> dict[str, Any]:

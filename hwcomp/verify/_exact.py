@@ -9,6 +9,7 @@ from fractions import Fraction
 
 import numpy as np
 
+from hwcomp.verify import _functions
 from hwcomp.verify._qdq_layers import Layer
 from sw_ref import numerics as nm
 
@@ -16,6 +17,7 @@ UNIT = 2.0**-24  # largest relative error of one float32 operation
 # Roundings that reach every term: x and w dequantized, their product, the division by the scale of y, the scale's own
 # two products, or the five of a BatchNormalization.
 _ROUNDINGS = 8
+_SOFTMAX_TABLE = 1 / 32  # docs/numerics.md, "Softmax"
 _EXACT_BITS = 54  # integers that a float64 product holds exactly
 
 Index = tuple[int, ...]
@@ -25,7 +27,8 @@ Index = tuple[int, ...]
 class Form:
     """A real tensor: `value(index)` exactly, `size` >= the sum of the magnitudes of its terms, `terms` added in a row.
 
-    `integer` and `scale` are there while the value is still integer * scale.
+    `integer` and `scale` are there while the value is still integer * scale. `table`: by how many steps of the output the
+    Program itself may be off, because it takes what it rounds from a table.
     """
 
     value: Callable[[Index], Fraction]
@@ -33,6 +36,7 @@ class Form:
     terms: int = 1
     integer: np.ndarray | None = None
     scale: Fraction = Fraction(1)
+    table: float = 0.0
 
 
 @dataclass
@@ -58,7 +62,7 @@ class Layered:
         sqrt(n) units (Higham and Mary, 2019), where the worst case would be n.
         """
         units = _ROUNDINGS + math.sqrt(self.form.terms)
-        return (UNIT * units + coarse) * float(self.form.size[index]) / float(self.scale)
+        return (UNIT * units + coarse) * float(self.form.size[index]) / float(self.scale) + self.form.table
 
 
 @dataclass
@@ -165,6 +169,10 @@ def _add(x: Form, *rest) -> Form:
     return Form(lambda i: x.value(i) + y.value(i), x.size + y.size, x.terms + y.terms)
 
 
+def _sub(x: Form, y: Form, *rest) -> Form:
+    return Form(lambda i: x.value(i) - y.value(i), x.size + y.size, x.terms + y.terms)
+
+
 def _divided(x: Form, by: np.ndarray) -> Form:
     """`by`: positive integers that broadcast to the tensor."""
     divisors = np.broadcast_to(by, x.size.shape)
@@ -191,8 +199,63 @@ def _average(x: Form, node, attrs, reader: _Reader) -> Form:
     return _divided(form, sums(np.ones_like(x.integer)))
 
 
+def _reshape(x: Form, node, attrs, reader: _Reader) -> Form:
+    old, wanted = x.size.shape, reader.arrays[node.input[1]].tolist()
+    size = x.size.reshape([old[i] if n == 0 else n for i, n in enumerate(wanted)])
+
+    def before(i: Index) -> Index:
+        return tuple(int(n) for n in np.unravel_index(np.ravel_multi_index(i, size.shape), old))
+
+    integer = None if x.integer is None else x.integer.reshape(size.shape)
+    return replace(x, value=lambda i: x.value(before(i)), size=size, integer=integer)
+
+
+def _softmax(x: Form, node, attrs, reader: _Reader) -> Form:
+    """In float64: 2^29 times finer than what it is compared with. What a float32 distance from the largest is wrong by is
+    a part of the exponential."""
+    axis = attrs["axis"].i
+    real = x.integer * float(x.scale)
+    e = np.exp(real - real.max(axis=axis, keepdims=True))
+    shares = e / e.sum(axis=axis, keepdims=True)
+    size = shares * (1 + 2 * x.size.max(axis=axis, keepdims=True))
+    return Form(lambda i: Fraction(float(shares[i])), size, real.shape[axis], table=_SOFTMAX_TABLE)
+
+
 def _identity(x: Form, node, attrs, reader: _Reader) -> Form:
     return x
+
+
+def _mul(x: Form, *rest) -> Form:
+    if len(rest) == 3:  # a constant
+        node, _, reader = rest
+        factors = np.broadcast_to(reader.fractions(node.input[1]), x.size.shape)
+        return Form(lambda i: x.value(i) * factors[i], x.size * np.abs(factors).astype(np.float64), x.terms)
+    y = rest[0]
+
+    def factor(i: Index) -> Fraction:
+        return y.value(tuple(0 if n == 1 else k for k, n in zip(i, y.size.shape, strict=True)))
+
+    return Form(lambda i: x.value(i) * factor(i), x.size * y.size, x.terms)
+
+
+def _function(x: Form, node, attrs, reader: _Reader) -> Form:
+    f, constants = _functions.function(node.op_type, {name: a.f for name, a in attrs.items()})
+    return _applied(x, f, constants)
+
+
+def _pow(x: Form, node, attrs, reader: _Reader) -> Form:
+    exponent = float(reader.arrays[node.input[1]])
+    return _applied(x, _functions.total(lambda v: math.pow(v, exponent)), 0.0)
+
+
+def _applied(x: Form, f: _functions.Function, constants: float) -> Form:
+    """f in float64: 2^29 times finer than what it is compared with. An error of x reaches it times the slope there."""
+    shape = x.size.shape
+    real = np.asarray([float(x.value(i)) for i in np.ndindex(*shape)]).reshape(shape)
+    step = UNIT * x.size + 1e-30
+    y, above, below = (np.vectorize(f, otypes=[float])(v) for v in (real, real + step, real - step))
+    size = np.abs(y) + np.maximum(np.abs(above - y), np.abs(below - y)) / step * x.size + constants
+    return Form(lambda i: Fraction(float(y[i])), size, x.terms)
 
 
 def _batchnorm(x: Form, node, attrs, reader: _Reader) -> Form:
@@ -227,5 +290,6 @@ def _limited(x: Form, lo: Fraction | None, hi: Fraction | None) -> Form:
 
 _RULES = {
     "Add": _add, "AveragePool": _average, "BatchNormalization": _batchnorm, "Clip": _clip, "Conv": _conv, "Div": _div,
-    "Gemm": _dense, "Identity": _identity, "MatMul": _dense, "Relu": _relu,
+    "Gemm": _dense, "Identity": _identity, "MatMul": _dense, "Mul": _mul, "Pow": _pow, "Relu": _relu, "Reshape": _reshape,
+    "Softmax": _softmax, "Sub": _sub, **dict.fromkeys(_functions.NAMES, _function),
 }  # fmt: skip

@@ -31,14 +31,11 @@ def carriers(model: onnx.ModelProto, program: Program) -> dict[str, str]:
     """Tensor of the Program -> the value of the model that holds its integers."""
     values = {}
     made_by = {n.output[0]: n for n in model.graph.node}
-    readers = {}
-    for n in model.graph.node:
-        if n.op_type == "QuantizeLinear":
-            clip = made_by.get(n.input[0])  # in front of a type that is stored in a wider one
-            readers[clip.input[0] if clip is not None and clip.op_type == "Clip" else n.input[0]] = n
+    steps = ("QuantizeLinear", "Clip", "Mul", "Add")  # what an input meets before its integers
+    readers = {n.input[0]: n for n in model.graph.node if n.op_type in steps}
     for name in program.edges:
         if name in program.inputs and name in readers:
-            values[name] = readers[name].output[0]
+            values[name] = _quantized(readers, name)
         elif name in program.outputs and name in made_by and made_by[name].op_type == "DequantizeLinear":
             values[name] = made_by[name].input[0]
         elif name in made_by:
@@ -48,6 +45,14 @@ def carriers(model: onnx.ModelProto, program: Program) -> dict[str, str]:
                 f"model.qdq.onnx does not have tensor '{shown(name)}' of the program", fix="compile the model again"
             )
     return values
+
+
+def _quantized(readers: dict[str, onnx.NodeProto], name: str) -> str:
+    """The integers of an input: behind the mean and std of pixels, and the limits of a type that is stored in a wider one."""
+    node = readers[name]
+    while node.op_type != "QuantizeLinear":
+        node = readers[node.output[0]]
+    return node.output[0]
 
 
 def layers(model: onnx.ModelProto, program: Program) -> list[Layer]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from hwcomp.pixels import Pixels
 from sw_ref.program import Program
 
 Progress = Callable[[int], None]  # called with the number of samples just finished
@@ -25,6 +26,12 @@ class Built:
     @property
     def name(self) -> str:
         return self.manifest["name"]
+
+    @property
+    def pixels(self) -> dict[str, Pixels]:
+        """The inputs that hold raw pixels."""
+        types = self.manifest.get("options", {}).get("input_types", {})
+        return {name: Pixels.from_json(data) for name, data in types.items()}
 
 
 @dataclass

@@ -58,11 +58,8 @@ def evaluate(
     total = samples.count(inputs)
     if labels is not None and len(labels) != total:
         raise UsageError(f"{len(labels)} labels for {total} samples")
-    stored = samples.to_stored(program, inputs)
-    real = {
-        n: inputs[n] if inputs[n].dtype.kind == "f" else program.edges[n].to_real(inputs[n]) for n in program.inputs
-    }
-    real = samples.check_real(real, {n: program.edges[n].shape for n in program.inputs})
+    stored = samples.to_stored(program, inputs, built.pixels)
+    real = samples.to_real(program, inputs, built.pixels)
     out = program.outputs[0]
     is_index = (k := program.producer(out)) is not None and k.kind == "argmax"
     got = engines.engine(engine).run(built, stored, False, progress_for(engine, total)).values[out]
@@ -97,7 +94,7 @@ def layer_noise(built: Built, real: dict[str, np.ndarray]) -> tuple[LayerNoise, 
     """Per tensor that both graphs have, on the given real samples."""
     floats: dict[str, np.ndarray] = {}
     run_float(fused_float_graph(built), {n: a.astype(np.float32) for n, a in real.items()}, observe=floats.__setitem__)
-    stored = run_program(built.program, samples.to_stored(built.program, real), taps=True)
+    stored = run_program(built.program, samples.to_stored(built.program, real, built.pixels), taps=True)
     layers = []
     for kernel in built.program.kernels:
         name = kernel.outputs[0]

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from hwcomp import samples
 from hwcomp.errors import UsageError, WorkFailed, shown
 from hwcomp.verify._exact import exact
 from hwcomp.verify._qdq_layers import Layer, layers
@@ -109,7 +110,7 @@ def teacher_forced(
         for cut, session, check in runs:
             _check_layer(program, cut, session, check, taps, start, bits)
         for mode, session in whole.items():
-            outputs = _run_whole(program, session, taps, cuts[0].batched)
+            outputs = _run_whole(built, session, taps, cuts[0].batched)
             for end in (e for e in ends if e.mode == mode):
                 _check_end(program, end, taps[end.tensor], outputs[end.tensor])
         progress(min(step, total - start))
@@ -213,9 +214,10 @@ def _check_layer(program: Program, cut: Layer, session, check: LayerCheck, taps,
             check.first = Unexplained(start + full[0], full[1:], mine, theirs, exactly)
 
 
-def _run_whole(program: Program, session, taps: dict[str, np.ndarray], batched: bool) -> dict[str, np.ndarray]:
+def _run_whole(built: Built, session, taps: dict[str, np.ndarray], batched: bool) -> dict[str, np.ndarray]:
     names = [i.name for i in session.get_inputs()]
-    values = _run(session, [program.edges[n].to_real(taps[n]) for n in names], batched)
+    real = samples.to_real(built.program, {n: taps[n] for n in names}, built.pixels)
+    values = _run(session, [real[n] for n in names], batched)
     return dict(zip((o.name for o in session.get_outputs()), values, strict=True))
 
 

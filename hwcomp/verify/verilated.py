@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from hwcomp.errors import WorkFailed
+from hwcomp.plan.stages import ALIASES
 from hwcomp.plan.streams import Stream
 from hwcomp.verify import verilator_build
 from hwcomp.verify.engine import Built, Engine, Progress, RunResult
@@ -68,7 +69,7 @@ def _load(built: Built) -> _Design:
     interface = built.manifest["targets"]["fpga"]
     streams = {n: Stream(**s) for n, s in interface["streams"].items()}
     index = {n: i for i, n in enumerate(built.program.edges)}
-    alias = {k.outputs[0] for k in built.program.kernels if k.kind == "reshape"}
+    alias = {k.outputs[0] for k in built.program.kernels if k.kind in ALIASES}
     taps = [(n, s) for n, s in streams.items() if n not in alias]
     nets = [{"net": f"e{index[n]}", "beats": s.beats, "bytes": _bytes(s.width)} for n, s in taps]
     harness = _harness(top, interface, nets)
@@ -126,10 +127,11 @@ def _simulate(
     ports = {n: _unpacked(built, n, s, a) for (n, s), a in zip(outer["outputs"], outs, strict=True)}
     if not taps:
         return ports, first.value, done
-    named = {n: _unpacked(built, n, s, a) for (n, s), a in zip(design.taps, seen, strict=True)}
+    beats = {n: a for (n, _), a in zip(design.taps, seen, strict=True)}
     for kernel in program.kernels:
-        if kernel.kind == "reshape":
-            named[kernel.outputs[0]] = named[kernel.inputs[0]].reshape(count, *kernel.params["shape"])
+        if kernel.kind in ALIASES:
+            beats[kernel.outputs[0]] = beats[kernel.inputs[0]]
+    named = {n: _unpacked(built, n, streams[n], a) for n, a in beats.items()}
     for name, values in ports.items():
         if (values != named[name]).any():
             raise WorkFailed(f"the stream and the port of output '{name}' differ")
@@ -142,7 +144,7 @@ def _unpacked(built: Built, name: str, stream: Stream, beats: np.ndarray) -> np.
 
 
 def _outer(port: dict[str, Any], inner: Stream) -> Stream:
-    return Stream(port["lanes"], inner.channels, inner.pixels, inner.bits, inner.signed)
+    return Stream(port["lanes"], port["channels"], port["pixels"], inner.bits, inner.signed)
 
 
 def _bytes(bits: int) -> int:

@@ -23,11 +23,14 @@ SETS = {
     "tail": ({"P": 1, "HP": 7, "WP": 8, "KH": 2, "KW": 3, "SH": 2, "SW": 3, "G": 2}, 22),
     "column": ({"P": 2, "HP": 9, "WP": 3, "KH": 4, "KW": 3, "REP": 3}, None),
     "conv1d": ({"P": 3, "HP": 1, "WP": 16, "G": 2, "KH": 1, "KW": 5, "SW": 2, "REP": 2}, None),
-    "inner": ({"P": 2, "HP": 5, "WP": 6, "G": 3, "KH": 3, "KW": 3, "REP": 2, "TAPS_INNER": 1}, None),
-    "inner_least": ({"P": 1, "HP": 4, "WP": 5, "G": 2, "KH": 2, "KW": 2, "SW": 2, "TAPS_INNER": 1}, 14),
-    "inner_all": ({"P": 9, "HP": 6, "WP": 6, "G": 4, "KH": 3, "KW": 3, "SH": 2, "SW": 2, "TAPS_INNER": 1}, None),
-    "inner_one": ({"P": 2, "HP": 4, "WP": 6, "G": 1, "KH": 2, "KW": 3, "REP": 3, "TAPS_INNER": 1}, None),
-    "inner_dense": ({"G": 5, "REP": 2, "TAPS_INNER": 1}, None),
+    "inner": ({"P": 2, "HP": 5, "WP": 6, "G": 3, "KH": 3, "KW": 3, "REP": 2, "SETS": 3}, None),
+    "inner_least": ({"P": 1, "HP": 4, "WP": 5, "G": 2, "KH": 2, "KW": 2, "SW": 2, "SETS": 2}, 14),
+    "inner_all": ({"P": 9, "HP": 6, "WP": 6, "G": 4, "KH": 3, "KW": 3, "SH": 2, "SW": 2, "SETS": 4}, None),
+    "inner_one": ({"P": 2, "HP": 4, "WP": 6, "G": 1, "KH": 2, "KW": 3, "REP": 3, "SETS": 1}, None),
+    "sets": ({"P": 2, "HP": 5, "WP": 6, "G": 6, "KH": 3, "KW": 3, "REP": 2, "SETS": 3}, None),
+    "sets_stride": ({"P": 1, "HP": 6, "WP": 7, "G": 4, "KH": 2, "KW": 3, "SH": 2, "SW": 2, "SETS": 2}, None),
+    "sets_least": ({"P": 4, "HP": 4, "WP": 5, "G": 6, "KH": 3, "KW": 2, "REP": 3, "SETS": 2}, 84),
+    "inner_dense": ({"G": 5, "REP": 2, "SETS": 5}, None),
 }
 
 
@@ -38,9 +41,8 @@ def windows(frame, g, width):
     rows, columns = g.shape
     for corner in [(y * g.SH * g.WP + x * g.SW) * g.G for y in range(rows) for x in range(columns)]:
         groups = [taps[first : first + g.P] for first in range(0, len(taps), g.P)]
-        order = [(group, word) for _ in range(g.REP) for group in groups for word in range(g.G)]
-        if g.TAPS_INNER:
-            order = [(group, word) for word in range(g.G) for _ in range(g.REP) for group in groups]
+        sets = [range(first, first + g.G // g.SETS) for first in range(0, g.G, g.G // g.SETS)]
+        order = [(group, word) for words in sets for _ in range(g.REP) for group in groups for word in words]
         for group, word in order:
             beats.append(pack([frame[corner + tap + word] for tap in group], width))
             masks.append(pack([-1] * len(group), width))

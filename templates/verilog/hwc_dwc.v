@@ -1,6 +1,6 @@
 // hwc_dwc: depthwise engine with weights in ROM: each lane sums over the taps of its own channel.
 //
-// A beat is P taps of LANES channels, lane index tap*LANES + channel (hwc_window with TAPS_INNER). For each group
+// A beat is P taps of LANES channels, lane index tap*LANES + channel (hwc_window with SETS = G). For each group
 // 0..GROUPS-1 of channels it takes CHUNKS beats and gives LANES sums, each of ACC_W bits (two's complement): bias + sum
 // over chunks and taps of x * w. Then around again. ACC_W must hold the final sum; what overflows on the way wraps and
 // does no harm. One beat per cycle, also for CHUNKS = 1. Latency from the last beat of a group: 3 + floor(clog2(P)/2)

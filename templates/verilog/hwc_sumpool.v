@@ -1,6 +1,6 @@
 // hwc_sumpool: sums over the taps of a window, channel by channel.
 //
-// A beat is P taps of LANES channels, lane index tap*LANES + channel (hwc_window with TAPS_INNER). Of every
+// A beat is P taps of LANES channels, lane index tap*LANES + channel (hwc_window with SETS = G). Of every
 // ceil(TAPS/P) beats it gives one of LANES sums, each of ACC_W bits (two's complement): START + sum over taps; tap
 // lanes beyond the last tap are ignored. ACC_W must hold the final sum. One beat per cycle, latency from the last beat
 // of a sum: 3 + floor(clog2(P)/2) cycles. Does not divide, and counts padding like any other pixel.

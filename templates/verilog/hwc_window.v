@@ -1,11 +1,11 @@
 // hwc_window: sliding windows over frames of HP x WP pixels (padding already inserted) of G words of DW bits.
 //
-// For each output pixel in raster order, REP times, for each group tg of P taps, for each word of the pixel: one
-// beat of P words, word p = tap tg*P + p (tap ky*KW + kx; beyond the last tap some known word). TAPS_INNER: for each
-// word of the pixel, REP times, for each tg. A window starts when all its words are in; latency 4 cycles after that.
-// One beat per cycle, no bubble between windows, rows and frames while the words are there. P copies of a circular
-// buffer hold the words until no later window needs them: DEPTH = SPAN is enough to work, more hides the jumps at the
-// end of a row or frame. Does not insert padding.
+// For each output pixel in raster order, for each of SETS sets of G/SETS words of the pixel, REP times, for each group
+// tg of P taps, for each word of the set: one beat of P words, word p = tap tg*P + p (tap ky*KW + kx; beyond the last
+// tap some known word). A window starts when all its words are in; latency 4 cycles after that. One beat per cycle, no
+// bubble between windows, rows and frames while the words are there. P copies of a circular buffer hold the words until
+// no later window needs them: DEPTH = SPAN is enough to work, more hides the jumps at the end of a row or frame. Does
+// not insert padding.
 `default_nettype none
 
 module hwc_window #(
@@ -21,7 +21,7 @@ module hwc_window #(
     parameter DILH       = 1,  // row dilation
     parameter DILW       = 1,  // column dilation
     parameter REP        = 1,  // how often each window is emitted
-    parameter TAPS_INNER = 0,  // 1: all tap groups of a word, then the next word (for depthwise engines)
+    parameter SETS       = 1,  // groups of a convolution; G for depthwise engines
     parameter DEPTH      = 2   // words of the circular buffer; at least 2 and SPAN
 ) (
     input  wire            clk_i,
@@ -75,7 +75,7 @@ module hwc_window #(
       .clk_i(clk_i), .rst_ni(rst_ni), .en_i(write), .count_o(waddr), .last_o(unused_wlast)
   );
   hwc_walk #(
-      .DEPTH(DEPTH), .AW(AW), .G(G), .TG(TG), .TW(TW), .REP(REP), .TAPS_INNER(TAPS_INNER), .WO(WO),
+      .DEPTH(DEPTH), .AW(AW), .G(G), .TG(TG), .TW(TW), .REP(REP), .SETS(SETS), .WO(WO),
       .HO(HO), .STEP_X(STEP_X), .STEP_Y(STEP_Y), .STEP_F(STEP_F)
   ) u_walk (
       .clk_i(clk_i), .rst_ni(rst_ni), .en_i(ok && en), .tg_o(tg), .addr_o(raddr), .take_o(take), .kind_o(kind)
@@ -93,7 +93,7 @@ module hwc_window #(
   genvar p;
   generate
     if (P < 1 || KH < 1 || KW < 1 || DILH < 1 || DILW < 1 || HP < (KH - 1) * DILH + 1 || WP < (KW - 1) * DILW + 1
-        || DEPTH < 2) begin : g_check
+        || DEPTH < 2 || SETS < 1 || G % SETS != 0) begin : g_check
       hwc_error_window_kernel_must_fit_the_frame_and_depth_ge_2 u_error ();
     end
     for (p = 0; p < P; p = p + 1) begin : g_tap

@@ -48,6 +48,19 @@ def test_no_warning(compiler, tmp_path):
 
 
 @needs_gcc
+def test_no_warning_of_products_and_tables(tmp_path):
+    """Unsigned words that meet signed products; tables that are read at every type of index."""
+    b = (
+        Builder(np.random.default_rng(0))
+        .input((3, 7, 6), bits=20, signed=False)
+        .requantize(bits=4, signed=False, name="v")
+    )
+    b.times("t0").lut(bits=16).lut(signed=False).at("v").times("t0", bits=9, signed=False).lut()
+    folder = c_product(b.program(), tmp_path).dir / "src"
+    run(["gcc", *WARNINGS, "-c", *UNITS], folder)
+
+
+@needs_gcc
 def test_from_cpp_without_a_warning(tmp_path):
     if not shutil.which("g++"):
         pytest.skip("g++ is not installed")

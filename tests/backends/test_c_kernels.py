@@ -27,6 +27,18 @@ def chain(seed=0, shape=(3, 7, 6), **how) -> Builder:
 
 
 CASES = {
+    "a table of bytes": lambda: chain().lut(),
+    "a table to another width": lambda: chain(bits=5, signed=False).lut(bits=16).lut(bits=4),
+    "a table of 16 bits": lambda: chain(bits=16).lut(bits=12, signed=False),
+    "a product": lambda: chain().conv2d(3, (1, 1), name="v").times("t0", form="rne").times("v", form="affine"),
+    "a product of wide values": lambda: chain(bits=20).requantize(bits=24, name="v").times("t0", bits=16),
+    "a product of unsigned 32-bit values": lambda: chain(bits=24, signed=False).times("t0", bits=8),
+    "a product of unsigned values of two widths": lambda: (
+        chain(bits=20, signed=False).requantize(bits=4, signed=False, name="v").times("t0").at("t0").times("v")
+    ),
+    "a gate": lambda: chain().global_average(name="g").at("t0").times("g", form="rne").times("g", bits=12),
+    "a square": lambda: chain().times("t0"),
+    "a gate of rows": lambda: chain(shape=(3, 1)).input((3, 7)).times("t0"),
     "one window in each way": lambda: chain(shape=(5, 3, 3)).conv2d(3),
     "strides and dilations": lambda: chain(shape=(2, 13, 11)).conv2d(5, (3, 2), (2, 3), (2, 4), (1, 0, 2, 3)),
     "padding wider than the map": lambda: chain(shape=(2, 2, 2)).conv2d(3, (3, 3), pads=(3, 4, 2, 3)),
@@ -60,6 +72,20 @@ CASES = {
     "argmax of rows": lambda: chain().conv2d(5).argmax(1),
     "argmax of a flattened map": lambda: chain().conv2d(5).flatten().argmax(),
     "argmax with ties": lambda: chain(shape=(40,), bits=2).argmax(),
+    "softmax of a vector": lambda: chain(shape=(11,)).softmax(),
+    "softmax of channels": lambda: chain(shape=(5, 3, 4)).softmax(),
+    "softmax of rows": lambda: chain(shape=(4, 7)).softmax((1,), 0.02),
+    "softmax of a whole map": lambda: chain(shape=(3, 2, 4)).softmax((0, 1, 2), 0.1),
+    "softmax of one element": lambda: chain(shape=(1, 2, 2)).softmax(),
+    "softmax of unsigned values": lambda: chain(shape=(9,), signed=False).softmax(scale=0.3),
+    "softmax where one value has it all": lambda: chain(shape=(9,)).softmax(scale=30.0),
+    "softmax with ties": lambda: chain(shape=(512,), lo=3, hi=4).softmax(scale=1e-6),
+    "softmax of many": lambda: chain(shape=(3000,)).softmax(scale=0.01),
+    "softmax in 16 bits": lambda: chain(shape=(12,), bits=16).softmax(scale=3e-4, fraction=16, zero=-32768, bits=16),
+    "softmax of 16 bits to 8": lambda: chain(shape=(200,), bits=16).softmax(scale=2.0**-8, fraction=7, zero=0),
+    "softmax of 20 bits": lambda: chain(shape=(6,), bits=20, signed=False).softmax(scale=1e-5, zero=0, signed=False),
+    "softmax before a layer": lambda: chain(shape=(6, 3, 3)).softmax().conv2d(4, (2, 2)),
+    "softmax with few bits": lambda: chain(shape=(6,), bits=4).softmax(scale=0.5, fraction=3, zero=-1, bits=4),
     "from vectors to maps": lambda: (
         chain(shape=(6,)).dense(12, layout=Layout.channels_last((3, 2, 2))).reshape((3, 2, 2)).conv2d(4, (2, 2))
     ),

@@ -34,6 +34,9 @@ void sums32(const int32_t *a, const int32_t *b, const int32_t *m, const int32_t 
     int32_t *y, int32_t *z, size_t k)
 { for (size_t i = 0; i < k; i++) { y[i] = t_sum_affine32(a[i], m[i], b[i], n[i], c[i], s);
     z[i] = t_sum_rne32(a[i], m[i], b[i], n[i], c[i], s, -(1 << s), -76); } }
+void products(const int64_t *a, const int64_t *b, const int32_t *c, const int32_t *d, int64_t *y, int32_t *z, size_t n)
+{ for (size_t i = 0; i < n; i++) { y[i] = t_product_int64(a[i], INT64_C(-8388608), b[i], 8388607);
+    z[i] = t_product_int32(c[i], -128, d[i], 127); } }
 """
 SUMS = [
     {"name": f"{form}{bits}", "form": form, "type": f"int{bits}_t"} for form in ("affine", "rne") for bits in (32, 64)
@@ -47,7 +50,8 @@ def c(tmp_path_factory):
     text = "#include <stdint.h>\n#include <stddef.h>\n#include <string.h>\n"
     text += render("prim/c/requantize.c.j2", p="t", body=body)
     text += render("prim/c/select.c.j2", p="t", body=body, prim={"type": "int8_t"})
-    text += "".join(render("prim/c/add.c.j2", p="t", prim=prim) for prim in SUMS) + CALLS
+    text += "".join(render("prim/c/add.c.j2", p="t", prim=prim) for prim in SUMS)
+    text += "".join(render("prim/c/mul.c.j2", p="t", prim={"name": f"int{n}", "acc": f"int{n}_t"}) for n in (32, 64)) + CALLS
     (folder / "prims.c").write_text(text)
     sanitize = ["-fsanitize=undefined", "-fsanitize-undefined-trap-on-error"]
     command = ["gcc", "-std=c99", "-O1", *sanitize, "-shared", "-fPIC", "prims.c", "-o", "prims.so"]
@@ -117,3 +121,15 @@ def test_comparisons_of_all_bytes(c):
     call(c.bytes, a, b, larger, greater)
     np.testing.assert_array_equal(larger, np.maximum(a, b))
     np.testing.assert_array_equal(greater, a > b)
+
+
+def test_products(c):
+    wide, bytes_ = np.array([-(2**23), -1, 0, 5, 2**23 - 1]), np.arange(-128, 128, dtype=np.int32)
+    a, b = (v.ravel().copy() for v in np.meshgrid(wide, wide))
+    d, e = (v.ravel().copy() for v in np.meshgrid(bytes_, bytes_))
+    n = d.size
+    a, b = np.resize(a, n), np.resize(b, n)
+    y, z = np.empty(n, np.int64), np.empty(n, np.int32)
+    call(c.products, a, b, d, e, y, z)
+    assert y.tolist() == nm.product(a, -(2**23), b, 2**23 - 1).tolist()
+    assert z.tolist() == nm.product(d, -128, e, 127).tolist()

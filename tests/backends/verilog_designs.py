@@ -69,10 +69,34 @@ def _two_ports():
     return Program(("left", "right"), ("left out", "right out"), edges, kernels), None
 
 
+def _residual():
+    """A block with a shortcut and one with its own convolution, as outputs and inside; averages at the end."""
+    b = _chain(54, (3, 4, 6)).conv2d(3, pads=(1, 1, 1, 1), lo=0).conv2d(3, pads=(1, 1, 1, 1)).plus("t0", lo=0, name="sum")
+    b.conv2d(6, (3, 3), (2, 2), pads=(0, 0, 1, 1), name="left").at("sum").conv2d(6, (1, 1), (2, 2)).plus("left", mb=(31, 30))
+    b.avgpool2d((2, 2), (1, 1), name="part").at("part").global_average(name="y")
+    return b.program(["y", "sum"]), 70
+
+
+def _branches():
+    """Depthwise and grouped layers, slices, a shuffle, concatenations; lanes that do not divide."""
+    b = _chain(32, (6, 5, 5)).slice(0, 3, name="half").at("t0").slice(3, 6).conv2d(6, pads=(1, 1, 1, 1), groups=3, name="dw")
+    b.conv2d(6, (1, 1), groups=2, form="affine").conv2d(6, (3, 3), pads=(1, 1, 1, 1), groups=6).concat(["half"])
+    b.shuffle(groups=3, name="mixed").maxpool2d((2, 2), (1, 1), (2, 2)).avgpool2d((2, 2), (2, 2), pads=(1, 1, 0, 0), classes=None)
+    return b.program(), 23
+
+
+def _rearranged():
+    """Frames in another order, padding at an output, a tensor that is input and output, one that nobody reads, rows."""
+    b = _chain(33, (3, 4, 5)).transpose((1, 2, 0)).reorder(name="turned").pad((1, 0, 0, 1), name="z")
+    b.at("t0").reorder(Layout.row_major((3, 4, 5))).dense(4, name="rows").at("t0").clamp(-5, 5)
+    return b.program(["z", "rows", "t0"]), None
+
+
 PROGRAMS = {
     "padding and stride": _padding_and_stride, "odd lanes": _odd_lanes, "argmax": _argmax,
     "unsigned, wide": _unsigned_and_wide,
     "pointwise": _pointwise, "one pixel": _one_pixel, "many lanes": _many_lanes, "two ports": _two_ports,
+    "residual": _residual, "branches": _branches, "rearranged": _rearranged,
 }  # fmt: skip
 
 

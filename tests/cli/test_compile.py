@@ -138,6 +138,7 @@ def test_options_are_in_the_manifest(compiled, net):
     digest = hashlib.sha256(net.real.tobytes()).hexdigest()
     assert manifest(folder)["options"] == {
         "targets": ["fpga"], "name": None, "quant": "int8", "input_ranges": {"x": [-1.0, 1.5]},
+        "input_types": {},
         "passes": {"calibrate": {"samples": "3"}}, "pe_simd_budget": 9, "logits": True, "requantize_bits": 16,
         "golden": 2,
         "calibration": {"x": {"samples": 6, "sha256": digest}},
@@ -207,9 +208,21 @@ def test_bad_options_are_refused(rejected, options, texts):
     rejected(*options, texts=texts)
 
 
-def test_a_softmax_needs_logits(cli, refused, tmp_path):
+def test_a_softmax_is_computed_or_left_out(cli, tmp_path):
+    nodes = [("Gemm", ["x", "w"], ["h"], {}), ("Softmax", ["h"], ["y"], {"axis": 1}, "prob")]
+    path = saved(model(nodes, {"x": (1, 3)}, {"w": values("w", 3, 4)}), tmp_path / "net.onnx")
+    kinds = {}
+    for more in ((), ("--logits",)):
+        assert cli("compile", path, "--target", "mcu,fpga", "-o", tmp_path / "out", "--quiet", *more).code == 0
+        program = json.loads((tmp_path / "out" / "program" / "program.json").read_text())
+        kinds[more] = [k["kind"] for k in program["kernels"]]
+        assert ("drop_softmax" in manifest(tmp_path / "out")["notes"]) == bool(more)
+    assert kinds == {(): ["dense", "softmax"], ("--logits",): ["dense"]}
+
+
+def test_a_logsoftmax_needs_logits(cli, refused, tmp_path):
     net = model(
-        [("Gemm", ["x", "w"], ["h"], {}), ("Softmax", ["h"], ["y"], {"axis": 1}, "prob")], {"x": (1, 3)},
+        [("Gemm", ["x", "w"], ["h"], {}), ("LogSoftmax", ["h"], ["y"], {"axis": 1}, "prob")], {"x": (1, 3)},
         {"w": values("w", 3, 4)},
     )  # fmt: skip
     path = saved(net, tmp_path / "net.onnx")
@@ -343,6 +356,7 @@ def test_toml_holds_options(compiled, toml):
     del options["calibration"]
     assert options == {
         "targets": ["fpga"], "name": "From TOML", "quant": "int8", "input_ranges": {"x": [-2.0, 2.5]},
+        "input_types": {},
         "passes": {"calibrate": {"samples": 5}, "fuse_bias": {"enabled": False}}, "pe_simd_budget": 11, "logits": True,
         "requantize_bits": 20, "golden": 3,
     }  # fmt: skip

@@ -118,7 +118,7 @@ def test_inspect_says_why_a_target_can_not(cli, tmp_path):
 
 
 def test_inspect_takes_logits(cli, tmp_path):
-    nodes = [("Gemm", ["x", "w"], ["h"], {}), ("Softmax", ["h"], ["y"], {"axis": 1}, "prob")]
+    nodes = [("Gemm", ["x", "w"], ["h"], {}), ("LogSoftmax", ["h"], ["y"], {"axis": 1}, "prob")]
     path = saved(model(nodes, {"x": (1, 3)}, {"w": values("w", 3, 4)}), tmp_path / "net.onnx")
     assert all("--logits" in reason for reason in cli("inspect", path, "--json").json["targets"].values())
     assert cli("inspect", path, "--json", "--logits").json["targets"] == {"fpga": None, "mcu": None}

@@ -1,4 +1,4 @@
-"""Random Programs that the Verilog back end takes: chains of feature maps, then rows, every width, sign and form."""
+"""Random chains for the Verilog back end: feature maps, then rows, with every width, sign and form."""
 
 import numpy as np
 
@@ -25,13 +25,20 @@ def numbers(dice):
 
 
 def map_kernel(dice, b: Builder) -> None:
-    kind = dice.pick(["conv2d", "conv2d", "conv2d", "maxpool2d", "requantize", "clamp"])
+    kind = dice.pick(["conv2d", "conv2d", "conv2d", "maxpool2d", "avgpool2d", "requantize", "clamp"])
     if kind == "conv2d":
         kernel, attrs, _ = window(dice, b.x.shape[1:])
-        b.conv2d(dice.integer(1, 9), kernel, attrs["strides"], attrs["dilations"], attrs["pads"], **numbers(dice))
+        groups = dice.pick([1, 1, *(g for g in range(1, b.x.shape[0] + 1) if b.x.shape[0] % g == 0)])
+        outputs = dice.integer(1, 9) if groups == 1 else groups * dice.integer(1, 3)
+        where = attrs["strides"], attrs["dilations"], attrs["pads"]
+        b.conv2d(outputs, kernel, *where, groups=groups, **numbers(dice))
     elif kind == "maxpool2d":
-        kernel, attrs, _ = window(dice, b.x.shape[1:], dilated=False)
-        b.maxpool2d(kernel, attrs["strides"], pads=attrs["pads"])
+        kernel, attrs, _ = window(dice, b.x.shape[1:])
+        b.maxpool2d(kernel, attrs["strides"], attrs["dilations"], attrs["pads"])
+    elif kind == "avgpool2d":
+        kernel, attrs, _ = window(dice, b.x.shape[1:])
+        where = attrs["strides"], attrs["dilations"], attrs["pads"]
+        b.avgpool2d(kernel, *where, classes=dice.pick([1, 3, None]), **types(dice))
     elif kind == "requantize":
         b.requantize(**types(dice), per_channel=dice.flag())
     else:

@@ -7,6 +7,8 @@ from hwcomp.plan.memory import Block, assign, peak
 from sw_ref.program import Layout
 from tests.program_factory import Builder, lenet5, random_network, random_program
 
+IN_PLACE = ("add", "lut", "mul", "softmax")
+
 
 def disjoint(blocks, offsets):
     for i, a in enumerate(blocks):
@@ -75,7 +77,7 @@ def check_lives(program, plan):
             if a.offset + a.bytes <= b.offset or b.offset + b.bytes <= a.offset or last[n] < first[m]:
                 continue
             maker = program.producer(m)
-            assert maker.kind == "add" and last[n] == first[m] and n in maker.inputs, (n, m)
+            assert maker.kind in IN_PLACE and last[n] == first[m] and n in maker.inputs, (n, m)
             assert (a.offset, a.bytes) == (b.offset, b.bytes)
             in_place += 1
     return in_place
@@ -149,7 +151,7 @@ def test_random_programs(seed):
         a, b = plan.places[k.inputs[0]], plan.places[k.outputs[0]]
         if k.kind in ALIASES:
             assert (a.where, a.offset, a.port) == (b.where, b.offset, b.port)
-        elif a.where == b.where == "arena" and k.kind != "add":
+        elif a.where == b.where == "arena" and k.kind not in IN_PLACE:
             assert a.offset + a.bytes <= b.offset or b.offset + b.bytes <= a.offset
     assert all(size + offset <= plan.arena_bytes and offset % plan.align == 0 for size, _, _, offset in tensors)
     assert plan.peak_tensors <= plan.peak_live <= plan.arena_bytes <= 1.1 * plan.peak_live

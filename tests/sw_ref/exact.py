@@ -82,3 +82,13 @@ def argmax(values) -> int:
         if v > values[best]:
             best = i
     return best
+
+
+def softmax(row, coarse, fine, split, bits, fraction, zero, lo, hi):
+    """The shares of one row of integers."""
+    e = []
+    for x in row:
+        d = max(row) - x
+        value = coarse[d >> split] if d >> split < len(coarse) else 0
+        e.append(nearest_even(Fraction(value * fine[d % (1 << split)], 2**bits)) if split else value)
+    return [clamp(nearest_even(Fraction(v << fraction, sum(e))) + zero, lo, hi) for v in e]

@@ -1,5 +1,6 @@
 """The interpreter: every kernel kind against plain Python integers, and what it refuses."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +11,7 @@ from sw_ref.program import Layout
 from tests.program_factory import Builder, random_program, samples
 from tests.sw_ref import exact
 
-ROUNDED = ("add", "avgpool2d", "conv2d", "dense", "requantize")
+ROUNDED = ("add", "avgpool2d", "conv2d", "dense", "mul", "requantize")
 
 
 def plain_requantize(record, constants, acc, channel):
@@ -65,6 +66,15 @@ def plain(kernel, x, *more):
         out = plain_average(p, c, x)
     elif kernel.kind == "add":
         out = {at: plain_sum(p, c, int(v), int(more[0][at])) for at, v in np.ndenumerate(x)}
+    elif kernel.kind == "mul":
+        out = {}
+        for at, v in np.ndenumerate(x):
+            other = int(more[0][tuple(i if n > 1 else 0 for i, n in zip(at, more[0].shape, strict=True))])
+            acc = (int(v) - p["zeros"][0]) * (other - p["zeros"][1])
+            assert p["acc_lo"] <= acc <= p["acc_hi"]
+            out[at] = plain_requantize(p["requantize"], c, acc, 0)
+    elif kernel.kind == "lut":
+        out = {at: int(c["table"][int(v) - p["first"]]) for at, v in np.ndenumerate(x)}
     elif kernel.kind == "concat":
         lines = [line for part in (x, *more) for line in np.moveaxis(part, p["axis"], 0).tolist()]
         return np.moveaxis(np.array(lines), 0, p["axis"])
@@ -89,6 +99,14 @@ def plain(kernel, x, *more):
         out = {tuple(at[axis] for axis in p["perm"]): int(v) for at, v in np.ndenumerate(x)}
     elif kernel.kind == "reorder":
         return x
+    elif kernel.kind == "softmax":
+        tables = [kernel.constants[n].tolist() if n in kernel.constants else [] for n in ("exp", "exp_fine")]
+        numbers = [p[n] for n in ("split", "bits", "fraction", "zero", "lo", "hi")]
+        last = tuple(range(len(x.shape)))[-len(p["axes"]) :]
+        moved = np.moveaxis(x, p["axes"], last)
+        rows = moved.reshape(-1, math.prod(x.shape[a] for a in p["axes"])).tolist()
+        shares = np.array([exact.softmax(row, *tables, *numbers) for row in rows]).reshape(moved.shape)
+        return np.moveaxis(shares, last, p["axes"])
     else:
         return x.reshape(p["shape"])
     shape = tuple(n + 1 for n in max(out))

@@ -200,3 +200,18 @@ def test_padding_is_the_given_value_on_the_right_sides():
     assert padded.shape == (1, 1, 6, 8)
     assert padded[0, 0, 1:3, 2:4].tolist() == [[1, 1], [1, 1]]
     assert (padded == -7).sum() == padded.size - 4
+
+
+@given(ints(23), ints(23), ints(23), ints(23))
+def test_product_is_exact(a, za, b, zb):
+    assert int(nm.product(a, za, b, zb)) == (a - za) * (b - zb)
+
+
+def test_product_broadcasts():
+    assert nm.product([[1, 2], [3, 4]], 1, [[5], [7]], 2).tolist() == [[0, 3], [10, 15]]
+
+
+def test_look_up_takes_stored_values():
+    x = np.array([[-2, 1], [0, -1]], np.int8)
+    assert nm.look_up(x, np.array([7, 5, -9, 100], np.int8), -2).tolist() == [[7, 100], [-9, 5]]
+    assert nm.look_up(np.array([3], np.uint8), np.arange(4) * 2**40, 0).tolist() == [3 * 2**40]

@@ -71,10 +71,10 @@ def check(product, count=200):
 
 
 @pytest.mark.parametrize("bits", [31, 12])
-@pytest.mark.parametrize("case", [c for _, c in CASES], ids=[i for i, _ in CASES])
-def test_every_operator(case, bits, tmp_path):
+@pytest.mark.parametrize(("label", "case"), CASES, ids=[i for i, _ in CASES])
+def test_every_operator(label, case, bits, tmp_path):
     try:
-        graph, _ = quantized(case.model, input_ranges=case.ranges, logits=True)
+        graph, _ = quantized(case.model, input_ranges=case.ranges, logits=label.startswith("LogSoftmax"))
         lowered = lower(graph, bits)
     except UnsupportedError:
         return
@@ -174,6 +174,17 @@ def test_a_wrong_multiplier_does_not_hide_in_the_export(tmp_path):
     graph, _ = quantized(net(), input_ranges={"x": (-0.2, 3.0)})
     program = changed(lower(graph).program, *WRONG["multiplier"])
     assert not check(built(tmp_path, graph, program)).passed
+
+
+@pytest.mark.parametrize("entry", [3, 20])
+def test_a_wrong_exponential_is_found(entry, tmp_path):
+    graph, _ = quantized(model([("Softmax", ["x"], ["y"], {})], {"x": (1, 3)}), input_ranges={"x": (-4.0, 4.0)})
+    program = lower(graph).program
+    wrong = changed(program, "softmax", with_constant("exp", lambda t: t + (np.arange(len(t)) == entry) * t // 25))
+    rng = np.random.default_rng(0)
+    for p, passed in ((program, True), (wrong, False)):
+        stored = {"x": rng.integers(60, 90, (500, 3)).astype(np.int8)}
+        assert teacher.teacher_forced(built(tmp_path, graph, p), stored).passed == passed
 
 
 def test_a_selection_may_not_differ_at_all(product):

@@ -127,6 +127,7 @@ module tiny_top #(
       .DILH(1),
       .DILW(1),
       .REP(2),
+      .SETS(1),
       .DEPTH(30)
   ) u_k0_window (
       .clk_i(clk_i),
@@ -262,6 +263,7 @@ module tiny_top #(
       .DILH(1),
       .DILW(1),
       .REP(3),
+      .SETS(1),
       .DEPTH(20)
   ) u_k3_window (
       .clk_i(clk_i),
@@ -305,7 +307,7 @@ module tiny_top #(
       .LO(-128),
       .HI(127),
       .OUT_W(8),
-      .GROUPS(3),
+      .GROUPS(1),
       .ZERO(4),
       .M_FILE({MEM_DIR, "/k3_multiplier.mem"})
   ) u_e4 (

@@ -1,0 +1,84 @@
+"""What an engine takes: bits of ROM, bits of buffers, multipliers. For the report; nothing is synthesized."""
+
+from __future__ import annotations
+
+from hwcomp.backends import _verilog_softmax as softmax
+from hwcomp.backends._verilog_requant import constant_bits, magnitude, unit
+from hwcomp.plan.stages import Source, Stage
+from hwcomp.plan.streams import Permute
+from sw_ref.program import Kernel, Program
+
+_DOTS = ("conv2d", "dense")
+
+
+def weight_bits(kernel: Kernel) -> int:
+    """Width of the weights as types go: 8, or what a larger one needs."""
+    return max(8, magnitude(kernel.constants["weight"]) + 1)
+
+
+def dot_lanes(kernel: Kernel, stage: Stage) -> int:
+    """Multiply-accumulate lanes."""
+    return stage.fold.lanes if stage.fold and kernel.kind in _DOTS else 0
+
+
+def multipliers(kernel: Kernel, stage: Stage) -> int:
+    """Hardware multipliers: the lanes of the dot product, and one per requantized lane and factor that is not 1."""
+    m = kernel.constants.get("multiplier")
+    if kernel.kind in ("add", "mul"):
+        return stage.out.lanes * (int((m != 1).sum()) + (kernel.kind == "mul"))
+    if kernel.kind == "softmax":
+        return int(kernel.params["split"] > 0)
+    return dot_lanes(kernel, stage) + (0 if m is None or unit(m) else stage.out.lanes)
+
+
+def rom_bits(program: Program, stage: Stage) -> int:
+    """Bits of weights, biases, requantize constants and orders in ROM, idle lanes included."""
+    kernel, f = program.kernels[stage.kernel], stage.fold
+    bits = softmax.rom_bits(kernel) if kernel.kind == "softmax" else 0
+    if kernel.kind in _DOTS:
+        bits += f.groups * f.chunks * f.lanes * weight_bits(kernel) + f.groups * f.sums * kernel.params["acc_bits"]
+    if "requantize" in kernel.params and kernel.kind not in ("add", "mul"):
+        bits += constant_bits(program, kernel, stage)
+    if kernel.kind == "lut":
+        bits += stage.out.lanes * kernel.constants["table"].size * stage.out.bits
+    if stage.order and stage.out.lanes < len(stage.order):
+        bits += _order_bits(len(stage.order), stage.out.lanes)
+    for source in stage.sources:
+        bits += sum(_order_bits(s.words * s.lanes, s.lanes) for s in source.steps if isinstance(s, Permute))
+    return bits
+
+
+def source_bits(source: Source) -> int:
+    """Bits of the FIFO, the registers of lane conversions and the frames of a permutation."""
+    bits = source.depth * source.buffered.width + (2 * source.stream.width if source.late else 0)
+    for step in source.steps:
+        if isinstance(step, Permute):
+            bits += step.lanes * (2 * step.words + 2) * step.lanes * source.stream.bits
+        else:
+            bits += step.register_lanes() * source.stream.bits
+    return bits
+
+
+def buffer_bits(program: Program, stage: Stage) -> int:
+    """Bits of FIFOs, window memory (all copies), max-pool lines, sums of frames, conversions, serializer registers."""
+    kernel = program.kernels[stage.kernel]
+    arrives = stage.sources[-1 if kernel.kind == "mul" else 0].arrives  # what the window buffer holds
+    bits = sum(map(source_bits, stage.sources)) + stage.buffer * arrives.width
+    bits += stage.serialize.register_lanes() * kernel.params["acc_bits"] if stage.serialize else 0
+    if stage.window:
+        bits += stage.window.taps * stage.window.depth * arrives.width
+    elif kernel.kind == "softmax":
+        bits += softmax.buffer_bits(kernel, stage)
+    elif kernel.kind == "maxpool2d":
+        (kh, kw), (sh, sw) = kernel.params["kernel"], kernel.params["strides"]
+        cols = program.edges[kernel.outputs[0]].shape[2]
+        bits += (-(-kw // sw) + -(-kh // sh) * cols) * arrives.beats_per_pixel * arrives.width
+    elif kernel.kind == "avgpool2d" and stage.fold is None:
+        bits += arrives.beats_per_pixel * arrives.lanes * kernel.params["acc_bits"]
+    if stage.order and (lanes := stage.out.lanes) < len(stage.order):
+        bits += lanes * (2 * len(stage.order) // lanes + 2) * stage.out.width
+    return bits
+
+
+def _order_bits(elements: int, lanes: int) -> int:
+    return elements * (max(1, (elements // lanes - 1).bit_length()) + (lanes - 1).bit_length())

@@ -1,0 +1,57 @@
+"""Lowering of products of two computed tensors."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hwcomp.lower import bounds, layouts, requant, staircase
+from sw_ref.program import Layout
+
+if TYPE_CHECKING:
+    from hwcomp.lower.context import LowerContext
+    from hwcomp.types import Node
+
+
+def multiply(ctx: LowerContext, node: Node, clamp) -> None:
+    """y = clamp(a * b): the product of the integers less their zero points is requantized as an accumulator is.
+
+    b has the shape of a, or one value per channel ([C, 1, 1] for [C, H, W]). Both come in a usual order.
+    """
+    shape = ctx.edges[node.inputs[0]].shape
+    order = ctx.edges[node.inputs[0]].layout
+    if order not in (Layout.channels_last(shape), Layout.row_major(shape)):
+        order = layouts.usual(shape)
+    a = ctx.in_order(node.inputs[0], node, order)
+    b = ctx.edges[node.inputs[1]]
+    b = ctx.in_order(node.inputs[1], node, order if b.shape == shape else Layout.row_major(b.shape))
+    y = node.outputs[0]
+    qy = ctx.qtype(y, node)
+    lo, hi = ctx.clamp_limits(qy, clamp)
+    least, most = _span(a, b, square=a.name == b.name)
+    bits = max(bounds.signed_bits(least, most), 2)
+    scale = (a.scale * b.scale).astype(np.float32) / np.float32(qy.scale[0])
+    scale = np.atleast_1d(np.float32(scale))
+    rq = requant.choose(scale, least, most, bits, qy.zero, lo, hi, ctx.profile)
+    ends = np.array([least]), np.array([most])
+    differing, worst, steps = staircase.compare(rq, staircase.float_formula(scale, qy.zero, lo, hi), *ends)
+    width = int(rq.multiplier.max()).bit_length()
+    total = most - least + 1
+    ctx.proofs.append(staircase.Proof(y, rq.form, bits, width, total, differing, 1, 0, worst, rq.bits, steps))
+    reach = rq.apply(np.array([[least, most]]))[0]
+    params = {
+        "zeros": [a.zero, b.zero], "acc_bits": bits, "acc_lo": least, "acc_hi": most, "requantize": rq.params(),
+    }  # fmt: skip
+    ctx.add_edge(y, int(reach[0]), int(reach[1]), a.layout)
+    ctx.add_kernel("mul", node, params, rq.constants())
+
+
+def _span(a, b, *, square: bool) -> tuple[int, int]:
+    """Least and largest product of what two edges hold, less their zero points."""
+    left, right = ((e.lo - e.zero, e.hi - e.zero) for e in (a, b))
+    if square:
+        inside = left[0] <= 0 <= left[1]
+        return 0 if inside else min(v * v for v in left), max(v * v for v in left)
+    ends = [p * q for p in left for q in right]
+    return min(ends), max(ends)
