@@ -7,7 +7,8 @@ Sums of products are float32 products of digits that are small enough to be exac
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,34 +16,36 @@ from hwcomp import __version__
 from hwcomp.errors import UnsupportedError
 from sw_ref.program import Edge, Kernel, Program
 
+if TYPE_CHECKING:
+    from hwcomp.graph import Graph
+
 _OPSET, _IR = 17, 8
 _EXACT = 24  # bits of integers that float32 holds
 
 
-def needed(program: Program) -> bool:
-    """Whether the Program has something that a QDQ model can't hold."""
-    index = {k.outputs[0] for k in program.kernels if k.kind == "argmax"}
-    forms = {k.params["requantize"]["form"] for k in program.kernels if "requantize" in k.params}
-    return "threshold" in forms or any(e.bipolar or e.bits > 16 for n, e in program.edges.items() if n not in index)
+def needed(graph: Graph) -> bool:
+    """Whether a graph has dot products of few bits or quantizers of its own, which QDQ can't hold."""
+    return any(getattr(n.attrs, "steps", ()) for n in graph.nodes)
 
 
-def export(program: Program, name: str, batched: bool = True) -> bytes:
+def export(program: Program, name: str, batched: bool) -> bytes:
     """The model as bytes, always the same for the same Program. UnsupportedError for a kernel that has no such form."""
     from onnx import TensorProto, helper
 
     w = _Writer()
-    values = {n: w.quantized(program.edges[n], n) for n in program.inputs}
+    values = {n: w.quantized(program.edges[n], n, batched) for n in program.inputs}
     for k in program.kernels:
         if k.kind not in _KINDS:
             raise UnsupportedError(f"a {k.kind} kernel can't be written to model.qdq.onnx beside few-bit ones")
         values[k.outputs[0]] = _KINDS[k.kind](w, program, k, *(values[n] for n in k.inputs))
     index = {k.outputs[0] for k in program.kernels if k.kind == "argmax"}
     for n in program.outputs:
-        w.emit("Identity", values[n], output=n) if n in index else w.real(program.edges[n], values[n])
+        value = values[n] if batched else w.emit("Squeeze", values[n], np.array([0], np.int64))
+        w.emit("Identity", value, output=n) if n in index else w.real(program.edges[n], value)
 
     def info(tensor: str):
         kind = TensorProto.INT64 if tensor in index else TensorProto.FLOAT
-        return helper.make_tensor_value_info(tensor, kind, ["batch", *program.edges[tensor].shape])
+        return helper.make_tensor_value_info(tensor, kind, [*["batch"] * batched, *program.edges[tensor].shape])
 
     graph = helper.make_graph(
         w.nodes, name, [info(n) for n in program.inputs], [info(n) for n in program.outputs], w.constants
@@ -81,7 +84,8 @@ class _Writer:
 
         return self.emit("Cast", x, to=TensorProto.FLOAT if real else TensorProto.INT64)
 
-    def quantized(self, edge: Edge, x: str) -> str:
+    def quantized(self, edge: Edge, x: str, batched: bool) -> str:
+        x = x if batched else self.emit("Unsqueeze", x, np.array([0], np.int64))
         if edge.bipolar:
             high = self.emit("GreaterOrEqual", x, np.float32(0))
             return self.emit("Where", high, np.int64(1), np.int64(-1))
@@ -102,8 +106,8 @@ class _Writer:
         power = np.int64(1 << s)
         return self.emit("Div", self.emit("Sub", x, self.emit("Mod", x, power)), power)
 
-    def requantized(self, kernel: Kernel, acc: str, channels_first: int) -> str:
-        """The record applied; constants per channel get `channels_first` axes behind them."""
+    def requantized(self, kernel: Kernel, acc: str, channels_first: int, multiplier: np.ndarray | None = None) -> str:
+        """The record applied; constants per channel get `channels_first` axes behind them. `multiplier`: instead of its own."""
         rq, c = kernel.params["requantize"], kernel.constants
 
         def along(values: np.ndarray) -> np.ndarray:
@@ -117,7 +121,7 @@ class _Writer:
             down, n = c["descending"], c["threshold"].shape[1]
             signed = self.emit("Mul", total, along(rq["step"] * (1 - 2 * down.astype(np.int64))))
             return self.emit("Add", signed, along(rq["lo"] + rq["step"] * n * down.astype(np.int64)))
-        product = self.emit("Mul", acc, along(c["multiplier"]))
+        product = self.emit("Mul", acc, along(c["multiplier"]) if multiplier is None else multiplier)
         if rq["form"] == "affine":
             y = self.shifted(self.emit("Add", product, along(c["offset"])), rq["shift"])
         else:
@@ -156,7 +160,8 @@ class _Writer:
         return total
 
 
-def _conv2d(w: _Writer, program: Program, k: Kernel, x: str) -> str:
+def _conv2d(w: _Writer, program: Program, k: Kernel, x: str, multiplier: np.ndarray | None = None) -> str:
+    """`multiplier`: one per output place in place of the record's."""
     p, edge = k.params, program.edges[k.inputs[0]]
     top, left, bottom, right = p["pads"]
     if any(p["pads"]):
@@ -170,7 +175,7 @@ def _conv2d(w: _Writer, program: Program, k: Kernel, x: str) -> str:
 
     acc = w.products(make, x, edge, k.constants["weight"], p["pad_value"])
     acc = w.emit("Add", acc, k.constants["bias"].astype(np.int64).reshape(-1, 1, 1))
-    return w.requantized(k, acc, 2)
+    return w.requantized(k, acc, 2, multiplier)
 
 
 def _dense(w: _Writer, program: Program, k: Kernel, x: str) -> str:
@@ -240,8 +245,47 @@ def _add(w: _Writer, program: Program, k: Kernel, a: str, b: str) -> str:
     return w.clip(w.emit("Add", w.nearest_even(total, rq["shift"]), np.int64(rq["zero"])), rq["lo"], rq["hi"])
 
 
+def _mul(w: _Writer, program: Program, k: Kernel, a: str, b: str) -> str:
+    za, zb = k.params["zeros"]
+    product = w.emit("Mul", w.emit("Sub", a, np.int64(za)), w.emit("Sub", b, np.int64(zb)))
+    return w.requantized(k, product, 0)
+
+
+def _lut(w: _Writer, program: Program, k: Kernel, x: str) -> str:
+    return w.emit("Gather", k.constants["table"].astype(np.int64), w.emit("Sub", x, np.int64(k.params["first"])), axis=0)
+
+
+def _avgpool2d(w: _Writer, program: Program, k: Kernel, x: str) -> str:
+    p, edge, c = k.params, program.edges[k.inputs[0]], k.constants
+    ones = np.ones((edge.shape[0], 1, *p["kernel"]), np.int64)
+    multiplier = c["multiplier"].astype(np.int64)[c["count_class"].astype(np.int64)]
+    sums = {**p, "groups": edge.shape[0]}
+    bias = np.full(edge.shape[0], int(c["bias"][0]), np.int64)
+    record = {n: c[n] for n in ("offset",) if n in c}
+    return _conv2d(w, program, replace(k, params=sums, constants={"weight": ones, "bias": bias, **record}), x, multiplier)
+
+
+def _softmax(w: _Writer, program: Program, k: Kernel, x: str) -> str:
+    p, axes = k.params, [1 + a for a in k.params["axes"]]
+    distance = w.emit("Sub", w.emit("ReduceMax", x, axes=axes, keepdims=1), x)
+    coarse = np.append(k.constants["exp"].astype(np.int64), 0)
+    last = np.int64(len(coarse) - 1)
+    index = w.shifted(distance, p["split"])
+    e = w.emit("Gather", coarse, w.emit("Min", index, last), axis=0)
+    if p["split"]:
+        low = w.emit("Mod", distance, np.int64(1 << p["split"]))
+        fine = w.emit("Gather", k.constants["exp_fine"].astype(np.int64), low, axis=0)
+        e = w.nearest_even(w.emit("Mul", e, fine), p["bits"])
+    total = w.emit("ReduceSum", e, np.array(axes, np.int64), keepdims=1)
+    scaled = w.emit("Mul", e, np.int64(1 << p["fraction"]))
+    quotient, rest = w.emit("Div", scaled, total), w.emit("Mul", w.emit("Mod", scaled, total), np.int64(2))
+    odd = w.emit("Mod", quotient, np.int64(2))
+    up = w.cast(w.emit("Greater", w.emit("Add", rest, odd), total), real=False)  # a tie goes up from an odd number
+    return w.clip(w.emit("Add", w.emit("Add", quotient, up), np.int64(p["zero"])), p["lo"], p["hi"])
+
+
 _KINDS = {
-    "add": _add, "argmax": _argmax, "concat": _concat, "conv2d": _conv2d, "dense": _dense, "maxpool2d": _maxpool2d,
-    "pad": _pad, "reorder": _reorder, "requantize": _requantize, "reshape": _reshape, "shuffle": _shuffle,
-    "slice": _slice, "transpose": _transpose,
+    "add": _add, "argmax": _argmax, "avgpool2d": _avgpool2d, "concat": _concat, "conv2d": _conv2d, "dense": _dense,
+    "lut": _lut, "maxpool2d": _maxpool2d, "mul": _mul, "pad": _pad, "reorder": _reorder, "requantize": _requantize,
+    "reshape": _reshape, "shuffle": _shuffle, "slice": _slice, "softmax": _softmax, "transpose": _transpose,
 }  # fmt: skip

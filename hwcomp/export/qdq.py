@@ -41,7 +41,7 @@ def export(
 
     UnsupportedError where a tensor has a type that a model of this opset can't hold.
     """
-    if integers.needed(program):
+    if integers.needed(graph):
         return integers.export(program, name, graph.batched)
     writer = Writer(graph, program, profile)
     for tensor in graph.inputs:
