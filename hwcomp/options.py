@@ -15,7 +15,7 @@ from hwcomp.pixels import Pixels
 from hwcomp.quantize.schemes import scheme
 
 TARGETS = ("mcu", "fpga", "hls")
-_SCHEMES = re.compile(r"int8|int16|int4|int2|ternary|binary|binary-weights|fixed:Q\d+\.\d+|dfp\d+|auto|keep")
+_SCHEMES = re.compile(r"int8|int16|int4|int2|ternary|binary|binary-weights|log2|fixed:Q\d+\.\d+|dfp\d+|auto|keep")
 
 
 @dataclass(frozen=True)

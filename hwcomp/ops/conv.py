@@ -23,7 +23,7 @@ _UNFOLDED = 1 << 24
 class ConvAttrs:
     """`pads` is (top, left, bottom, right); `clamp` is a fused (lo, hi) on the result, None for an open end.
 
-    `steps`: what is fused behind it otherwise.
+    `steps`: what is fused behind it otherwise. `pad_value`: the real value of a padded element.
     """
 
     strides: tuple[int, int]
@@ -32,6 +32,7 @@ class ConvAttrs:
     groups: int
     clamp: tuple[float | None, float | None] | None = None
     steps: tuple[_steps.Step, ...] = ()
+    pad_value: float = 0.0
 
 
 @op("Conv")
@@ -83,7 +84,7 @@ class Conv(Op):
     def evaluate(self, node, inputs):
         x, weight, bias, *constants = inputs
         top, left, bottom, right = node.attrs.pads
-        x = np.pad(x, ((0, 0), (0, 0), (top, bottom), (left, right)))
+        x = np.pad(x, ((0, 0), (0, 0), (top, bottom), (left, right)), constant_values=x.dtype.type(node.attrs.pad_value))
         y = _convolve(x, weight, node.attrs)
         if bias is not None:
             y += bias[:, None, None]
@@ -94,7 +95,7 @@ class Conv(Op):
     def interval(self, node, inputs, graph):
         low, high = _interval.of_input(node, 0, inputs, graph)
         if any(node.attrs.pads):
-            low, high = min(low, 0.0), max(high, 0.0)
+            low, high = min(low, node.attrs.pad_value), max(high, node.attrs.pad_value)
         weight = graph.tensors[node.inputs[1]].data
         bias = graph.tensors[node.inputs[2]].data if node.inputs[2] else None
         y = _interval.clamped(_interval.linear(weight.reshape(len(weight), -1), bias, (low, high)), node.attrs.clamp)
@@ -105,7 +106,8 @@ class Conv(Op):
         x = ctx.channels_last(node.inputs[0], node)
         params = {
             "kernel": list(weight.shape[2:]), "strides": list(a.strides), "dilations": list(a.dilations),
-            "pads": list(a.pads), "groups": a.groups, "pad_value": x.zero,
+            "pads": list(a.pads), "groups": a.groups,
+            "pad_value": x.zero if a.pad_value == 0 else ctx.qtype(x.name).quantize(a.pad_value),
         }  # fmt: skip
         ctx.dot("conv2d", node, params, padded=any(a.pads))
 

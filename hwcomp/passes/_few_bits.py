@@ -16,6 +16,7 @@ from hwcomp.types import Node, QType, Tensor
 # Bits of what a Sign or few-bit quantizer behind float weights reads: fewer flip its decisions (docs/numerics.md, "Binary").
 FINE_BITS = 20
 _FEW = 4  # bits of a quantizer that asks for fine weights in front of it
+_LAST = ("ArgMax", "Softmax", "LogSoftmax", "Steps")
 _ON_GRID = 2.0**-16  # of a step: how far samples may lie beside the integers that they stand for
 
 
@@ -29,9 +30,15 @@ def fine_tensors(graph: Graph) -> list[str]:
         wanted |= node.op != "Steps" and bool(steps) and last is not None and last.qtype.bits <= _FEW
         if wanted or (OPS[node.op].ties_types and node.outputs[0] in fine):
             fine.update(graph.data_inputs(node))
-        if steps and last is None and node.op != "Steps":
+        if steps and last is None and node.op != "Steps" and _ends(graph, node.outputs[0]):
             fine.add(node.outputs[0])
     return sorted((n for n in fine if not graph.tensors[n].is_constant), key=lambda n: (n in graph.inputs, n))
+
+
+def _ends(graph: Graph, name: str) -> bool:
+    """Whether only outputs, decisions and quantizers follow, moved or not."""
+    readers = graph.consumers(name)
+    return all(r.op in _LAST or (OPS[r.op].ties_types and _ends(graph, r.outputs[0])) for r in readers)
 
 
 def fine_type(name: str, limits: tuple[float, float], graph: Graph, ctx: PassContext) -> QType:

@@ -37,17 +37,22 @@ class Streamline(Pass):
         if not any(n.op == "Steps" and _steps.quantizer(n.attrs.steps) for n in graph.nodes):
             return graph
         _count_zeros(graph, ctx)
-        edit = Editor(graph)
-        for i, node in enumerate(graph.nodes):
-            if edit.nodes[i] is not None and node.op == "Steps" and _steps.quantizer(node.attrs.steps):
-                _gather(edit, i, ctx)
-        graph = edit.done()
+        graph = gathered(graph, ctx)
         few = _few_bit_tensors(graph)
         edit = Editor(graph)
         for i, node in enumerate(graph.nodes):
             if node.op in _DOT and node.inputs[0] in few and _weights_are_few(graph, node):
                 _trail(edit, i, ctx)
-        return _typed(edit.done(), ctx)
+        return typed(edit.done(), ctx)
+
+
+def gathered(graph: Graph, ctx: PassContext) -> Graph:
+    """The graph with what stands in front of each quantizer put into the dot product there, or into its own node."""
+    edit = Editor(graph)
+    for i, node in enumerate(graph.nodes):
+        if edit.nodes[i] is not None and node.op == "Steps" and _steps.quantizer(node.attrs.steps):
+            _gather(edit, i, ctx)
+    return typed(edit.done(), ctx)
 
 
 def _binary_sign(graph: Graph, node: Node) -> Node:
@@ -163,8 +168,9 @@ def _take(edit: Editor, index: int, i: int, path: list[int], axis: int, ctx: Pas
         else:
             more, constants = _as_steps(edit, before, axis)
             steps, data, origin = (*more, *steps), [*constants, *data], (*before.origin, *origin)
-    if dot.attrs.clamp is not None or dot.attrs.steps or (data and axis != _DOT[dot.op] % rank):
+    if dot.attrs.clamp is not None or _steps.quantizer(dot.attrs.steps) or (data and axis != _DOT[dot.op] % rank):
         return False
+    steps, data = (*dot.attrs.steps, *steps), [*(edit.tensors[n].data for n in dot.inputs[3:]), *data]
     if dot.inputs[2]:
         steps, data = (_steps.Sum(), *steps), [edit.tensors[dot.inputs[2]].data, *data]
     for at in (i, *path):
@@ -230,7 +236,7 @@ def _trail(edit: Editor, i: int, ctx: PassContext) -> None:
     ctx.note(Streamline.name, f"{dot.op} '{dot.name}' is exact in integers")
 
 
-def _typed(graph: Graph, ctx: PassContext) -> Graph:
+def typed(graph: Graph, ctx: PassContext) -> Graph:
     """Types that the quantizers state; an input that only one quantizer reads as it is gets that type itself."""
     tensors = dict(graph.tensors)
     for node in graph.nodes:
