@@ -58,9 +58,10 @@ test-slow: setup ## run the tests that take minutes
 lint: $(VENV)/.stamp-lint ## check the Python sources with ruff
 	@$(BIN)/ruff check .
 
-bench: setup ## measure instructions beside a peer on a simulated Cortex-M4, and cycles of the Verilog
+bench: setup ## measure instructions beside a peer on a simulated Cortex-M4, cycles of the Verilog, accuracy of the quantized networks
 	@$(BIN)/python benchmarks/run.py
 	@$(BIN)/python benchmarks/streaming.py
+	@$(BIN)/python benchmarks/accuracy.py
 
 clean: ## remove what was built (keeps .venv)
 	@rm -rf build dist sim_build .pytest_cache .ruff_cache .hypothesis

@@ -26,11 +26,13 @@ from hwcomp.passes.base import PassContext
 from hwcomp.passes.pipeline import configured, run_passes
 from hwcomp.registry import BACKENDS
 from hwcomp.report import html
-from hwcomp.report.facts import program_facts
+from hwcomp.report.facts import noise_json, program_facts
 from hwcomp.verify.engine import Built
+from hwcomp.verify.noise import layer_noise
 from hwcomp.verify.reference import run_program
 
 NO_DATA = "NO CALIBRATION DATA: RANGES COME FROM RANDOM INPUTS, ACCURACY WILL BE POOR. Give --calibration DATA.npz with real samples."
+_NOISE_SAMPLES = 32
 _RESERVED = frozenset(
     {"manifest.json", "program", "src", "rtl", "hls", "vectors", "report.json", "report.html", "model.qdq.onnx"}
 )
@@ -121,6 +123,8 @@ def compile_model(path: Path | str, folder: Path | str, options: CompileOptions,
     files["vectors/outputs.npz"] = npz.dumps(golden_out)
     notes = {p: list(lines) for p, lines in ctx.notes.items()}
     report = program_facts(name, graph, lowered, notes, watch.warnings, targets)
+    if (noise := _noise(lowered.program, ctx)) is not None:
+        report["noise"] = noise
     for name_, pixels in options.input_types.items():
         report["boundary"][name_]["pixels"] = asdict(pixels)
     files["report.json"] = product.dump_json(report)
@@ -157,6 +161,17 @@ def _golden(program, ctx: PassContext, options: CompileOptions) -> tuple[dict[st
     else:
         stored = samples.random_stored(program, options.golden)
     return stored, run_program(program, stored)
+
+
+def _noise(program, ctx: PassContext) -> list[dict[str, Any]] | None:
+    """Per tensor, on calibration samples spread evenly; random inputs say nothing about noise."""
+    if ctx.calibration is None:
+        return None
+    total = len(next(iter(ctx.calibration.values())))
+    chosen = np.arange(min(_NOISE_SAMPLES, total)) * total // min(_NOISE_SAMPLES, total)
+    ctx.progress("noise of the layers", 0, 1)
+    few = {n: a[chosen] for n, a in ctx.calibration.items()}
+    return noise_json(layer_noise(ctx.float_graph, program, few, ctx.input_types))
 
 
 def _banner(model: Model, lowered: Lowered, options: CompileOptions) -> tuple[str, ...]:

@@ -97,6 +97,12 @@ class Pixels:
         mean, std = self.affine(x.shape[1:])
         return np.clip(np.rint(x.astype(np.float64) * std + mean), 0, MOST).astype(np.uint8)
 
+    def operand(self, x: np.ndarray) -> np.ndarray:
+        """Real x [samples, *shape] -> float32 reals of `qtype`, of the nearest pixels: what graphs behind the pass
+        type_inputs read."""
+        q = self.qtype()
+        return (self.stored(x).astype(np.float32) - np.float32(q.zero)) * np.float32(q.scale[0])
+
     def interval(self) -> tuple[float, float]:
         """The range of x over all pixels and channels."""
         mean, std = np.broadcast_arrays(self.mean, self.std)

@@ -98,6 +98,11 @@ def to_real(
     }
 
 
+def operands(arrays: dict[str, np.ndarray], pixels: Mapping[str, Pixels] = _NONE) -> dict[str, np.ndarray]:
+    """Real samples as float graphs behind the pass type_inputs read them, float32."""
+    return {n: pixels[n].operand(a) if n in pixels else a.astype(np.float32) for n, a in arrays.items()}
+
+
 def random_stored(program: Program, samples: int, seed: int = 0) -> dict[str, np.ndarray]:
     """Uniform over the whole stored type of every input."""
     rng = np.random.default_rng(seed)

@@ -12,7 +12,18 @@ from hypothesis import strategies as st
 
 from tests.models import model
 from tests.strategies import (
-    INTERVALS, MAP_STEPS, OPSETS, ROW_STEPS, Chain, Drawn, Seeded, conv, dense, flatten, relu, window,
+    INTERVALS,
+    MAP_STEPS,
+    OPSETS,
+    ROW_STEPS,
+    Chain,
+    Drawn,
+    Seeded,
+    conv,
+    dense,
+    flatten,
+    relu,
+    window,
 )  # fmt: skip
 
 
@@ -129,17 +140,18 @@ def concat(dice, c: Net):
 def split(dice, c: Net):
     channels = c.shape[0]
     if channels < 2:
-        return relu(dice, c)
+        relu(dice, c)
+        return
     cut = dice.integer(1, channels - 1)
     if dice.flag() and c.opset >= 10:
         start, stop = dice.pick([(0, cut), (cut, channels), (cut - 1, channels)])
         ins = [c.constant(np.array([v])) for v in (start, stop, 1)]
-        return c.add("Slice", ins, (stop - start, *c.shape[1:]))
+        c.add("Slice", ins, (stop - start, *c.shape[1:]))
+        return
     sizes = [cut, channels - cut]
     shapes = [(n, *c.shape[1:]) for n in sizes]
-    if c.opset < 13:
-        return c.parts("Split", [], shapes, axis=1, split=sizes)
-    c.parts("Split", [c.constant(np.array(sizes))], shapes, axis=1)
+    given = {"split": sizes} if c.opset < 13 else {}
+    c.parts("Split", [] if given else [c.constant(np.array(sizes))], shapes, axis=1, **given)
 
 
 def shuffle(dice, c: Net):

@@ -19,16 +19,16 @@ def compiled(proto, folder: Path, target="mcu,fpga", **options):
     return hwcomp.compile(path, folder / "product", target=target, **options)
 
 
-def from_program(program, folder: Path, target="mcu,fpga", budget=None, name="net", stored=None):
-    """Program -> Built, without a model; `stored`: golden inputs."""
+def from_program(program, folder: Path, target="mcu,fpga", budget=None, name="net", stored=None, plan=None):
+    """Program -> Built, without a model; `stored`: golden inputs; `plan`: instead of the target's own."""
     stored = samples.random_stored(program, 2) if stored is None else stored
     facts = Product(name, ("a test",), stored, run_program(program, stored))
     files, targets = {}, {}
     for backend in (BACKENDS[t] for t in target.split(",")):
         backend.supports(program)
-        plan = backend.plan(program, {"pe_simd_budget": budget})
-        files |= backend.emit(program, plan, facts)
-        targets[backend.target] = backend.report(program, plan).get("interface", {})
+        chosen = plan or backend.plan(program, {"pe_simd_budget": budget})
+        files |= backend.emit(program, chosen, facts)
+        targets[backend.target] = backend.report(program, chosen).get("interface", {})
     files["program/program.json"] = product.dump_json(program.to_json())
     files["program/constants.npz"] = npz.dumps(program.constants())
     files["vectors/inputs.npz"], files["vectors/outputs.npz"] = npz.dumps(facts.golden_in), npz.dumps(facts.golden_out)

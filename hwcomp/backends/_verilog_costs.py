@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hwcomp.backends import _verilog_softmax as softmax
 from hwcomp.backends._verilog_requant import constant_bits, magnitude, unit
-from hwcomp.plan.stages import Source, Stage
+from hwcomp.plan.stages import OUTPUT, DataflowPlan, Source, Stage
 from hwcomp.plan.streams import Permute
 from sw_ref.program import Kernel, Program
 
@@ -57,6 +57,31 @@ def source_bits(source: Source) -> int:
         else:
             bits += step.register_lanes() * source.stream.bits
     return bits
+
+
+def fifos(program: Program, plan: DataflowPlan) -> list[dict[str, str | int]]:
+    """Every FIFO whose depth the plan has chosen: those of joins, and others of more than two words."""
+    rows = []
+    readers = plan.readers()
+    for (index, position), source in plan.sources().items():
+        kernel = program.kernels[index] if index != OUTPUT else None
+        join = kernel is not None and len(kernel.inputs) > 1
+        if not join and source.depth == 2:
+            continue
+        forked = len(readers[source.edge]) > 1
+        why = "join" if join else "fork" if forked else "stream"
+        name = kernel.name if kernel else plan.outputs[position].edge
+        rows.append(_fifo_row(name, source.edge, source.depth, source.buffered.width, why))
+    for s in plan.stages:
+        if s.pads:
+            source = s.sources[0]
+            name = program.kernels[s.kernel].name
+            rows.append(_fifo_row(name, source.edge, s.buffer, source.arrives.width, "padding"))
+    return rows
+
+
+def _fifo_row(reader: str, edge: str, words: int, width: int, why: str) -> dict[str, str | int]:
+    return {"reader": reader, "stream": edge, "words": words, "word_bits": width, "bits": words * width, "why": why}
 
 
 def buffer_bits(program: Program, stage: Stage) -> int:

@@ -17,9 +17,9 @@ from hwcomp.backends.base import Backend, Product
 from hwcomp.errors import UnsupportedError
 from hwcomp.names import comment
 from hwcomp.plan.dataflow import check_dataflow, plan_dataflow
-from hwcomp.plan.latency import frame_latency
 from hwcomp.plan.stages import ALIASES, OUTPUT, DataflowPlan, Port, Stage
 from hwcomp.plan.streams import Stream
+from hwcomp.plan.timing import frame_latency
 from hwcomp.registry import backend
 from hwcomp.templates_dir import templates
 from sw_ref.program import Program
@@ -87,12 +87,14 @@ class Verilog(Backend):
                     "multipliers": costs.multipliers(kernel, s),
                 }
             )  # fmt: skip
+        fifos = costs.fifos(program, plan)
         return {
             "budget": plan.budget, "lanes": plan.lanes, "interval": plan.interval,
             "latency_estimate": frame_latency(program, plan),
             "rom_bits": sum(s["rom_bits"] for s in stages),
             "buffer_bits": sum(s["buffer_bits"] for s in stages) + sum(costs.source_bits(p.source) for p in plan.outputs),
             "multipliers": sum(s["multipliers"] for s in stages),
+            "fifos": fifos, "fifo_bits": sum(f["bits"] for f in fifos), "fifos_are_least": plan.least_fifos,
             "stages": stages,
             "interface": {
                 "interval": plan.interval,

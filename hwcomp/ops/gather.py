@@ -52,6 +52,7 @@ class Gather(Op):
         yield one("gather one", ("N", 3, 4), -1, 1)
         yield one("gather a range", (1, 5, 3, 2), [1, 2, 3], 1, opset=7)
         yield one("gather channels", (1, 6, 3, 2), [0, 3, 1, 4, 2, 5], 1, opset=13)
+        yield one("gather channels irregularly", ("N", 5, 2, 3), [3, 0, 4, 2, 1], 1)
         size = [
             ("Shape", ["x"], ["s"], {}),
             ("Gather", ["s", "i"], ["t"], {}),

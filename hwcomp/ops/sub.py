@@ -19,7 +19,6 @@ class Sub(Add):
     Of two constants the difference is computed.
     """
 
-
     def convert(self, node, ctx):
         node.expect(inputs=(2, 2))
         if (values := ctx.values(node)) is not None:

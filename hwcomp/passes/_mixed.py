@@ -6,32 +6,32 @@ import numpy as np
 
 from hwcomp.frontend.float_run import batch_size, run_float
 from hwcomp.graph import Graph
-from hwcomp.passes.base import PassContext
-from hwcomp.quantize.few_weights import BITS, few
+from hwcomp.passes._compensated import Compensated
+from hwcomp.passes.base import PassContext, constant
+from hwcomp.quantize.few_weights import BITS
 from hwcomp.types import Node
 
 _CHOICES = ("int8", "int4", "int3", "int2", "binary-weights")  # fewer bits to the right
 
 
-def choose(graph: Graph, ctx: PassContext, dots: list[Node], loss: float, samples: int) -> dict[str, str]:
+def choose(
+    graph: Graph, ctx: PassContext, dots: list[Node], found: Compensated, loss: float, samples: int
+) -> dict[str, str]:
     """Scheme by node name: starting from int8, the step that saves most bits per loss, as long as the measured error of the
     outputs stays below `loss` of their energy and no decision that is clear in float changes more often than that.
     """
-    rng = np.random.default_rng(0)
-    data = ctx.calibration
-    if data is None:
-        shapes = {n: graph.tensors[n].shape[1:] if graph.batched else graph.tensors[n].shape for n in graph.inputs}
-        data = {n: rng.uniform(*ctx.observed[n], (samples, *s)).astype(np.float32) for n, s in shapes.items()}
-    data = {n: a[:samples] for n, a in data.items()}
+    data = {n: a[:samples] for n, a in calibration(graph, ctx, samples).items()}
     wanted = _outputs(graph, data)
-    weights = {n.name: {k: _dequantized(graph, n, k) for k in _CHOICES} for n in dots}
+    weights = {n.name: {k: _dequantized(graph, n, *found.weights(n, k)) for k in _CHOICES} for n in dots}
     sizes = {n.name: graph.tensors[n.inputs[1]].data.size for n in dots}
 
     def error(chosen: dict[str, str]) -> float:
         tensors = dict(graph.tensors)
+        nodes = {n.name: n for n in graph.nodes}
         for node in dots:
-            tensors[node.inputs[1]] = tensors[node.inputs[1]].with_(data=weights[node.name][chosen[node.name]])
-        have = _outputs(graph.with_(tensors=tensors), data)
+            w, b = (constant(tensors, f"{node.name}__trial", v).name for v in weights[node.name][chosen[node.name]])
+            nodes[node.name] = node.with_(inputs=(node.inputs[0], w, b))
+        have = _outputs(graph.rebuilt(nodes.values(), tensors), data)
         noise = sum(float(((have[n] - wanted[n]) ** 2).sum()) for n in wanted)
         return noise / max(sum(float((wanted[n] ** 2).sum()) for n in wanted), 1e-30)
 
@@ -61,10 +61,20 @@ def choose(graph: Graph, ctx: PassContext, dots: list[Node], loss: float, sample
     return chosen
 
 
-def _dequantized(graph: Graph, node: Node, kind: str) -> np.ndarray:
-    weight = graph.tensors[node.inputs[1]].data
-    q, scales = few(weight.reshape(len(weight), -1).astype(np.float64), kind)
-    return (q * scales.astype(np.float64)[:, None]).astype(np.float32).reshape(weight.shape)
+def calibration(graph: Graph, ctx: PassContext, count: int) -> dict[str, np.ndarray]:
+    """The user's samples, or random ones in the observed ranges of the inputs."""
+    if ctx.calibration is not None:
+        return ctx.calibration
+    rng = np.random.default_rng(0)
+    shapes = {n: graph.tensors[n].shape[1:] if graph.batched else graph.tensors[n].shape for n in graph.inputs}
+    return {n: rng.uniform(*ctx.observed[n], (count, *s)).astype(np.float32) for n, s in shapes.items()}
+
+
+def _dequantized(graph: Graph, node: Node, q: np.ndarray, scales: np.ndarray, shift: np.ndarray):
+    """(weight, bias) in float."""
+    weight = (q * scales.astype(np.float64)[:, None]).astype(np.float32)
+    bias = graph.tensors[node.inputs[2]].data if node.inputs[2] else 0.0
+    return weight.reshape(graph.tensors[node.inputs[1]].shape), (bias + shift).astype(np.float32)
 
 
 def _outputs(graph: Graph, data: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

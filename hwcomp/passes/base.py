@@ -23,7 +23,8 @@ class PassContext:
     `input_ranges`: real (lo, hi) by input name, as the user gave them. `notes`: lines for the report, by pass name.
     `input_types`: inputs that hold raw pixels.
     `quant`: the `--quant` value, on which some calibration methods depend too.
-    `observed`: real (lo, hi) by tensor name, filled by `calibrate`.
+    `observed`: real (lo, hi) by tensor name, filled by `calibrate`. `float_graph`: what `quantize` was given, node by node
+    what its result stands for; the corrections behind it aim at that.
     """
 
     calibration: dict[str, np.ndarray] | None = None
@@ -33,6 +34,7 @@ class PassContext:
     quant: str = "int8"
     notes: dict[str, list[str]] = field(default_factory=dict)
     observed: dict[str, tuple[float, float]] = field(default_factory=dict)
+    float_graph: Graph | None = None
     progress: Callable[[str, int, int], None] = lambda what, done, total: None
     warn: Callable[[str], None] = lambda text: None
 
@@ -45,7 +47,8 @@ class Pass:
     """A transformation `run(graph, ctx) -> graph` that leaves its input alone.
 
     `kind`: exact (integers: no bit changes), algebraic (floats: within 1e-5 of a tensor's largest value), lossy (the
-    change is recorded). Fields are options (`--pass name.field=value`). `required` passes can't be switched off.
+    change is recorded). Fields are options (`--pass name.field=value`). `required` passes can't be switched off;
+    those whose `enabled` is False run where they are asked for (`--pass name.enabled=true`).
     """
 
     name: ClassVar[str]

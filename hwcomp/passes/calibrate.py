@@ -23,18 +23,24 @@ _BATCH_ELEMENTS = 1 << 24
 @graph_pass
 @dataclass(frozen=True)
 class Calibrate(Pass):
-    """Without data: `samples` random ones, uniform in the input range, from `seed` (the compile warns in capitals)."""
+    """Without data: `samples` random ones, uniform in the input range, from `seed` (the compile warns in capitals).
+
+    `method`: one of hwcomp.quantize.observers.METHODS; auto is mse for dfp, whose ranges grow by factors of two, so that
+    a few clipped values can buy a bit, and minmax for the other schemes.
+    """
 
     name: ClassVar[str] = "calibrate"
     kind: ClassVar[str] = "exact"
     required: ClassVar[bool] = True
     samples: int = 64
     seed: int = 0
-    method: str = "minmax"
+    method: str = "auto"
     percentile: float = 99.99
 
     def run(self, graph: Graph, ctx: PassContext) -> Graph:
         self._check()
+        kind = scheme(ctx.quant)
+        method = self.method if self.method != "auto" else "mse" if kind.kind == "dfp" else "minmax"
         data = ctx.calibration if ctx.calibration is not None else self._random(graph, ctx)
         observed: dict[str, tuple[float, float]] = {}
 
@@ -46,23 +52,23 @@ class Calibrate(Pass):
             observed[name] = (min(lo, old[0]), max(hi, old[1]))
 
         total = _watch(graph, ctx, data, see, "calibrating")
-        if self.method != "minmax":
-            kind = scheme(ctx.quant)
+        if method != "minmax":
             histograms = {n: Histogram.empty(*r) for n, r in observed.items()}
             _watch(graph, ctx, data, lambda name, value: histograms[name].add(value), "histograms")
             for name, histogram in histograms.items():
-                observed[name] = choose_range(histogram, self.method, kind.bits, self.percentile, kind.symmetric)
+                observed[name] = choose_range(histogram, method, kind.bits, self.percentile, kind.symmetric)
         for name in graph.inputs:
             observed[name] = input_range(name, ctx)
         ctx.observed.update({n: _within(r, graph.tensors[n].range) for n, r in observed.items()})
-        ctx.note(self.name, f"{total} samples, {self.method}")
+        ctx.note(self.name, f"{total} samples, {method}")
         return graph
 
     def _check(self) -> None:
         if self.samples < 1 or self.seed < 0:
             raise UsageError("pass calibrate needs samples of 1 or more and a seed of 0 or more")
-        if self.method not in METHODS:
-            raise UsageError(f"unknown calibration method '{shown(self.method)}'", fix=f"choose {', '.join(METHODS)}")
+        if self.method not in ("auto", *METHODS):
+            why = f"unknown calibration method '{shown(self.method)}'"
+            raise UsageError(why, fix=f"choose auto, {', '.join(METHODS)}")
         if not 50 <= self.percentile <= 100:
             raise UsageError(f"calibrate.percentile={self.percentile:g}", fix="50 to 100 percent can be kept")
 

@@ -16,10 +16,11 @@ from hwcomp.frontend.float_run import batch_size, run_float
 from hwcomp.graph import Graph
 from hwcomp.ops import _steps
 from hwcomp.ops.steps import StepsAttrs
-from hwcomp.passes._mixed import choose
+from hwcomp.passes._compensated import Compensated
+from hwcomp.passes._mixed import calibration, choose
 from hwcomp.passes.base import Pass, PassContext, constant, free_name
 from hwcomp.passes.streamline import gathered
-from hwcomp.quantize.few_weights import BITS, few
+from hwcomp.quantize.few_weights import BITS
 from hwcomp.quantize.schemes import scheme
 from hwcomp.registry import graph_pass
 from hwcomp.types import Node, QType, Tensor
@@ -45,8 +46,12 @@ class FewBits(Pass):
         given = self._given(graph)
         kind = scheme(ctx.quant).few
         dots = [n for n in graph.nodes if n.op in _DOT and not n.attrs.steps]
+        if not (kind or given):
+            return graph
+        found = Compensated(graph, ctx, dots, self.samples)
         if kind == "auto":
-            chosen = choose(graph, ctx, [n for n in dots if n.name not in given], self.loss, self.samples)
+            free = [n for n in dots if n.name not in given]
+            chosen = choose(graph, ctx, free, found, self.loss, self.samples)
         else:
             chosen = {n.name: kind for n in dots} if kind else {}
         chosen |= given
@@ -62,7 +67,7 @@ class FewBits(Pass):
             if which in ("", "int8"):
                 nodes.append(node)
                 continue
-            nodes += _converted(node, tensors, which, means.get(node.name))
+            nodes += _converted(node, tensors, found.weights(node, which), means.get(node.name))
             how = ", inputs of one bit" if node.name in means else ""
             ctx.note(self.name, f"{node.op} '{node.name}': {which} weights{how}")
         ctx.note(self.name, f"{bits / max(count, 1):.2f} bits per weight on average")
@@ -106,24 +111,15 @@ class FewBits(Pass):
         return {n.name: found[n.inputs[0]] for n in dots}
 
 
-def calibration(graph: Graph, ctx: PassContext, count: int) -> dict[str, np.ndarray]:
-    """The user's samples, or random ones in the observed ranges of the inputs."""
-    if ctx.calibration is not None:
-        return ctx.calibration
-    rng = np.random.default_rng(0)
-    shapes = {n: graph.tensors[n].shape[1:] if graph.batched else graph.tensors[n].shape for n in graph.inputs}
-    return {n: rng.uniform(*ctx.observed[n], (count, *s)).astype(np.float32) for n, s in shapes.items()}
-
-
-def _converted(node: Node, tensors: dict[str, Tensor], kind: str, mean: tuple[float, float] | None) -> list[Node]:
-    """The dot product on weights of few bits, behind a quantizer of its input where `mean` is given: x is then mean +
+def _converted(node: Node, tensors: dict[str, Tensor], found, mean: tuple[float, float] | None) -> list[Node]:
+    """The dot product on weights of few bits (`found`, as Compensated gives them), behind a quantizer of its input where `mean` is given: x is then mean +
     size * sign(x - mean), and the mean goes into the bias."""
     weight = tensors[node.inputs[1]].data
-    rows = weight.reshape(len(weight), -1).astype(np.float64)
-    q, scales = few(rows, kind)
+    q, scales, shift = found
     real = (q * scales.astype(np.float64)[:, None]).astype(np.float32)
     w = constant(tensors, f"{node.outputs[0]}__weight_few", real.reshape(weight.shape))
-    bias = tensors[node.inputs[2]].data.astype(np.float64) if node.inputs[2] else np.zeros(len(rows))
+    bias = tensors[node.inputs[2]].data.astype(np.float64) if node.inputs[2] else np.zeros(len(q))
+    bias = bias + shift
     made, source, attrs = [], node.inputs[0], node.attrs
     if mean is not None:
         x = tensors[source]

@@ -27,6 +27,7 @@ class Quantize(Pass):
     required: ClassVar[bool] = True
 
     def run(self, graph: Graph, ctx: PassContext) -> Graph:
+        ctx.float_graph = graph
         tensors = dict(graph.tensors)
         for name, qtype in _activation_types(graph, ctx).items():
             tensors[name] = tensors[name].with_(qtype=qtype)

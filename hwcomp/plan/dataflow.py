@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from hwcomp.errors import WorkFailed
-from hwcomp.plan import _dots, _elements, _moves, _pools, _softmax
-from hwcomp.plan.fifos import fifo_depths
+from hwcomp.plan import _dots, _elements, _moves, _pools, _softmax, fifos
 from hwcomp.plan.folding import Fold, Folds
 from hwcomp.plan.stages import ALIASES, DataflowPlan, Port, Source, Stage
 from hwcomp.plan.streams import Permute, Stream, convert_pixel, divisors, regroup
@@ -24,6 +23,11 @@ _ENGINES: dict[str, Callable[..., Stage]] = {
 
 
 def plan_dataflow(program: Program, budget: int | None = None) -> DataflowPlan:
+    """What `fold_dataflow` finds, with FIFOs that keep its interval."""
+    return fifos.sized(program, fold_dataflow(program, budget))
+
+
+def fold_dataflow(program: Program, budget: int | None = None) -> DataflowPlan:
     """The plan with the shortest interval whose lanes fit `budget` (default 64, or one per dot product if more).
 
     WorkFailed where the budget has fewer lanes than the network has dot products.
@@ -47,8 +51,7 @@ def plan_dataflow(program: Program, budget: int | None = None) -> DataflowPlan:
             low = middle + 1
     # Lanes that are left over may buy less hardware: fewer accumulators, fewer copies of a window buffer.
     compact = Sweep(program, best.interval, spare=budget - best.lanes).plan(budget)
-    best = compact if compact.interval <= best.interval and compact.lanes <= budget else best
-    return best.with_depths(fifo_depths(program, best))
+    return compact if compact.interval <= best.interval and compact.lanes <= budget else best
 
 
 def check_dataflow(program: Program) -> None:

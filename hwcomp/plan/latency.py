@@ -1,4 +1,4 @@
-"""Latency of one frame through an idle pipeline, before anything is simulated.
+"""Latency of one frame through an idle pipeline, estimated: for designs too large for hwcomp.plan.timing.
 
 Every engine is followed pixel by pixel: when its last needed input pixel arrives, when it is free, how long it computes.
 Register stages inside the cells are counted per engine. Close to what is measured: within two percent for thousands of
@@ -19,7 +19,7 @@ from sw_ref.program import Kernel, Program
 _FIFO, _WIDTH, _WINDOW, _POOL, _REQUANT, _PERMUTE, _PRODUCT = 1, 1, 4, 2, 5, 4, 7  # cycles in the pipeline of each cell
 
 
-def frame_latency(program: Program, plan: DataflowPlan) -> int:
+def estimate(program: Program, plan: DataflowPlan) -> int:
     """Cycles from the first input beat to the last output beat of a single frame, estimated."""
     times = completion(program, plan)
     tail = max(port.outer.beats_per_pixel for port in plan.outputs)

@@ -100,7 +100,8 @@ class Port:
 class DataflowPlan:
     """`streams`: how every edge travels. `lanes`: multiply-accumulate lanes in all, of `budget`.
 
-    `roots`: edge -> the edge whose nets carry it (a reshape or transpose has none of its own).
+    `roots`: edge -> the edge whose nets carry it (a reshape or transpose has none of its own). `least_fifos`: no FIFO can have
+    one word less; else some have words too many.
     """
 
     budget: int
@@ -111,6 +112,7 @@ class DataflowPlan:
     streams: dict[str, Stream]
     roots: dict[str, str]
     stages: tuple[Stage, ...]
+    least_fifos: bool = False
 
     def sources(self) -> dict[Reader, Source]:
         """Every way of a stream into an engine or an output port."""

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hwcomp.quantize.schemes import least_error_power
+
 METHODS = ("minmax", "percentile", "mse", "kl")
 BINS = 2048
 _MSE_STEPS = 64  # candidates per side: ranges from 1/64 of the observed one up to all of it
-_KL_LEVELS = 128  # quantized bins of the entropy method
-_KL_FIRST = 128
 
 
 @dataclass
@@ -51,7 +51,7 @@ def choose_range(h: Histogram, method: str, bits: int, percentile: float, symmet
         return h.lo, h.hi
     if method == "percentile":
         return _percentile(h, percentile)
-    return _mse(h, bits, symmetric) if method == "mse" else _kl(h)
+    return _mse(h, bits, symmetric) if method == "mse" else _kl(h, bits, symmetric)
 
 
 def _percentile(h: Histogram, percentile: float) -> tuple[float, float]:
@@ -63,15 +63,17 @@ def _percentile(h: Histogram, percentile: float) -> tuple[float, float]:
 
 
 def _mse(h: Histogram, bits: int, symmetric: bool) -> tuple[float, float]:
-    """Least sum of squared errors over the bin centres, first over both sides together, then over each alone."""
+    """Least sum of squared errors over the bin centres. A power of two is the scale of symmetric types; else first over
+    both sides together, then over each alone."""
     centers, weight = h.centers, h.counts.astype(np.float64)
+    if symmetric:
+        scale = least_error_power(centers, weight, bits)
+        limit = ((1 << (bits - 1)) - 1) * scale
+        return max(h.lo, -limit), min(h.hi, limit)
     levels = (1 << bits) - 1
 
     def loss(lo: float, hi: float) -> float:
         lo, hi = min(lo, 0.0), max(hi, 0.0)
-        if symmetric:
-            hi = max(-lo, hi)
-            lo = -hi
         scale = (hi - lo) / levels
         if scale <= 0:
             return float((weight * centers**2).sum())
@@ -86,27 +88,35 @@ def _mse(h: Histogram, bits: int, symmetric: bool) -> tuple[float, float]:
     return lo, hi
 
 
-def _kl(h: Histogram) -> tuple[float, float]:
-    """The entropy method on magnitudes; each side of zero is then cut at the same magnitude."""
-    most = max(abs(h.lo), abs(h.hi))
-    counts, _ = np.histogram(np.abs(h.centers), bins=BINS, range=(0.0, most), weights=h.counts.astype(np.float64))
+def _kl(h: Histogram, bits: int, symmetric: bool) -> tuple[float, float]:
+    """The entropy method on magnitudes; each side of zero is then cut at the same magnitude.
+
+    Zeros are left out: every type holds them exactly, and behind a ReLU they would outweigh all else.
+    """
+    lo, hi = min(h.lo, 0.0), max(h.hi, 0.0)
+    most = max(-lo, hi)
+    levels = round(((1 << bits) - 1) * (0.5 if symmetric else most / (hi - lo)))
+    edges, centers, values = np.linspace(0.0, most, BINS + 1), np.abs(h.centers), h.counts.astype(np.float64)
+    width = (h.hi - h.lo) / BINS
+    values[centers <= width / 2] = 0
+    counts, _ = np.histogram(centers, bins=edges, weights=values)
     best, cut = np.inf, BINS
-    for i in range(_KL_FIRST, BINS + 1, 8):
+    for i in range(levels, BINS + 1, 8):
         reference = counts[:i].copy()
         reference[-1] += counts[i:].sum()
-        divergence = _divergence(reference, counts[:i])
+        divergence = _divergence(reference, counts[:i], levels)
         if divergence < best:
             best, cut = divergence, i
     limit = most * cut / BINS
     return max(h.lo, -limit), min(h.hi, limit)
 
 
-def _divergence(reference: np.ndarray, source: np.ndarray) -> float:
-    """Kullback-Leibler divergence of `reference` from `source` merged to _KL_LEVELS bins and spread out again."""
-    index = np.minimum(np.arange(len(source)) * _KL_LEVELS // len(source), _KL_LEVELS - 1)
+def _divergence(reference: np.ndarray, source: np.ndarray, levels: int) -> float:
+    """Kullback-Leibler divergence of `reference` from `source` merged to `levels` bins and spread out again."""
+    index = np.arange(len(source)) * levels // len(source)
     used = source > 0
-    sums = np.bincount(index, weights=source, minlength=_KL_LEVELS)
-    places = np.bincount(index, weights=used, minlength=_KL_LEVELS)
+    sums = np.bincount(index, weights=source, minlength=levels)
+    places = np.bincount(index, weights=used, minlength=levels)
     spread = np.where(used, (sums / np.maximum(places, 1))[index], 0.0)
     p, q = reference / reference.sum(), spread / max(spread.sum(), 1e-30)
     held = p > 0

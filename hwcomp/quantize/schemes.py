@@ -11,6 +11,7 @@ from hwcomp.errors import UsageError, shown
 from hwcomp.types import QType
 
 _TINY = float(np.finfo(np.float32).tiny)
+_HALVINGS = 4
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Scheme:
         if self.kind == "affine":
             room = 30 if self.bits <= 8 else 45
             return weight_scales(np.abs(rows).max(axis=1, initial=0.0), np.abs(bias), sx, limit, room)
-        scale = 2.0**-self.fraction if self.kind == "fixed" else _power(float(np.abs(rows).max(initial=0.0)), self.bits)
+        scale = 2.0**-self.fraction if self.kind == "fixed" else least_error_power(rows, np.ones(1), self.bits)
         return np.full(len(rows), scale, np.float32)
 
 
@@ -106,3 +107,18 @@ def _power(largest: float, bits: int) -> float:
         return 1.0
     mantissa, exponent = np.frexp(largest / ((1 << (bits - 1)) - 1))
     return float(np.ldexp(1.0, int(exponent) - (mantissa == 0.5)))
+
+
+def least_error_power(values: np.ndarray, weight: np.ndarray, bits: int) -> float:
+    """The power of two, at most _HALVINGS below the one that clips nothing, with the least sum of squared errors.
+
+    `weight` counts the `values` (broadcasts to them). Clipping a few large ones can buy a bit for all others.
+    """
+    limit = (1 << (bits - 1)) - 1
+    widest = _power(float(np.abs(values).max(initial=0.0)), bits)
+
+    def loss(scale: float) -> float:
+        q = np.clip(np.rint(values / scale), -limit, limit) * scale
+        return float((weight * (q - values) ** 2).sum())
+
+    return min((widest / 2**n for n in range(_HALVINGS + 1)), key=loss)

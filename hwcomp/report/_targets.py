@@ -129,6 +129,11 @@ def fpga(report: dict[str, Any]) -> dict[str, Any] | None:
         "slowest": f"{words.listed(slowest)} {'set' if len(slowest) > 1 else 'sets'} the interval.",
         "busy": words.share(plots.fraction(sum(s["beats"] for s in stages), interval * len(stages))),
         "without": words.listed([layer["kernel"] for layer in report["layers"] if layer["kernel"] not in have]),
+        "fifos": [
+            {**f, "reader": shown(f["reader"]), "stream": shown(f["stream"]), "why": words.why(f["why"])}
+            for f in facts.get("fifos", [])
+        ],
+        "least": facts.get("fifos_are_least", False),
         "ports": [_port(way, p) for way in ("inputs", "outputs") for p in facts.get("interface", {}).get(way, [])],
     }  # fmt: skip
 

@@ -83,3 +83,14 @@ def listed(names: Sequence[str], longest: int = 8) -> str:
     if len(names) > longest:
         names = [*names[:longest], f"{len(names) - longest} more"]
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}" if names else ""
+
+
+_WHY = {
+    "join": "waits for the other inputs", "fork": "lets the other readers go on",
+    "padding": "holds what comes while padding is inserted", "stream": "evens out the stream",
+}  # fmt: skip
+
+
+def why(reason: str) -> str:
+    """What a FIFO is for."""
+    return _WHY.get(reason, "")

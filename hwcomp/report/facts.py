@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import Any
 
 from hwcomp.graph import Graph
 from hwcomp.lower.build import Lowered
 from hwcomp.lower.staircase import summary
+from hwcomp.verify.noise import LayerNoise
 from sw_ref.program import Edge, Kernel, Program
 
 SCHEMA = 1
@@ -56,3 +58,18 @@ def macs(program: Program, kernel: Kernel) -> int:
 
 def weights(kernel: Kernel) -> int:
     return int(kernel.constants["weight"].size) if "weight" in kernel.constants else 0
+
+
+def noise_json(layers: tuple[LayerNoise, ...]) -> list[dict[str, Any]]:
+    """Rows of JSON values. Rounded, so that the last bits of a machine's float arithmetic do not show.
+
+    `sqnr_db` None: the tensor is exact, or there is no signal at all (then it is bad).
+    """
+    return [
+        {
+            "tensor": n.tensor, "sqnr_db": round(n.sqnr_db, 2) if isfinite(n.sqnr_db) else None,
+            "lost_db": round(n.lost_db, 2) if isfinite(n.lost_db) else None, "largest_error": float(f"{n.worst:.3g}"),
+            "bad": n.bad,
+        }
+        for n in layers
+    ]  # fmt: skip

@@ -1,7 +1,7 @@
 """report.json as one page that needs nothing else: no network, no script, no other file.
 
 Names come from the model and are not trusted: `shown` makes them printable and short, the templates escape them.
-Optional: `report["noise"]`, a list of {"tensor", "sqnr_db" (None: exact), "largest_error"}, one per tensor.
+Optional: `report["noise"]`, a list of {"tensor", "sqnr_db" (None: exact), "largest_error", "bad"}, one per tensor.
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ def _noise(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
             {
                 "tensor": shown(r["tensor"]), "db": "exact" if db is None else f"{db:.1f}",
                 "at": 1.0 if db is None else max(plots.fraction(db, best), 0.0),
-                "error": "" if error is None else f"{error:.4g}",
+                "error": "" if error is None else f"{error:.4g}", "bad": r.get("bad", False),
             }
         )  # fmt: skip
     return result

@@ -10,8 +10,11 @@ from rich.console import Console
 from rich.table import Table
 
 from hwcomp.errors import shown
+from hwcomp.report import _words as words
+from hwcomp.report.facts import noise_json
 from hwcomp.verify.compare import Outcome
 from hwcomp.verify.evaluate import Evaluation
+from hwcomp.verify.noise import DROP_DB, LOW_DB
 from hwcomp.verify.teacher import LayerCheck, TeacherReport
 
 _WIDTH = 130
@@ -80,7 +83,7 @@ def report_text(report: dict[str, Any]) -> str:
                 str(s["multipliers"]), f"{s['rom_bits']:,}",
                 f"{s['buffer_bits']:,}",
             )  # fmt: skip
-        parts += [stages, "* sets the interval", ""]
+        parts += [stages, "* sets the interval", "", *_fifos(fpga)]
     if (mcu := report["targets"].get("mcu")) is not None:
         memory = _table("MCU memory", "what", "bytes")
         flash = mcu["constant_bytes"] + mcu["code_bytes_estimate"]
@@ -101,6 +104,17 @@ def report_text(report: dict[str, Any]) -> str:
     if report["warnings"]:
         parts += ["", "Warnings", *(f"  {w}" for w in report["warnings"])]
     return _render(*parts)
+
+
+def _fifos(fpga: dict[str, Any]) -> list[Any]:
+    """The FIFOs whose depth was chosen."""
+    if not fpga["fifos"]:
+        return []
+    table = _table("FIFOs", "in front of", "stream", "words", "bits", "why")
+    for f in fpga["fifos"]:
+        table.add_row(shown(f["reader"]), shown(f["stream"]), f"{f['words']:,}", f"{f['bits']:,}", words.why(f["why"]))
+    least = "none can be one word less" if fpga["fifos_are_least"] else "enough, but not the least"
+    return [table, f"{fpga['fifo_bits']:,} bits in all; {least}", ""]
 
 
 def outcomes_text(outcomes: list[Outcome]) -> str:
@@ -138,20 +152,20 @@ def evaluation_text(e: Evaluation) -> str:
             f"accuracy {100 * e.accuracy:.2f} %, float {100 * e.float_accuracy:.2f} %, lost {e.loss_points:.2f} points"
         )
     lines.append(f"same decision as the float model: {100 * e.agreement:.2f} %")
-    table = _table("Signal to quantization noise", "tensor", "dB", "largest error")
-    for layer in e.layers:
-        table.add_row(shown(layer.tensor), f"{layer.sqnr_db:.1f}", f"{layer.worst:.4g}")
-    return _render(*lines, "", table)
+    table = _table("Signal to quantization noise", "tensor", "dB", "below its inputs", "largest error", "")
+    for n in e.layers:
+        mark = "<< bad" if n.bad else ""
+        table.add_row(shown(n.tensor), f"{n.sqnr_db:.1f}", f"{n.lost_db:.1f}", f"{n.worst:.4g}", mark)
+    bad = sum(n.bad for n in e.layers)
+    limits = f"below {LOW_DB:g} dB, or more than {DROP_DB:g} dB below their inputs"
+    return _render(*lines, "", table, *([f"{bad} of {len(e.layers)} tensors are bad: {limits}"] if bad else []))
 
 
 def evaluation_json(e: Evaluation) -> dict[str, Any]:
     return {
         "engine": e.engine, "samples": e.samples, "accuracy": e.accuracy, "float_accuracy": e.float_accuracy,
         "loss_points": e.loss_points, "agreement": e.agreement,
-        "layers": [
-            {"tensor": n.tensor, "sqnr_db": n.sqnr_db if abs(n.sqnr_db) != float("inf") else None, "largest_error": n.worst}
-            for n in e.layers
-        ],
+        "layers": noise_json(e.layers),
     }  # fmt: skip
 
 

@@ -9,7 +9,6 @@ import numpy as np
 
 from hwcomp import samples
 from hwcomp.errors import UsageError
-from hwcomp.frontend.float_run import run_float
 from hwcomp.frontend.load import load_model
 from hwcomp.graph import Graph
 from hwcomp.passes.base import PassContext
@@ -17,19 +16,9 @@ from hwcomp.passes.pipeline import configured, run_passes
 from hwcomp.verify import engines
 from hwcomp.verify.engine import Built, Progress
 from hwcomp.verify.float_engine import run_model
-from hwcomp.verify.reference import run_program
+from hwcomp.verify.noise import LayerNoise, layer_noise
 
-_FIRST_LOSSY = "calibrate"
 _NOISE_SAMPLES = 256
-
-
-@dataclass(frozen=True)
-class LayerNoise:
-    """`sqnr_db`: 10 log10 of signal power over error power, against the fused float graph; inf where they are equal."""
-
-    tensor: str
-    sqnr_db: float
-    worst: float
 
 
 @dataclass(frozen=True)
@@ -41,7 +30,7 @@ class Evaluation:
     accuracy: float | None
     float_accuracy: float | None
     agreement: float
-    layers: tuple[LayerNoise, ...]
+    layers: tuple[LayerNoise, ...]  # on the first 256 of the samples
 
     @property
     def loss_points(self) -> float | None:
@@ -71,7 +60,7 @@ def evaluate(
         None if labels is None else float((mine == labels).mean()),
         None if labels is None else float((theirs == labels).mean()),
         float((mine == theirs).mean()),
-        layer_noise(built, few),
+        layer_noise(fused_float_graph(built), program, few, built.pixels),
     )  # fmt: skip
 
 
@@ -82,27 +71,9 @@ def decisions(values: np.ndarray, is_index: bool) -> np.ndarray:
 
 
 def fused_float_graph(built: Built) -> Graph:
-    """The model after the passes that came before quantization in this product's compile: the same tensor names."""
+    """The model after the passes that came before `quantize` in this product's compile: the same tensor names."""
     options = built.manifest["options"]
     passes = configured(options["passes"])
-    names = [p.name for p in passes]
-    ctx = PassContext(logits=options["logits"])
-    return run_passes(load_model(built.dir / "model.onnx").graph, ctx, passes[: names.index(_FIRST_LOSSY)])
-
-
-def layer_noise(built: Built, real: dict[str, np.ndarray]) -> tuple[LayerNoise, ...]:
-    """Per tensor that both graphs have, on the given real samples."""
-    floats: dict[str, np.ndarray] = {}
-    run_float(fused_float_graph(built), {n: a.astype(np.float32) for n, a in real.items()}, observe=floats.__setitem__)
-    stored = run_program(built.program, samples.to_stored(built.program, real, built.pixels), taps=True)
-    layers = []
-    for kernel in built.program.kernels:
-        name = kernel.outputs[0]
-        if kernel.kind in ("argmax", "reshape") or name not in floats:
-            continue
-        want = floats[name].astype(np.float64)
-        error = built.program.edges[name].to_real(stored[name]).astype(np.float64) - want
-        noise, signal = float((error**2).sum()), float((want**2).sum())
-        ratio = np.inf if noise == 0 else -np.inf if signal == 0 else 10 * np.log10(signal / noise)
-        layers.append(LayerNoise(name, float(ratio), float(np.abs(error).max(initial=0.0))))
-    return tuple(layers)
+    before = passes[: [p.name for p in passes].index("quantize")]
+    ctx = PassContext(logits=options["logits"], input_types=built.pixels)
+    return run_passes(load_model(built.dir / "model.onnx").graph, ctx, [p for p in before if p.name != "calibrate"])

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from hwcomp.backends.c import ports
-from tests.program_factory import Builder, c_product, random_program
+from tests.program_factory import Builder, c_product
+from tests.random_programs import random_program
 
 WARNINGS = ["-std=c99", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Wpedantic", "-Werror"]
 COMPILERS = {

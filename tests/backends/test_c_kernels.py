@@ -9,7 +9,8 @@ from hwcomp.errors import UnsupportedError
 from hwcomp.verify.c_host import CHost
 from sw_ref import numerics as nm
 from sw_ref.program import Edge, Layout, Program
-from tests.program_factory import Builder, assert_all_equal, c_product, lenet5, random_network, random_program
+from tests.program_factory import Builder, assert_all_equal, c_product, lenet5
+from tests.random_programs import random_network, random_program
 
 pytestmark = pytest.mark.skipif(bool(CHost().missing()), reason=f"missing: {CHost().missing()}")
 

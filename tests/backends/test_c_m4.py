@@ -9,7 +9,8 @@ from hwcomp.backends.c import CBackend
 from hwcomp.errors import WorkFailed
 from hwcomp.verify import m4
 from tests.backends.test_c_kernels import CASES, JOINS
-from tests.program_factory import Builder, assert_all_equal, c_product, lenet5, random_program, samples
+from tests.program_factory import Builder, assert_all_equal, c_product, lenet5, samples
+from tests.random_programs import random_program
 
 pytestmark = pytest.mark.skipif(bool(m4.CM4().missing()), reason=f"missing: {m4.CM4().missing()}")
 

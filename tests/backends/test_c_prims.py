@@ -51,7 +51,10 @@ def c(tmp_path_factory):
     text += render("prim/c/requantize.c.j2", p="t", body=body)
     text += render("prim/c/select.c.j2", p="t", body=body, prim={"type": "int8_t"})
     text += "".join(render("prim/c/add.c.j2", p="t", prim=prim) for prim in SUMS)
-    text += "".join(render("prim/c/mul.c.j2", p="t", prim={"name": f"int{n}", "acc": f"int{n}_t"}) for n in (32, 64)) + CALLS
+    text += (
+        "".join(render("prim/c/mul.c.j2", p="t", prim={"name": f"int{n}", "acc": f"int{n}_t"}) for n in (32, 64))
+        + CALLS
+    )
     (folder / "prims.c").write_text(text)
     sanitize = ["-fsanitize=undefined", "-fsanitize-undefined-trap-on-error"]
     command = ["gcc", "-std=c99", "-O1", *sanitize, "-shared", "-fPIC", "prims.c", "-o", "prims.so"]

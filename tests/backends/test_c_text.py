@@ -13,7 +13,8 @@ from hwcomp.backends.c import CBackend, ports
 from hwcomp.verify.c_host import CHost
 from sw_ref import interp
 from sw_ref.program import Kernel, Program
-from tests.program_factory import Builder, assert_all_equal, c_product, random_program, samples
+from tests.program_factory import Builder, assert_all_equal, c_product, samples
+from tests.random_programs import random_program
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "c"
 HOSTILE = [

@@ -5,7 +5,7 @@ import pytest
 
 from hwcomp.errors import UnsupportedError
 from hwcomp.plan.dataflow import plan_dataflow
-from hwcomp.plan.latency import frame_latency
+from hwcomp.plan.timing import frame_latency
 from hwcomp.verify import engines
 from tests.products import check, from_program
 from tests.program_factory import Builder

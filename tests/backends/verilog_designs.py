@@ -71,17 +71,32 @@ def _two_ports():
 
 def _residual():
     """A block with a shortcut and one with its own convolution, as outputs and inside; averages at the end."""
-    b = _chain(54, (3, 4, 6)).conv2d(3, pads=(1, 1, 1, 1), lo=0).conv2d(3, pads=(1, 1, 1, 1)).plus("t0", lo=0, name="sum")
-    b.conv2d(6, (3, 3), (2, 2), pads=(0, 0, 1, 1), name="left").at("sum").conv2d(6, (1, 1), (2, 2)).plus("left", mb=(31, 30))
+    b = (
+        _chain(54, (3, 4, 6))
+        .conv2d(3, pads=(1, 1, 1, 1), lo=0)
+        .conv2d(3, pads=(1, 1, 1, 1))
+        .plus("t0", lo=0, name="sum")
+    )
+    b.conv2d(6, (3, 3), (2, 2), pads=(0, 0, 1, 1), name="left").at("sum").conv2d(6, (1, 1), (2, 2)).plus(
+        "left", mb=(31, 30)
+    )
     b.avgpool2d((2, 2), (1, 1), name="part").at("part").global_average(name="y")
     return b.program(["y", "sum"]), 70
 
 
 def _branches():
     """Depthwise and grouped layers, slices, a shuffle, concatenations; lanes that do not divide."""
-    b = _chain(32, (6, 5, 5)).slice(0, 3, name="half").at("t0").slice(3, 6).conv2d(6, pads=(1, 1, 1, 1), groups=3, name="dw")
+    b = (
+        _chain(32, (6, 5, 5))
+        .slice(0, 3, name="half")
+        .at("t0")
+        .slice(3, 6)
+        .conv2d(6, pads=(1, 1, 1, 1), groups=3, name="dw")
+    )
     b.conv2d(6, (1, 1), groups=2, form="affine").conv2d(6, (3, 3), pads=(1, 1, 1, 1), groups=6).concat(["half"])
-    b.shuffle(groups=3, name="mixed").maxpool2d((2, 2), (1, 1), (2, 2)).avgpool2d((2, 2), (2, 2), pads=(1, 1, 0, 0), classes=None)
+    b.shuffle(groups=3, name="mixed").maxpool2d((2, 2), (1, 1), (2, 2)).avgpool2d(
+        (2, 2), (2, 2), pads=(1, 1, 0, 0), classes=None
+    )
     return b.program(), 23
 
 

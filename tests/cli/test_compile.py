@@ -201,6 +201,7 @@ def test_an_impossible_budget_says_what_is_reachable(rejected):
     (["--pass", "calibrate.samples=x"], ["'x' is not a int"]),
     (["--pass", "calibrate.samples=0"], ["samples"]), (["--pass", "calibrate.enabled=maybe"], ["is not a bool"]),
     (["--pass", "quantize.enabled=false"], ["can't be switched off"]),
+    (["--pass", "equalize.enabled=on", "--pass", "equalize.sweeps=0"], ["equalize.sweeps=0"]),
     (["--config", "/nowhere.toml"], ["can't read"]),
     (["--calibration", "/nowhere.npz"], ["no file"]), (["--golden", "1.5"], ["invalid int value"]),
 ], ids=lambda v: v[0] if v[0].startswith("-") and len(v) < 2 else " ".join(v)[:40])  # fmt: skip
@@ -233,6 +234,13 @@ def test_a_logsoftmax_needs_logits(cli, refused, tmp_path):
     notes = manifest(tmp_path / "out")["notes"]
     assert manifest(tmp_path / "out")["options"]["logits"] is True
     assert "drop_softmax" in notes
+
+
+@pytest.mark.parametrize("name", ["adaround", "bias_correction"])
+def test_a_correction_without_data_is_refused(refused, net, tmp_path, name):
+    options = ["--target", "mcu", "--pass", f"{name}.enabled=on", "-o", tmp_path / "out"]
+    refused("compile", net.model, *options, texts=[f"pass {name} needs calibration data", "--calibration"])
+    assert not (tmp_path / "out").exists()
 
 
 # --- passes -----------------------------------------------------------------------------------------------------------

@@ -184,7 +184,9 @@ def test_a_terminal_that_knows_no_unicode(tmp_path):
             ["report", folder],
             ["eval", folder, "--data", folder / "vectors" / "inputs.npz"],
         ):
-            done = hwcomp(*args, capture_output=True, encoding=encoding, env={**os.environ, "PYTHONIOENCODING": encoding})
+            done = hwcomp(
+                *args, capture_output=True, encoding=encoding, env={**os.environ, "PYTHONIOENCODING": encoding}
+            )
             assert done.returncode == 0, done.stderr
             assert done.stdout
             assert "internal error" not in done.stderr

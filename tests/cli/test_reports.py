@@ -32,7 +32,7 @@ def test_eval_without_labels(cli, net):
         6,
         *[None] * 3,
     )
-    assert [list(layer) for layer in data["layers"]] == [["tensor", "sqnr_db", "largest_error"]] * 3
+    assert [list(layer) for layer in data["layers"]] == [["tensor", "sqnr_db", "lost_db", "largest_error", "bad"]] * 3
     assert [layer["tensor"] for layer in data["layers"]] == ["r", "m", "y"]
     assert all(25 < layer["sqnr_db"] < 60 for layer in data["layers"])
     text = cli("eval", net.product, "--data", net.data).out

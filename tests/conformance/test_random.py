@@ -9,7 +9,7 @@ from tests.conformance.streaming import streaming_program
 from tests.models import quantized
 from tests.oracle import worst_steps
 from tests.products import check, compiled, from_program, stress
-from tests.program_factory import random_program
+from tests.random_programs import random_program
 from tests.strategies import chain, chains
 
 FEW = {"calibrate": {"samples": 8}}
@@ -83,6 +83,12 @@ def test_random_streaming_programs(seed, tmp_path):
 @pytest.mark.parametrize("seed", range(1000, 1250))
 def test_many_random_streaming_programs(seed, tmp_path):
     stream(seed, tmp_path, paced=False)
+
+
+@pytest.mark.parametrize(("draw", "seed"), [(both, 1065), (stream, 1219)])
+def test_padded_neighbours_keep_their_pace(draw, seed, tmp_path):
+    """Padded layers back to back whose beats are nearly alike: one layer's padding must not hold up the other."""
+    draw(seed, tmp_path)
 
 
 BUDGETS = [1, 2, 3, 7, 16, 64, 250]

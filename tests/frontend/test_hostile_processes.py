@@ -26,7 +26,17 @@ def test_refused_at_once(hostile_name, good, tmp_path):
     data = HOSTILE[hostile_name](model)
     path, said = tmp_path / "net.onnx", tmp_path / "stderr"
     path.write_bytes(model.SerializeToString() if data is None else data)
-    command = [sys.executable, "-m", "hwcomp.cli", "compile", str(path), "--target", "mcu,fpga", "-o", str(tmp_path / "out")]
+    command = [
+        sys.executable,
+        "-m",
+        "hwcomp.cli",
+        "compile",
+        str(path),
+        "--target",
+        "mcu,fpga",
+        "-o",
+        str(tmp_path / "out"),
+    ]
     start = time.monotonic()
     child = os.posix_spawn(
         sys.executable, command, dict(os.environ),

@@ -13,6 +13,7 @@ from hwcomp.registry import PASSES
 from tests.models import SPINE, loaded, model, op_cases, spine, values
 
 CASES = op_cases()
+OFF = ("equalize", "adaround", "bias_correction")  # run only where they are asked for
 RELU = [("Relu", ["x"], ["h"], {}), ("MaxPool", ["h"], ["y"], {"kernel_shape": [2, 2]})]
 
 
@@ -29,7 +30,7 @@ def test_no_pass_changes_the_numbers_of_an_operators_case(case, logits):
     graph = pipeline.run_passes(
         loaded(case.model).graph, ctx, pipeline.configured({}), check=True, after=lambda name, graph: after.append(name)
     )
-    assert tuple(after) == pipeline.ORDER
+    assert tuple(after) == tuple(name for name in pipeline.ORDER if name not in OFF)
     for tensor in graph.tensors.values():
         assert tensor.is_constant or tensor.dtype != "float" or tensor.qtype is not None
 
@@ -51,7 +52,7 @@ def test_every_pass_says_what_it_is(name):
     cls = PASSES[name]
     assert cls.name == name
     assert cls.kind in ("exact", "algebraic", "lossy")
-    assert cls().enabled
+    assert cls().enabled == (name not in OFF)
 
 
 # --- options ----------------------------------------------------------------------------------------------------------
@@ -65,7 +66,7 @@ def test_options_arrive_as_text_or_value():
     }
     passes = {p.name: p for p in pipeline.configured(given)}
     assert (passes["calibrate"].samples, passes["calibrate"].seed) == (7, 3)
-    assert [n for n, p in passes.items() if not p.enabled] == ["fuse_bias", "fuse_activation"]
+    assert [n for n, p in passes.items() if not p.enabled] == ["fuse_bias", "fuse_activation", *OFF]
 
 
 @pytest.mark.parametrize(("options", "text"), [
@@ -92,7 +93,7 @@ def test_required_passes_stay_on(name):
         pipeline.configured({name: {"enabled": False}})
 
 
-@pytest.mark.parametrize("name", sorted(n for n in pipeline.ORDER if not PASSES[n].required))
+@pytest.mark.parametrize("name", sorted(n for n in pipeline.ORDER if not PASSES[n].required and n not in OFF))
 def test_every_other_pass_can_be_switched_off(name):
     """What was compiled without it still is what the float graph says, or is refused by name."""
     from hwcomp.driver import Watch, quantized_graph
@@ -242,7 +243,7 @@ def test_weights_are_narrow_with_one_scale_per_output_channel(run):
     out = run(proto, "analyze_ranges", "calibrate", "quantize")
     w, b = (out.after.tensors[n] for n in out.node("Conv").inputs[1:])
     assert [int(np.abs(row).max()) for row in w.data] == [127, 127, 127]
-    assert w.data.dtype == np.int8
+    assert (w.qtype.bits, w.qtype.lo, w.qtype.hi) == (8, -128, 127)
     x_scale = out.after.tensors["x"].qtype.scale[0]
     for row, real, scale, step in zip(w.data, weight, w.qtype.scale, b.qtype.scale, strict=True):
         assert np.abs(row * scale - real).max() <= scale * 0.5001

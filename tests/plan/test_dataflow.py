@@ -7,12 +7,13 @@ import pytest
 
 from hwcomp.errors import WorkFailed
 from hwcomp.plan import folding
-from hwcomp.plan.dataflow import DEFAULT_LANES, plan_dataflow
+from hwcomp.plan.dataflow import DEFAULT_LANES, fold_dataflow, plan_dataflow
 from hwcomp.plan.stages import OUTPUT
 from hwcomp.plan.streams import Permute
 from sw_ref.program import Layout
 from tests.models import quantized, spine
-from tests.program_factory import Builder, lenet5, random_program
+from tests.program_factory import Builder, lenet5
+from tests.random_programs import random_program
 
 LENET_MACS = 20 * 24 * 24 * 25 + 50 * 8 * 8 * 500 + 500 * 800 + 10 * 500
 
@@ -39,7 +40,7 @@ def test_spine_models_are_within_15_percent_of_ideal(name, budget):
 
     program = lower(quantized(onnx.load(spine(name)), check=False, passes={"calibrate": {"samples": 1}})[0]).program
     total = sum(macs(program, k) for k in program.kernels)
-    plan = plan_dataflow(program, budget)
+    plan = fold_dataflow(program, budget)
     assert plan.lanes <= budget
     entry = max(p.outer.beats for p in plan.inputs)  # a grey image has one lane: 784 beats, however many multipliers
     assert plan.interval <= max(1.15 * total / budget, entry)
@@ -61,9 +62,9 @@ def test_every_budget_is_met_or_refused_with_the_least():
     for budget in range(1, 200):
         if budget < 3:
             with pytest.raises(WorkFailed, match="--pe-simd-budget 3 or more"):
-                plan_dataflow(program, budget)
+                fold_dataflow(program, budget)
             continue
-        plan = plan_dataflow(program, budget)
+        plan = fold_dataflow(program, budget)
         assert plan.lanes <= budget
         assert plan.budget == budget
         assert plan.interval == max(beats(plan)) >= total / budget
@@ -99,14 +100,14 @@ def test_interval_is_the_shortest_that_the_budget_allows(seed):
         for pe in folding.group_sizes(m) for taps in folding.group_sizes(kernel[0] * kernel[1])
         for simd in folding.group_sizes(c) if pe * taps * simd <= budget
     )  # fmt: skip
-    assert plan_dataflow(program, budget).interval == best
+    assert fold_dataflow(program, budget).interval == best
 
 
 def planned(seeds):
     """Plans of random Programs, each with a budget of its own."""
     for seed in seeds:
         program = random_program(seed)
-        yield program, plan_dataflow(program, None if seed % 3 == 0 else 11 + seed * 5 % 150)
+        yield program, fold_dataflow(program, None if seed % 3 == 0 else 11 + seed * 5 % 150)
 
 
 def test_stages_fit_together():
@@ -207,7 +208,10 @@ def test_window_buffers_are_deep_enough():
             assert w.depth >= span + max(in_row, row, frame) + 4
             if program.kernels[s.kernel].kind == "mul":  # a gate: every word as often as there are elements for it
                 gate, map_ = s.sources[1].arrives, s.sources[0].arrives
-                assert (w.words * w.cols * gate.lanes, w.repeat * gate.beats) == (gate.channels * gate.pixels, map_.beats)
+                assert (w.words * w.cols * gate.lanes, w.repeat * gate.beats) == (
+                    gate.channels * gate.pixels,
+                    map_.beats,
+                )
                 continue
             assert (w.taps, w.repeat, w.sets) == (s.fold.taps, s.fold.groups // s.fold.sets, s.fold.sets)
             x = program.edges[program.kernels[s.kernel].inputs[0]]

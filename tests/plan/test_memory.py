@@ -5,7 +5,8 @@ from hwcomp.backends._c_kernels import ALIASES
 from hwcomp.backends.c import CBackend
 from hwcomp.plan.memory import Block, assign, peak
 from sw_ref.program import Layout
-from tests.program_factory import Builder, lenet5, random_network, random_program
+from tests.program_factory import Builder, lenet5
+from tests.random_programs import random_network, random_program
 
 IN_PLACE = ("add", "lut", "mul", "softmax")
 

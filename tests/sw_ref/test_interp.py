@@ -8,7 +8,8 @@ import pytest
 
 from sw_ref import interp
 from sw_ref.program import Layout
-from tests.program_factory import Builder, random_program, samples
+from tests.program_factory import Builder, samples
+from tests.random_programs import random_program
 from tests.sw_ref import exact
 
 ROUNDED = ("add", "avgpool2d", "conv2d", "dense", "mul", "requantize")
@@ -94,7 +95,9 @@ def plain(kernel, x, *more):
         side = [p["pad_value"]]
         width = left + x.shape[2] + right
         empty = [side * width]
-        return np.array([empty * top + [side * left + r + side * right for r in c] + empty * bottom for c in x.tolist()])
+        return np.array(
+            [empty * top + [side * left + r + side * right for r in c] + empty * bottom for c in x.tolist()]
+        )
     elif kernel.kind == "transpose":
         out = {tuple(at[axis] for axis in p["perm"]): int(v) for at, v in np.ndenumerate(x)}
     elif kernel.kind == "reorder":

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from hwcomp import npz
 from sw_ref.program import Edge, Kernel, Layout, Program, type_range
-from tests.program_factory import Builder, random_program
+from tests.program_factory import Builder
+from tests.random_programs import random_program
 
 SEEDS = range(25)
 

@@ -83,7 +83,7 @@ module tiny_top #(
   );
   hwc_fifo #(
       .W(8),
-      .DEPTH(6)
+      .DEPTH(2)
   ) u_k0_pad_fifo (
       .clk_i(clk_i),
       .rst_ni(rst_ni),

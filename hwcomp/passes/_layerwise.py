@@ -1,0 +1,155 @@
+"""The float graph and the quantized one side by side, layer by layer, on calibration data: what the corrections share.
+
+The quantized graph is simulated in float32: operators on dequantized values, their results rounded to the integer type.
+That is the Program's arithmetic but for ties, which a correction averages over.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from hwcomp.errors import UsageError
+from hwcomp.graph import Graph
+from hwcomp.passes.base import PassContext, constant
+from hwcomp.registry import OPS
+from hwcomp.samples import operands
+from hwcomp.types import Node, QType, Tensor
+
+DOT = ("Conv", "Dense")
+# Elements of one tensor, all samples together: 256 MiB as float32.
+_ELEMENTS = 1 << 26
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A dot product in both graphs. `node` has no clamp: errors are measured in front of it.
+
+    `x`, `xq`: float32 inputs [samples, *shape] of the float graph and of the quantized one. `weight`, `bias`: float64,
+    what the float graph holds (zeros for no bias). `q`, `qbias`: int64, what stands for them. `scale`, `step`: float64
+    [channels], one unit of q and of qbias. `limit`: largest magnitude of q.
+    """
+
+    node: Node
+    x: np.ndarray
+    xq: np.ndarray
+    weight: np.ndarray
+    bias: np.ndarray
+    q: np.ndarray
+    qbias: np.ndarray
+    scale: np.ndarray
+    step: np.ndarray
+    limit: int
+
+    def output(self, x: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> np.ndarray:
+        """Float32 results of the dot product, in front of its clamp."""
+        return OPS[self.node.op].evaluate(self.node, [x, weight.astype(np.float32), bias.astype(np.float32)])[0]
+
+    def rows(self, values: np.ndarray) -> np.ndarray:
+        """One value per channel, in the shape that multiplies the weights."""
+        return values.reshape(-1, *[1] * (self.weight.ndim - 1))
+
+    def with_error(self, error: np.ndarray) -> np.ndarray:
+        """The integer biases with the real `error` [channels] added; never wider than int32 where they are not yet."""
+        most = max((1 << 31) - 1, int(np.abs(self.qbias).max(initial=0)))
+        return np.clip(np.rint(self.qbias + error / self.step), -most, most).astype(np.int64)
+
+
+Correction = Callable[[Layer], tuple[np.ndarray, np.ndarray]]  # new q, qbias
+
+
+def correct(graph: Graph, ctx: PassContext, name: str, samples: int, correction: Correction) -> Graph:
+    """`graph` with the integers that `correction` gives to each dot product, in order of execution.
+
+    Each layer sees what the layers in front of it, already corrected, make of `samples` calibration samples.
+    """
+    if ctx.calibration is None:
+        raise UsageError(f"pass {name} needs calibration data", fix="give --calibration DATA.npz with real samples")
+    if samples < 1:
+        raise UsageError(f"{name}.samples={samples}", fix="1 or more are needed")
+    floats, tensors = ctx.float_graph, dict(graph.tensors)
+    data = operands(_some(ctx.calibration, samples, graph), ctx.input_types)
+    count = len(next(iter(data.values())))
+    layers = sum(n.op in DOT and not n.attrs.steps for n in graph.nodes)
+    values = dict(data)
+    integers = {n: quantized(a, tensors[n].qtype) for n, a in data.items()}
+    last = {n: i for i, node in enumerate(graph.nodes) for n in node.inputs}
+    nodes: list[Node] = []
+    with np.errstate(all="ignore"):
+        for i, (old, node) in enumerate(zip(floats.nodes, graph.nodes, strict=True)):
+            if node.op in DOT and not node.attrs.steps:  # the others are few-bit: there is nothing to choose
+                ctx.progress(name, sum(n.op in DOT for n in nodes), layers)
+                layer = _layer(old, node, floats, tensors, values, integers)
+                node = _corrected(node, layer, tensors, correction)
+            nodes.append(node)
+            values[node.outputs[0]] = _evaluate(old, floats.tensors, values, graph.batched)
+            made = _evaluate(node, tensors, integers, graph.batched)
+            qtype = tensors[node.outputs[0]].qtype
+            integers[node.outputs[0]] = made if qtype is None else quantized(made, qtype)
+            for tensor in {*old.inputs, *node.inputs}:
+                if last.get(tensor, i) <= i:
+                    values.pop(tensor, None)
+                    integers.pop(tensor, None)
+    ctx.note(name, f"{layers} layers, {count} samples")
+    return graph.rebuilt(nodes, tensors)
+
+
+def quantized(x: np.ndarray, qtype: QType) -> np.ndarray:
+    """float32: `x` rounded and clipped to the reals that `qtype` holds."""
+    scale = np.float32(qtype.scale[0])
+    q = np.rint(x / scale)
+    np.clip(q, qtype.lo - qtype.zero, qtype.hi - qtype.zero, out=q)
+    return q * scale
+
+
+def _some(calibration: dict[str, np.ndarray], samples: int, graph: Graph) -> dict[str, np.ndarray]:
+    """`samples` of the calibration samples, spread evenly over them; fewer where a tensor would fill the memory."""
+    largest = max(math.prod(t.shape) for t in graph.tensors.values() if not t.is_constant)
+    total = len(next(iter(calibration.values())))
+    count = max(1, min(samples, total, _ELEMENTS // largest))
+    chosen = np.arange(count) * total // count
+    return {n: a[chosen] for n, a in calibration.items()}
+
+
+def _layer(old: Node, node: Node, floats: Graph, tensors: dict[str, Tensor], values, integers) -> Layer:
+    weight = floats.tensors[old.inputs[1]].data.astype(np.float64)
+    bias = floats.tensors[old.inputs[2]].data.astype(np.float64) if old.inputs[2] else np.zeros(len(weight))
+    qw, qb = (tensors[n] for n in node.inputs[1:])
+    x, xq = values[old.inputs[0]], integers[node.inputs[0]]
+    if node.op == "Conv":  # a graph without a batch axis has samples of batches
+        x, xq = (a.reshape(-1, *a.shape[-3:]) for a in (x, xq))
+    return Layer(
+        node.with_(attrs=replace(node.attrs, clamp=None)), x, xq, weight, bias, qw.data.astype(np.int64), qb.data.astype(np.int64),
+        np.broadcast_to(np.array(qw.qtype.scale), len(weight)), np.broadcast_to(np.array(qb.qtype.scale), len(weight)),
+        (1 << (qw.qtype.bits - 1)) - 1,
+    )  # fmt: skip
+
+
+def _corrected(node: Node, layer: Layer, tensors: dict[str, Tensor], correction: Correction) -> Node:
+    """`node` on the integers that the correction gives; `tensors` gets them."""
+    names = []
+    for old, data in zip(node.inputs[1:], correction(layer), strict=True):
+        made = constant(tensors, old, data.astype(tensors[old].data.dtype))
+        tensors[made.name] = made.with_(qtype=tensors[old].qtype)
+        names.append(made.name)
+    return node.with_(inputs=(node.inputs[0], *names))
+
+
+def _evaluate(node: Node, tensors: dict[str, Tensor], values: dict[str, np.ndarray], batched: bool) -> np.ndarray:
+    given = [_real(tensors[n]) if n and tensors[n].is_constant else values.get(n) for n in node.inputs]
+    if batched:
+        return OPS[node.op].evaluate(node, given)[0]
+    moving = [bool(n) and not tensors[n].is_constant for n in node.inputs]
+    count = len(next(a for a, m in zip(given, moving, strict=True) if m))
+    rows = ([a[i] if m else a for a, m in zip(given, moving, strict=True)] for i in range(count))
+    return np.stack([OPS[node.op].evaluate(node, row)[0] for row in rows])
+
+
+def _real(tensor: Tensor) -> np.ndarray:
+    if tensor.qtype is None:
+        return tensor.data
+    scale = np.array(tensor.qtype.scale).reshape(-1, *[1] * (tensor.data.ndim - 1))
+    return ((tensor.data - tensor.qtype.zero) * scale).astype(np.float32)
