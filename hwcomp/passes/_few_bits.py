@@ -17,6 +17,7 @@ from hwcomp.types import Node, QType, Tensor
 FINE_BITS = 20
 _FEW = 4  # bits of a quantizer that asks for fine weights in front of it
 _LAST = ("ArgMax", "Softmax", "LogSoftmax", "Steps")
+_SPARE = 64  # provable ranges that are wider than the observed one by more waste too many bits
 _ON_GRID = 2.0**-16  # of a step: how far samples may lie beside the integers that they stand for
 
 
@@ -52,7 +53,7 @@ def fine_type(name: str, limits: tuple[float, float], graph: Graph, ctx: PassCon
         if np.abs(data - np.rint(data)).max() <= _ON_GRID and qtype.lo <= np.rint(data).min() + qtype.zero:
             return qtype
     maker, proved = graph.producer(name), graph.tensors[name].range
-    if maker is not None and getattr(maker.attrs, "steps", ()) and np.isfinite(proved).all():
+    if maker is not None and getattr(maker.attrs, "steps", ()) and proved[1] - proved[0] <= _SPARE * (limits[1] - limits[0]):
         limits = proved
     return _accumulators(graph, maker) or affine_type(*limits, FINE_BITS)
 

@@ -39,7 +39,7 @@ class FewBits(Pass):
     name: ClassVar[str] = "few_bits"
     kind: ClassVar[str] = "lossy"
     layers: str = ""
-    loss: float = 0.02
+    loss: float = 0.01
     samples: int = 256
 
     def run(self, graph: Graph, ctx: PassContext) -> Graph:
