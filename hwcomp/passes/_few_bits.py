@@ -29,7 +29,8 @@ def fine_tensors(graph: Graph) -> list[str]:
         last = _steps.quantizer(steps)
         wanted = node.op == "Steps" and last is not None
         wanted |= node.op != "Steps" and bool(steps) and last is not None and last.qtype.bits <= _FEW
-        if wanted or (OPS[node.op].ties_types and node.outputs[0] in fine):
+        passes = OPS[node.op].ties_types or (node.op in ("Conv", "Dense", "Add") and not steps)
+        if wanted or (passes and node.outputs[0] in fine):
             fine.update(graph.data_inputs(node))
         if steps and last is None and node.op != "Steps" and _ends(graph, node.outputs[0]):
             fine.add(node.outputs[0])

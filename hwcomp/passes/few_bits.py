@@ -40,7 +40,7 @@ class FewBits(Pass):
     kind: ClassVar[str] = "lossy"
     layers: str = ""
     loss: float = 0.01
-    samples: int = 256
+    samples: int = 1024
 
     def run(self, graph: Graph, ctx: PassContext) -> Graph:
         given = self._given(graph)

@@ -31,10 +31,13 @@ class Quantize(Pass):
         tensors = dict(graph.tensors)
         for name, qtype in _activation_types(graph, ctx).items():
             tensors[name] = tensors[name].with_(qtype=qtype)
-        nodes = []
+        nodes, fine = [], _few_bits.fine_tensors(graph)
         for node in graph.nodes:
             if node.op in _DOT and node.attrs.steps:
                 node = _few_bits.quantize_weights(node, tensors, ctx)
+            elif node.op in _DOT and node.outputs[0] in fine:
+                node = _quantize_weights(node, tensors, Scheme("affine", _few_bits.FINE_BITS))
+                ctx.note(self.name, f"{node.op} '{node.name}': {_few_bits.FINE_BITS}-bit weights, as a quantizer of few bits follows")
             elif node.op in _DOT:
                 node = _quantize_weights(node, tensors, scheme(ctx.quant))
                 ctx.note(self.name, f"{node.op} '{node.name}': {ctx.quant} weights")
@@ -105,7 +108,7 @@ def _quantize_weights(node: Node, tensors: dict[str, Tensor], kind: Scheme) -> N
     limit = (1 << (kind.bits - 1)) - 1
     q = (
         np.clip(np.rint(rows / scales[:, None]), -limit, limit)
-        .astype(f"int{8 if kind.bits <= 8 else 16}")
+        .astype(f"int{8 if kind.bits <= 8 else 16 if kind.bits <= 16 else 32}")
         .reshape(weight.shape)
     )
     step = sx * scales
