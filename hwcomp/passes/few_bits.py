@@ -55,7 +55,7 @@ class FewBits(Pass):
         else:
             chosen = {n.name: kind for n in dots} if kind else {}
         chosen |= given
-        if all(k in ("", "int8") for k in chosen.values()):
+        if kind != "auto" and all(k in ("", "int8") for k in chosen.values()):
             return graph
         first = next((n.name for n in dots), "")
         means = self._means(graph, ctx, [n for n in dots if chosen.get(n.name) == "binary" and n.name != first])
