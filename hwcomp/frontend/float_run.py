@@ -34,6 +34,11 @@ def run_float(graph: Graph, inputs: dict[str, np.ndarray], observe: Observer | N
     is missing or has the wrong shape.
     """
     checked = _checked(graph, inputs)
+    with np.errstate(all="ignore"):  # what must be finite is looked at by the caller, who names the tensor
+        return _run_checked(graph, checked, observe)
+
+
+def _run_checked(graph: Graph, checked: dict[str, np.ndarray], observe: Observer | None) -> dict[str, np.ndarray]:
     if graph.batched:
         return _run(graph, checked, observe)
     # Without a batch axis the operators take one sample at a time.

@@ -74,10 +74,12 @@ class LowerContext:
             steps.append(reader)
             name = reader.outputs[0]
         wanted = layouts.usual(self.sample_shape(name))
+        if reader is not None and reader.op == "Dense":
+            wanted = Layout.row_major(self.sample_shape(name))
         for step in reversed(steps):  # of what the step makes -> of what it reads
-            if len(self.sample_shape(step.outputs[0])) >= 3 > len(self.sample_shape(name)):
-                wanted = layouts.usual(self.sample_shape(step.outputs[0]))  # a map that is flattened later
-            if step.op == "Transpose":
+            if len(self.sample_shape(step.inputs[0])) >= 3 > len(self.sample_shape(step.outputs[0])):
+                wanted = layouts.usual(self.sample_shape(step.inputs[0]))  # a map that is flattened
+            elif step.op == "Transpose":
                 perm = self.sample_perm(step)
                 back = tuple(perm.index(axis) for axis in range(len(perm)))
                 wanted = layouts.transposed(wanted, self.sample_shape(step.outputs[0]), back)
@@ -159,6 +161,8 @@ class LowerContext:
         if node.attrs.steps:
             return thresholds.dot(self, kind, node, params, padded=padded)
         x, y = self.edges[node.inputs[0]], node.outputs[0]
+        if kind == "dense" and len(x.shape) > 1:  # vectors in a row
+            x = self.in_order(x.name, node, Layout.row_major(x.shape))
         w_tensor, b_tensor = (self.graph.tensors[n] for n in node.inputs[1:3])
         weight, sx = w_tensor.data.astype(np.int64), x.scale
         rows = weight.reshape(weight.shape[0], -1)
@@ -188,7 +192,9 @@ class LowerContext:
             "acc_lo": limits.part_lo, "acc_hi": limits.part_hi, "requantize": rq.params(),
         }  # fmt: skip
         shape = self.sample_shape(y)
-        layout = Layout.channels_last(shape) if len(shape) >= 3 else self.layout_for(y)
+        layout = Layout.row_major(shape) if len(shape) > 1 else self.layout_for(y)
+        if kind == "conv2d":
+            layout = Layout.channels_last(shape)
         self.add_edge(y, int(at_lo.min()), int(at_hi.max()), layout)
         self.add_kernel(kind, node, params, {"weight": weight, "bias": bias, **rq.constants()})
 

@@ -39,6 +39,7 @@ class MatMul(Op):
         yield one("matmul", (1, 7), 7, 3)
         yield one("matmul symbolic batch", ("N", 5), 5, 8, opset=7)
         yield one("matmul rank 3", (1, 3, 4), 4, 2)
+        yield one("matmul rank 4", (1, 2, 3, 4), 4, 5)
         yield one("matmul to one", (1, 9), 9, 1, opset=21)
         add = [("MatMul", ["x", "w"], ["h"], {}), ("Add", ["h", "b"], ["y"], {})]
         constants = {"w": random("matmul add", 6, 4), "b": random("matmul add bias", 4)}

@@ -152,6 +152,16 @@ def permute(graph: Graph, source: Link, name: str, words: int) -> Pipe:
     return _reads(graph, source, name, np.arange(0, source.count, words), words, words, 2 * words + 2)
 
 
+def hold(graph: Graph, source: Link, name: str, words: int) -> Pipe:
+    """hwc_hold: frames of `words` beats, each given out once all of it is in."""
+    issue = graph.link(f"{name}_issue", source.count)
+    ends = np.repeat(np.arange(words - 1, source.count, words), words)
+    arc(issue, source, 1, index=ends)
+    turns, need = np.divmod(np.arange(source.count) - (2 * words + 4), source.count)
+    arc(source, issue, 1, index=ends[need] + turns * source.count)  # a frame lets go of its words when its last one is read
+    return Pipe(graph, issue, name, 1)
+
+
 def _reads(graph: Graph, source: Link, name: str, base: np.ndarray, span: int, beats: int, depth: int) -> Pipe:
     """A circular buffer of `depth` words, read in windows of `span` words from `base`, each for so many beats."""
     issue = graph.link(f"{name}_issue", base.size * beats)

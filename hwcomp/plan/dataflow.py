@@ -8,7 +8,7 @@ from dataclasses import replace
 from hwcomp.errors import WorkFailed
 from hwcomp.plan import _dots, _elements, _moves, _pools, _softmax, fifos
 from hwcomp.plan.folding import Fold, Folds
-from hwcomp.plan.stages import ALIASES, DataflowPlan, Port, Source, Stage
+from hwcomp.plan.stages import ALIASES, DataflowPlan, Port, Source, Stage, unsupported
 from hwcomp.plan.streams import Permute, Stream, convert_pixel, divisors, regroup
 from sw_ref.program import Edge, Kernel, Layout, Program
 
@@ -79,6 +79,8 @@ class Sweep:
             if kernel.kind in ALIASES:
                 self.roots[name], self.streams[name] = self.roots[kernel.inputs[0]], self.streams[kernel.inputs[0]]
                 continue
+            if kernel.kind not in _ENGINES:
+                raise unsupported(kernel, f"a kernel of kind {kernel.kind}")
             stage = _ENGINES[kernel.kind](self, index, kernel)
             stage = replace(stage, beats=max(stage.beats, stage.out.beats, *(s.beats for s in stage.sources)))
             self.stages.append(stage)

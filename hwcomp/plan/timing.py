@@ -205,6 +205,15 @@ def _lut(t: Timing, program: Program, kernel: Kernel, stage: Stage, heads: list[
     return cells.thinned(t.graph, heads[0], str(stage.kernel), np.arange(heads[0].count))
 
 
+def _softmax(t: Timing, program: Program, kernel: Kernel, stage: Stage, heads: list[Link]) -> Link:
+    """hwc_softmax: a frame is held until its largest value is known, then until the sum of its exponentials is."""
+    values, name = stage.out.channels, f"{stage.kernel}_softmax"
+    held = t.piped(cells.hold(t.graph, heads[0], f"{name}_x", values))
+    powers = t.pipe(held, f"{name}_exp", 5 if kernel.params["split"] else 1)
+    summed = t.piped(cells.hold(t.graph, powers, f"{name}_e", values))
+    return t.pipe(summed, f"{name}_share", kernel.params["fraction"] + 3)
+
+
 def _concat(t: Timing, program: Program, kernel: Kernel, stage: Stage, heads: list[Link]) -> Link:
     """Every input in turn: its beats of each round start where those of the input before end."""
     turn, starts = sum(stage.turns), np.cumsum((0, *stage.turns))
@@ -244,5 +253,5 @@ def _argmax(t: Timing, program: Program, kernel: Kernel, stage: Stage, heads: li
 _KINDS: dict[str, Callable[[Timing, Program, Kernel, Stage, list[Link]], Link]] = {
     "add": _add, "argmax": _argmax, "avgpool2d": _sums, "concat": _concat, "conv2d": _sums, "dense": _sums,
     "lut": _lut, "maxpool2d": _maxpool2d, "mul": _mul, "pad": _pad, "reorder": _same, "requantize": _requantize,
-    "shuffle": _shuffle, "slice": _slice,
+    "shuffle": _shuffle, "slice": _slice, "softmax": _softmax,
 }  # fmt: skip

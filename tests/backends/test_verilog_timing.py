@@ -14,7 +14,8 @@ from hwcomp.verify import verilated
 from tests.branches import NETWORKS, resnet8
 from tests.conformance.streaming import streaming_program
 from tests.products import from_program
-from tests.program_factory import lenet5, random_network
+from tests.program_factory import Builder, lenet5
+from tests.random_programs import random_network
 
 FRAMES = 10
 
@@ -91,6 +92,13 @@ def test_chains_take_the_cycles_of_the_model(seed, tmp_path):
 @pytest.mark.parametrize("seed", [0, 2, 5, 9, 38])
 def test_networks_take_the_cycles_of_the_model(seed, tmp_path):
     check_times(random_network(seed), None, tmp_path)
+
+
+@pytest.mark.parametrize(("shape", "axes", "scale"), [((10,), (0,), 0.05), ((3, 2, 4), (0,), 0.3), ((5, 3, 2), (0, 1, 2), 0.01)])
+def test_a_softmax_takes_the_cycles_of_the_model(shape, axes, scale, tmp_path):
+    b = Builder(np.random.default_rng(1)).input(shape)
+    program = b.requantize(form="affine").softmax(axes, scale=scale).program()
+    check_times(program, None, tmp_path)
 
 
 @pytest.mark.slow

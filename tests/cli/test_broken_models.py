@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from onnx import AttributeProto, StringStringEntryProto, TensorProto, helper, numpy_helper
 
+from hwcomp.plan import dataflow
 from tests.cli.test_product_folder import tree
 from tests.models import model, values
 
@@ -197,30 +198,13 @@ def test_no_file_or_a_folder(refused, folder):
     assert list(folder.iterdir()) == []
 
 
-UNSUPPORTED = {
-    "grouped": ([("Conv", ["x", "w"], ["y"], {"group": 2}, "depth")], {"w": values("w", 2, 1, 3, 3)}),
-    "two readers": (
-        [("Relu", ["x"], ["h"], {}, "act"), ("Conv", ["h", "w"], ["a"], {}, "left"),
-        ("Conv", ["h", "w"], ["b"], {}, "right")],
-        {"w": values("w", 2, 2, 3, 3)},
-    ),
-}  # fmt: skip
-
-
-def test_what_one_target_can_not_do_names_node_and_the_other_target(cli, refused, folder):
-    nodes, constants = UNSUPPORTED["grouped"]
+def test_what_one_target_can_not_do_names_node_and_the_other_target(cli, refused, folder, monkeypatch):
+    monkeypatch.delitem(dataflow._ENGINES, "conv2d")
+    nodes = [("Conv", ["x", "w"], ["y"], {"group": 2}, "depth")]
     path = folder / "net.onnx"
-    path.write_bytes(model(nodes, {"x": (1, 2, 5, 5)}, constants).SerializeToString())
+    path.write_bytes(model(nodes, {"x": (1, 2, 5, 5)}, {"w": values("w", 2, 1, 3, 3)}).SerializeToString())
     command = ["compile", path, "-o", folder / "out", "--quiet", "--target"]
     for target in ("fpga", "mcu,fpga"):
-        refused(*command, target, texts=["grouped convolution", "fpga", "'depth'", "mcu"])
+        refused(*command, target, texts=["conv2d", "fpga", "'depth'", "mcu"])
         assert not (folder / "out").exists()
     assert cli(*command, "mcu").code == 0
-
-
-def test_forked_tensors_name_the_tensor(refused, cli, folder):
-    nodes, constants = UNSUPPORTED["two readers"]
-    path = folder / "net.onnx"
-    path.write_bytes(model(nodes, {"x": (1, 2, 5, 5)}, constants, outputs=("a", "b")).SerializeToString())
-    refused("compile", path, "-o", folder / "out", "--quiet", "--target", "fpga", texts=["'h'", "2 readers", "mcu"])
-    assert cli("compile", path, "-o", folder / "out", "--quiet", "--target", "mcu").code == 0

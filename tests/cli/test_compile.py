@@ -102,7 +102,7 @@ def test_the_manifest_describes_every_file_and_boundary(net):
     interface = data["targets"]["fpga"]
     assert set(interface) == {"interval", "inputs", "outputs", "streams"}
     for port in (*interface["inputs"], *interface["outputs"]):
-        assert set(port) == {"name", "prefix", "lanes", "lane_bits", "tdata_bits", "beats"}
+        assert set(port) == {"name", "prefix", "lanes", "lane_bits", "tdata_bits", "beats", "channels", "pixels"}
         assert port["tdata_bits"] % 8 == 0
         assert 0 <= port["tdata_bits"] - port["lanes"] * port["lane_bits"] < 8
 
@@ -181,8 +181,8 @@ def test_an_impossible_budget_says_what_is_reachable(rejected):
     (["--target", "mcu,mcu"], ["each target once"]), (["--target", "mcu,"], ["unknown target ''"]),
     (["--target", "hls"], ["target 'hls' is not available", "fpga, mcu"]),
     (["--quant", "int3"], ["unknown quantization 'int3'"]),
-    (["--quant", "int4"], ["--quant int4 is not available", "--quant int8"]),
-    (["--quant", "fixed:Q1.7"], ["not available"]),
+    (["--quant", "int4"], ["--quant int4 is not available", "use int8"]),
+    (["--quant", "fixed:Q10.7"], ["18 bits", "4 to 16"]),
     (["--quant", "int8\n"], ["unknown quantization"]), (["--quant", "auto"], ["not available"]),
     (["--prune", "weight=0.5"], ["--prune is not available"]), (["--low-rank", "0.9"], ["--low-rank is not available"]),
     (["--share", "4"], ["--share is not available"]), (["--pe-simd-budget", "0"], ["--pe-simd-budget 0"]),

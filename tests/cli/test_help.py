@@ -110,7 +110,7 @@ def test_print_passes_lists_them_in_order_with_kind_and_options(cli):
     assert [h[0] for h in heads] == list(ORDER)
     assert [h[1] for h in heads] == [PASSES[n].kind for n in ORDER]
     assert all(len(h) > 4 for h in heads)  # and a sentence
-    assert found.out.count("enabled=True") == len(ORDER)
+    assert found.out.count("enabled=") == len(ORDER)
 
 
 def test_an_internal_error_is_one_line_without_traceback(cli, refused, monkeypatch):

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from hwcomp.plan import dataflow
 from hwcomp.registry import BACKENDS, OPS
 from tests.models import ROOT, model, saved, values
 
@@ -106,8 +107,9 @@ def test_inspect_counts(cli, net):
         assert word in text
 
 
-def test_inspect_says_why_a_target_can_not(cli, tmp_path):
+def test_inspect_says_why_a_target_can_not(cli, tmp_path, monkeypatch):
     """A model that one target refuses is no error of inspect."""
+    monkeypatch.delitem(dataflow._ENGINES, "conv2d")
     net = model(
         [("Conv", ["x", "w"], ["y"], {"group": 2}, "depth")], {"x": (1, 2, 5, 5)}, {"w": values("w", 2, 1, 3, 3)}
     )

@@ -5,8 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hwcomp.lower.build import lower
 from hwcomp.lower.layouts import transposed, usual
 from sw_ref.program import Layout
+from tests.models import model, quantized, values
 
 
 def carried(layout, shape):
@@ -47,3 +49,41 @@ def test_a_map_that_was_flattened_and_cut_in_other_places_has_no_layout():
 @pytest.mark.parametrize(("shape", "layout"), [((3, 4, 5), Layout((3, 20), (1, 0))), ((7,), Layout((7,), (0,)))])
 def test_usual(shape, layout):
     assert usual(shape) == layout
+
+
+def compiled_layouts(nodes, shape, constants):
+    graph, _ = quantized(model(nodes, {"x": shape}, constants), passes={"calibrate": {"samples": 2}})
+    program = lower(graph).program
+    return program, [k.kind for k in program.kernels]
+
+
+def test_a_flattened_map_comes_in_channels_last():
+    nodes = [("Flatten", ["x"], ["f"], {}), ("Gemm", ["f", "w"], ["y"], {})]
+    program, kinds = compiled_layouts(nodes, (1, 3, 4, 5), {"w": values("w", 60, 4)})
+    assert program.edges["x"].layout == Layout.channels_last((3, 4, 5))
+    assert kinds == ["reshape", "dense"]
+
+
+def test_a_channels_last_input_is_not_copied():
+    nodes = [("Transpose", ["x"], ["t"], {"perm": [0, 3, 1, 2]}), ("Conv", ["t", "w"], ["y"], {})]
+    program, kinds = compiled_layouts(nodes, (1, 4, 5, 3), {"w": values("w", 2, 3, 3, 3)})
+    assert program.edges["x"].layout == Layout.row_major((4, 5, 3))
+    assert kinds == ["transpose", "conv2d"]
+
+
+def test_dense_layers_read_rows():
+    program, kinds = compiled_layouts([("MatMul", ["x", "w"], ["y"], {})], (1, 2, 3, 4), {"w": values("w", 4, 5)})
+    assert kinds == ["dense"]
+    assert program.edges["x"].layout == Layout.row_major((24,))
+
+
+def test_a_map_in_another_order_is_copied_once():
+    """A Reshape between maps of other shapes: two convolutions read one copy."""
+    nodes = [
+        ("Reshape", ["x", "s"], ["r"], {}), ("Conv", ["r", "w"], ["a"], {}), ("Conv", ["r", "w"], ["b"], {}),
+        ("Add", ["a", "b"], ["c"], {}), ("Conv", ["x", "v"], ["d"], {}), ("Flatten", ["d"], ["e"], {}),
+        ("Flatten", ["c"], ["f"], {}), ("Concat", ["e", "f"], ["y"], {"axis": 1}),
+    ]  # fmt: skip
+    constants = {"s": np.array([1, 6, 2, 4]), "w": values("w", 2, 6, 1, 1), "v": values("v", 2, 3, 1, 1)}
+    program, kinds = compiled_layouts(nodes, (1, 3, 4, 4), constants)
+    assert kinds.count("reorder") == 3  # the reshaped map, and both flattened ones
