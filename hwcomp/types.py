@@ -50,7 +50,9 @@ class QType:
     @property
     def limits(self) -> tuple[int, int]:
         """Least and largest integer, without an end that `narrow` leaves out."""
-        return self.lo + (1 if self.narrow and self.signed else 0), self.hi - (1 if self.narrow and not self.signed else 0)
+        return self.lo + (1 if self.narrow and self.signed else 0), self.hi - (
+            1 if self.narrow and not self.signed else 0
+        )
 
     def scales(self) -> np.ndarray:
         """float32 [channels or 1]."""

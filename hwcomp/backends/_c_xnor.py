@@ -161,6 +161,9 @@ def _classes(taps: int, stride: int, dilation: int, pad: int, size: int, outs: i
 def _pool(program: Program, index: int, bits: dict[str, Bits]) -> Printed:
     kernel = program.kernels[index]
     k = map_values(kernel, *ends(program, kernel))
-    k |= {"id": index, "wpp": bits[kernel.inputs[0]].words, "comment": heading(program, index, window_text(kernel) + ".")}
+    k |= {
+        "id": index,
+        "wpp": bits[kernel.inputs[0]].words,
+        "comment": heading(program, index, window_text(kernel) + "."),
+    }
     return Printed("orpool", k, prims={("bits", "bits"): {}})
-

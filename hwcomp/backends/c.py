@@ -134,7 +134,9 @@ class CBackend(Backend):
         }  # fmt: skip
 
 
-def _model(program: Program, plan: MemoryPlan, printed, ins: list[Port], outs: list[Port], p: str, bits: dict[str, Bits]) -> dict[str, Any]:
+def _model(
+    program: Program, plan: MemoryPlan, printed, ins: list[Port], outs: list[Port], p: str, bits: dict[str, Bits]
+) -> dict[str, Any]:
     """Values of NAME.c besides the common ones."""
     prims: dict[str, dict] = {}
     for k in printed:
@@ -144,7 +146,11 @@ def _model(program: Program, plan: MemoryPlan, printed, ins: list[Port], outs: l
     for i, (name, edge) in enumerate(program.edges.items()):
         place = plan.places.get(name)
         if place and place.where == "arena" and not _is_alias(program, name):
-            kind = {"variable": f"t{i}", "type": "uint32_t" if name in bits else c_type(edge.dtype), "offset": place.offset}
+            kind = {
+                "variable": f"t{i}",
+                "type": "uint32_t" if name in bits else c_type(edge.dtype),
+                "offset": place.offset,
+            }
             tensors[name] = kind | {"name": comment(name)}
     permutes, calls = _calls(program, plan, printed, ins, outs, p, tensors)
     return {

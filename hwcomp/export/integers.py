@@ -170,7 +170,13 @@ def _conv2d(w: _Writer, program: Program, k: Kernel, x: str, multiplier: np.ndar
 
     def make(x: str, weight: np.ndarray) -> str:
         return w.emit(
-            "Conv", x, weight, strides=p["strides"], dilations=p["dilations"], group=p["groups"], kernel_shape=p["kernel"]
+            "Conv",
+            x,
+            weight,
+            strides=p["strides"],
+            dilations=p["dilations"],
+            group=p["groups"],
+            kernel_shape=p["kernel"],
         )
 
     acc = w.products(make, x, edge, k.constants["weight"], p["pad_value"])
@@ -252,7 +258,9 @@ def _mul(w: _Writer, program: Program, k: Kernel, a: str, b: str) -> str:
 
 
 def _lut(w: _Writer, program: Program, k: Kernel, x: str) -> str:
-    return w.emit("Gather", k.constants["table"].astype(np.int64), w.emit("Sub", x, np.int64(k.params["first"])), axis=0)
+    return w.emit(
+        "Gather", k.constants["table"].astype(np.int64), w.emit("Sub", x, np.int64(k.params["first"])), axis=0
+    )
 
 
 def _avgpool2d(w: _Writer, program: Program, k: Kernel, x: str) -> str:
@@ -262,7 +270,9 @@ def _avgpool2d(w: _Writer, program: Program, k: Kernel, x: str) -> str:
     sums = {**p, "groups": edge.shape[0]}
     bias = np.full(edge.shape[0], int(c["bias"][0]), np.int64)
     record = {n: c[n] for n in ("offset",) if n in c}
-    return _conv2d(w, program, replace(k, params=sums, constants={"weight": ones, "bias": bias, **record}), x, multiplier)
+    return _conv2d(
+        w, program, replace(k, params=sums, constants={"weight": ones, "bias": bias, **record}), x, multiplier
+    )
 
 
 def _softmax(w: _Writer, program: Program, k: Kernel, x: str) -> str:

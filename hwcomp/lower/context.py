@@ -159,7 +159,8 @@ class LowerContext:
     def dot(self, kind: str, node: Node, params: dict, *, padded: bool = False) -> None:
         """A dot product node (x, int weights, int bias; attrs.clamp) -> kernel, with bounds, constants and proof."""
         if node.attrs.steps:
-            return thresholds.dot(self, kind, node, params, padded=padded)
+            thresholds.dot(self, kind, node, params, padded=padded)
+            return
         x, y = self.edges[node.inputs[0]], node.outputs[0]
         if kind == "dense" and len(x.shape) > 1:  # vectors in a row
             x = self.in_order(x.name, node, Layout.row_major(x.shape))

@@ -90,7 +90,9 @@ def dot(ctx: LowerContext, kind: str, node: Node, params: dict, *, padded: bool)
     weight = np.where(down.reshape(-1, *[1] * (weight.ndim - 1)), -weight, weight)
     bias = np.where(down, -bias, bias)
     limits = bounds.of_dot(weight, bias, x_lo, x_hi)
-    bits = max(bounds.signed_bits(limits.part_lo, limits.part_hi + 1), 2)  # a threshold may be one above the largest sum
+    bits = max(
+        bounds.signed_bits(limits.part_lo, limits.part_hi + 1), 2
+    )  # a threshold may be one above the largest sum
     if bits > 53:
         raise WorkFailed(
             f"the accumulator of {node.op} needs {bits} bits", node=origin_of(node),
@@ -166,7 +168,9 @@ def _record(function: Function, reach: bounds.Bounds, node: Node, name: str, pro
     if last is not None and (q.bits <= _FEW_BITS or last.rounding not in ("ROUND", "HALF_EVEN")):
         if levels > _MOST_LEVELS:
             raise UnsupportedError(
-                f"{q.bits} bits with rounding_mode {last.rounding}", node=origin_of(node), why="8 bits at most are available"
+                f"{q.bits} bits with rounding_mode {last.rounding}",
+                node=origin_of(node),
+                why="8 bits at most are available",
             )
         return bisected(function, lo, hi), staircase.Proof(name, "threshold", reach.bits, 0, total, 0, channels, 0)
     rq, proof = _affine(function, reach, name, profile)

@@ -78,13 +78,16 @@ class Conv(Op):
         if per_group * groups != channels or m % groups:
             why = f"{groups} groups of {per_group} channels make {m} from an input of {channels}"
             raise bad(node, "channels of the convolution do not fit", why)
-        need_shape(node, bias, (m,))
+        for vector in (bias, *constants):
+            need_shape(node, vector, (m,))
         return result(node, (x.shape[0], m, *out_size(node, x.shape[2:], (kh, kw), node.attrs, channels)))
 
     def evaluate(self, node, inputs):
         x, weight, bias, *constants = inputs
         top, left, bottom, right = node.attrs.pads
-        x = np.pad(x, ((0, 0), (0, 0), (top, bottom), (left, right)), constant_values=x.dtype.type(node.attrs.pad_value))
+        x = np.pad(
+            x, ((0, 0), (0, 0), (top, bottom), (left, right)), constant_values=x.dtype.type(node.attrs.pad_value)
+        )
         y = _convolve(x, weight, node.attrs)
         if bias is not None:
             y += bias[:, None, None]

@@ -35,7 +35,8 @@ class Dense(Op):
         if not x.shape or x.shape[-1] != k:
             why = f"the input is {list(x.shape)}, the weight takes {k} values"
             raise bad(node, "input and weight of the matrix product do not fit", why)
-        need_shape(node, bias, (m,))
+        for vector in (bias, *constants):
+            need_shape(node, vector, (m,))
         return result(node, (*x.shape[:-1], m))
 
     def evaluate(self, node, inputs):

@@ -90,7 +90,9 @@ def _quantized(node, ctx, scale, zero, scheme, bits, signed, narrow, rounding):
         ctx.compute(node, shape, np.float32, lambda: one.apply(data / scale) * scale)
         return []
     if np.unique(scale).size != 1:
-        raise node.unsupported("a scale per channel on a computed tensor", "a tensor has one scale for all its channels")
+        raise node.unsupported(
+            "a scale per channel on a computed tensor", "a tensor has one scale for all its channels"
+        )
     qtype = QType(bits, signed, scheme, (float(scale.flat[0]),), zero, narrow=narrow)
     return [ctx.node(node, "Steps", (node.input(0),), StepsAttrs((Quantizer(qtype, rounding),)))]
 
@@ -102,8 +104,14 @@ def _case(label, op_type, bits, *, zero=0.0, domain=DOMAINS[0], **attrs):
         inputs = [x, scale] if bits is None else [x, scale, "z", "b"]
         return (op_type, inputs, [y], attrs, domain)
 
-    constants = {"sx": np.float32(0.31), "sw": np.abs(random(label + "s", 4, 1)) + np.float32(0.1), "sy": np.float32(0.7)}
-    constants |= {"w": random(label + "w", 4, 10)} | ({} if bits is None else {"z": np.float32(zero), "b": np.float32(bits)})
+    constants = {
+        "sx": np.float32(0.31),
+        "sw": np.abs(random(label + "s", 4, 1)) + np.float32(0.1),
+        "sy": np.float32(0.7),
+    }
+    constants |= {"w": random(label + "w", 4, 10)} | (
+        {} if bits is None else {"z": np.float32(zero), "b": np.float32(bits)}
+    )
     nodes = [
         quant("x", "q", "sx"), quant("w", "v", "sw"), ("Transpose", ["v"], ["t"], {"perm": [1, 0]}),
         ("MatMul", ["q", "t"], ["h"], {}), quant("h", "y", "sy"),

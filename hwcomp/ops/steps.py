@@ -28,6 +28,7 @@ class Steps(Op):
     """Inputs (x, constants of the steps [channels])."""
 
     kernels = ("requantize",)
+    note = "few bits on target mcu only"
 
     def infer(self, node, inputs):
         need_float(node, *inputs)
@@ -38,8 +39,11 @@ class Steps(Op):
 
     def evaluate(self, node, inputs):
         axis = min(node.attrs.axis, max(inputs[0].ndim - 1, 0))
-        return [_steps.run(node.attrs.steps, inputs[0], inputs[1:], axis) if inputs[0].ndim else
-                _steps.run(node.attrs.steps, inputs[0].reshape(1), inputs[1:], 0).reshape(())]
+        return [
+            _steps.run(node.attrs.steps, inputs[0], inputs[1:], axis)
+            if inputs[0].ndim
+            else _steps.run(node.attrs.steps, inputs[0].reshape(1), inputs[1:], 0).reshape(())
+        ]
 
     def interval(self, node, inputs, graph):
         constants = [graph.tensors[n].data for n in node.inputs[1:]]

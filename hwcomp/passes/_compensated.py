@@ -78,7 +78,7 @@ class Compensated:
         if node.op == "Dense":
             found = x.reshape(1, -1, weight.shape[1])
         else:
-            a, (m, per, kh, kw) = node.attrs, weight.shape
+            a, (_, per, kh, kw) = node.attrs, weight.shape
             few_samples = x[:: max(1, x.size * kh * kw // (1 << 26))]
             view = nm.windows2d(nm.pad2d(few_samples, a.pads, 0), (kh, kw), a.strides, a.dilations)
             view = view.reshape(len(few_samples), a.groups, per, *view.shape[2:]).transpose(1, 0, 3, 4, 2, 5, 6)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 import numpy as np
 
 from hwcomp.graph import Graph
@@ -54,7 +53,11 @@ def fine_type(name: str, limits: tuple[float, float], graph: Graph, ctx: PassCon
         if np.abs(data - np.rint(data)).max() <= _ON_GRID and qtype.lo <= np.rint(data).min() + qtype.zero:
             return qtype
     maker, proved = graph.producer(name), graph.tensors[name].range
-    if maker is not None and getattr(maker.attrs, "steps", ()) and proved[1] - proved[0] <= _SPARE * (limits[1] - limits[0]):
+    if (
+        maker is not None
+        and getattr(maker.attrs, "steps", ())
+        and proved[1] - proved[0] <= _SPARE * (limits[1] - limits[0])
+    ):
         limits = proved
     return _accumulators(graph, maker) or affine_type(*limits, FINE_BITS)
 
@@ -84,7 +87,7 @@ def quantize_weights(node: Node, tensors: dict[str, Tensor], ctx: PassContext) -
         ctx.note("quantize", f"{node.op} '{node.name}': {what} weights, as the model has them")
     else:
         bits = FINE_BITS if last is not None and last.qtype.bits <= _FEW else scheme(ctx.quant).bits
-        limit, bits = (1 << (bits - 1)) - 1, bits
+        limit = (1 << (bits - 1)) - 1
         largest = np.abs(rows).max(axis=1, initial=0.0).astype(np.float64)
         scales = np.where(largest > 0, largest / limit, 1.0).astype(np.float32)
         q = np.clip(np.rint(rows / scales.astype(np.float64)[:, None]), -limit, limit).astype(np.int64)

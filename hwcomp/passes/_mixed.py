@@ -57,7 +57,9 @@ def choose(
             chosen = trial
         else:
             refused.add((name, kind))
-    ctx.note("few_bits", f"auto: error of the outputs {error(chosen):.2g} of their energy, at most {loss:g} was allowed")
+    ctx.note(
+        "few_bits", f"auto: error of the outputs {error(chosen):.2g} of their energy, at most {loss:g} was allowed"
+    )
     return chosen
 
 

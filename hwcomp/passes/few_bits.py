@@ -39,7 +39,7 @@ class FewBits(Pass):
     name: ClassVar[str] = "few_bits"
     kind: ClassVar[str] = "lossy"
     layers: str = ""
-    loss: float = 0.01
+    loss: float = 0.0025
     samples: int = 1024
 
     def run(self, graph: Graph, ctx: PassContext) -> Graph:
@@ -82,7 +82,9 @@ class FewBits(Pass):
             name, _, kind = part.rpartition("=")
             nodes = [n for n in graph.nodes if n.op in _DOT and name in (n.name, n.outputs[0], *n.origin)]
             if kind not in BITS:
-                raise UsageError(f"unknown scheme '{shown(kind)}' for layer '{shown(name)}'", fix=f"choose {', '.join(BITS)}")
+                raise UsageError(
+                    f"unknown scheme '{shown(kind)}' for layer '{shown(name)}'", fix=f"choose {', '.join(BITS)}"
+                )
             if not nodes:
                 known = ", ".join(f"'{shown(n.name)}'" for n in graph.nodes if n.op in _DOT)
                 raise UsageError(f"there is no layer '{shown(name)}'", why=f"the layers with weights are {known}")
@@ -136,5 +138,3 @@ def _converted(node: Node, tensors: dict[str, Tensor], found, mean: tuple[float,
     limits = (_steps.Limit(*attrs.clamp),) if attrs.clamp else ()
     attrs = replace(attrs, steps=(_steps.Sum(), *limits), clamp=None)
     return [*made, node.with_(inputs=(source, w.name, "", b.name), attrs=attrs)]
-
-

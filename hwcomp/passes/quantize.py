@@ -37,7 +37,10 @@ class Quantize(Pass):
                 node = _few_bits.quantize_weights(node, tensors, ctx)
             elif node.op in _DOT and node.outputs[0] in fine:
                 node = _quantize_weights(node, tensors, Scheme("affine", _few_bits.FINE_BITS))
-                ctx.note(self.name, f"{node.op} '{node.name}': {_few_bits.FINE_BITS}-bit weights, as a quantizer of few bits follows")
+                ctx.note(
+                    self.name,
+                    f"{node.op} '{node.name}': {_few_bits.FINE_BITS}-bit weights, as a quantizer of few bits follows",
+                )
             elif node.op in _DOT:
                 node = _quantize_weights(node, tensors, scheme(ctx.quant))
                 ctx.note(self.name, f"{node.op} '{node.name}': {ctx.quant} weights")

@@ -157,7 +157,10 @@ def _best_fit(blocks: Sequence[Block], order: Sequence[int]) -> tuple[list[int],
     return offsets, max((offsets[i] + blocks[i].bytes for i in order), default=0)
 
 
-def plan(program: Program, work: Sequence[Work], aliases: Collection[str], *, slack: float = 0.10, stored: dict[str, int] | None = None) -> MemoryPlan:
+def plan(
+    program: Program, work: Sequence[Work], aliases: Collection[str], *, slack: float = 0.10,
+    stored: dict[str, int] | None = None,
+) -> MemoryPlan:  # fmt: skip
     """`work[i]` belongs to kernel i; kernels of a kind in `aliases` give their input another name.
 
     Each kernel gets its preferred scratch unless the arena would then exceed the live tensors by more than `slack`; the
@@ -212,7 +215,9 @@ def plan(program: Program, work: Sequence[Work], aliases: Collection[str], *, sl
 def buffers(program: Program, plan: MemoryPlan) -> list[Buffer]:
     """Everything in the arena, in the order in which it comes to life."""
     found = []
-    for name, (size, first, last) in _spans(program, plan.owner, {n: p.bytes for n, p in plan.places.items()})[3].items():
+    for name, (size, first, last) in _spans(program, plan.owner, {n: p.bytes for n, p in plan.places.items()})[
+        3
+    ].items():
         kernel = program.kernels[first].name if first >= 0 else None
         found.append(Buffer(name, kernel, size, plan.places[name].offset, first, last))
     for step in plan.steps:

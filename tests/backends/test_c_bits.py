@@ -180,26 +180,46 @@ class Net:
     def thresholds(self, channels, lo, hi, levels=1, falling=False):
         record = {"form": "threshold", "lo": -1, "hi": -1 + 2 * levels, "step": 2}
         t = np.sort(self.rng.integers(lo, hi + 2, (channels, levels)), axis=1).astype(np.int16)
-        return {"requantize": record}, {"threshold": t, "descending": self.rng.integers(0, 1 + falling, channels).astype(np.int8)}
+        return {"requantize": record}, {
+            "threshold": t,
+            "descending": self.rng.integers(0, 1 + falling, channels).astype(np.int8),
+        }
 
     def sign(self, per_channel=True):
         channels = self.x.shape[0] if per_channel else 1
-        return self.add("requantize", self.edge(self.x.shape, layout=self.x.layout), *self.thresholds(channels, -90, 90))
+        return self.add(
+            "requantize", self.edge(self.x.shape, layout=self.x.layout), *self.thresholds(channels, -90, 90)
+        )
 
     def _dot(self, kind, weight, shape, params, final, falling):
         m, k = len(weight), weight[0].size
         if final:
             record = {"form": "affine", "shift": 1, "lo": -128, "hi": 127}
-            constants = {"multiplier": self.rng.integers(1, 4, m).astype(np.int8), "offset": self.rng.integers(-9, 9, m).astype(np.int8)}
+            constants = {
+                "multiplier": self.rng.integers(1, 4, m).astype(np.int8),
+                "offset": self.rng.integers(-9, 9, m).astype(np.int8),
+            }
             found, out = {"requantize": record}, self.edge(shape, bipolar=False)
         else:
             found, constants = self.thresholds(m, -k // 3, k // 3, falling=falling)
             out = self.edge(shape)
         bias = self.rng.integers(-2, 3, m).astype(np.int8)
         bounds = {"acc_bits": 14, "acc_lo": -k - 2, "acc_hi": k + 2}
-        return self.add(kind, out, {**params, **bounds, **found}, {"weight": weight.astype(np.int8), "bias": bias, **constants})
+        return self.add(
+            kind, out, {**params, **bounds, **found}, {"weight": weight.astype(np.int8), "bias": bias, **constants}
+        )
 
-    def conv(self, m, kernel=(3, 3), strides=(1, 1), dilations=(1, 1), pads=(0, 0, 0, 0), pad_value=0, final=False, falling=False):
+    def conv(
+        self,
+        m,
+        kernel=(3, 3),
+        strides=(1, 1),
+        dilations=(1, 1),
+        pads=(0, 0, 0, 0),
+        pad_value=0,
+        final=False,
+        falling=False,
+    ):
         c, h, w = self.x.shape
         size = [(n + a + b - (k - 1) * d - 1) // s + 1 for n, a, b, k, d, s in
                 zip((h, w), pads[:2], pads[2:], kernel, dilations, strides, strict=True)]  # fmt: skip
@@ -231,12 +251,16 @@ NETS = {
     "whole words": lambda: Net(1, (32, 6, 6)).sign().conv(64, pads=(1, 0, 2, 1)).conv(32).flatten().dense(70).dense(6, final=True),
     "padded with +1": lambda: Net(2, (5, 6, 7)).sign().conv(9, pads=(1, 2, 1, 0), pad_value=1).conv(4, (1, 1), final=True),
     "padded with -1": lambda: Net(3, (34, 5, 4)).sign().conv(9, pads=(2, 1, 0, 1), pad_value=-1).conv(4, (2, 1), final=True),
-    "strides and dilations": lambda: Net(4, (6, 11, 12)).sign().conv(8, (3, 2), (2, 3), (2, 1), (1, 0, 1, 2)).conv(3, final=True, kernel=(1, 2)),
+    "strides and dilations": lambda: (
+        Net(4, (6, 11, 12)).sign().conv(8, (3, 2), (2, 3), (2, 1), (1, 0, 1, 2)).conv(3, final=True, kernel=(1, 2))
+    ),
     "a padded pool": lambda: Net(5, (35, 5, 5)).sign().pool((1, 0, 0, 1)).conv(4, (2, 2), final=True),
     "vectors": lambda: Net(6, (77,)).sign(per_channel=False).dense(33).dense(64).dense(9, final=True),
     "many words": lambda: Net(7, (2600,)).sign(per_channel=False).dense(3).dense(2, final=True),
     "several vectors": lambda: Net(8, (4, 40)).sign(per_channel=False).dense(37).dense(9, final=True),
-    "falling layers stay bytes": lambda: Net(9, (7, 5, 5)).sign().conv(8, falling=True).conv(9, falling=True).flatten().dense(3, final=True),
+    "falling layers stay bytes": lambda: (
+        Net(9, (7, 5, 5)).sign().conv(8, falling=True).conv(9, falling=True).flatten().dense(3, final=True)
+    ),
     "ends in bits": lambda: Net(10, (40,)).sign(per_channel=False).dense(20).dense(9),
 }  # fmt: skip
 
@@ -268,6 +292,8 @@ def test_what_is_packed():
 def test_a_reader_that_takes_no_bits_keeps_a_tensor_unpacked():
     program = NETS["vectors"]().program()
     last = program.kernels[-1]
-    ternary = replace(last, constants={**last.constants, "weight": last.constants["weight"] * np.int8([[0] + [1] * 63])})
+    ternary = replace(
+        last, constants={**last.constants, "weight": last.constants["weight"] * np.int8([[0] + [1] * 63])}
+    )
     assert last.inputs[0] in bits.packed(program)
     assert last.inputs[0] not in bits.packed(replace(program, kernels=(*program.kernels[:-1], ternary)))

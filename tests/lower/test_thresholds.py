@@ -31,7 +31,9 @@ def function(rng, channels, last, relu=False):
 
 
 @pytest.mark.parametrize("seed", range(30))
-@pytest.mark.parametrize(("bits", "signed", "narrow"), [(1, True, False), (2, True, True), (2, True, False), (3, False, False)])
+@pytest.mark.parametrize(
+    ("bits", "signed", "narrow"), [(1, True, False), (2, True, True), (2, True, False), (3, False, False)]
+)
 def test_thresholds_equal_the_float_function(seed, bits, signed, narrow):
     rng = np.random.default_rng(seed)
     scheme = "bipolar" if bits == 1 else "affine"

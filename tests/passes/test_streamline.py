@@ -133,7 +133,10 @@ def test_what_keeps_a_layer_from_few_bits_is_said():
 
 def test_an_input_quantizer_is_the_type_of_the_input():
     constants = {"s": F(0.25), "z": F(0), "b": F(8), "w": signs("typed", 3, 6)}
-    nodes = [("Quant", ["x", "s", "z", "b"], ["q"], {"signed": 1, "narrow": 1}), ("Gemm", ["q", "w"], ["y"], {"transB": 1})]
+    nodes = [
+        ("Quant", ["x", "s", "z", "b"], ["q"], {"signed": 1, "narrow": 1}),
+        ("Gemm", ["q", "w"], ["y"], {"transB": 1}),
+    ]
     proto = model(nodes, {"x": (1, 6)}, constants, opset=11)
     proto.graph.node[0].domain = "onnx.brevitas"
     proto.opset_import.add(domain="onnx.brevitas", version=1)
