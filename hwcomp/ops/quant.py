@@ -72,6 +72,17 @@ class BipolarQuant(Op):
 
     def cases(self):
         yield _case("bipolar quant", "BipolarQuant", None)
+        quant, pool = ("BipolarQuant", DOMAINS[0]), {"kernel_shape": [2, 2], "strides": [2, 2]}
+
+        def bits(x, y):
+            return (quant[0], [x, "s"], [y], {}, quant[1])
+
+        nodes = [
+            bits("x", "b"), bits("w", "v"), bits("u", "t"), ("Conv", ["b", "v"], ["c"], {"pads": [1, 1, 1, 1]}),
+            ("MaxPool", ["c"], ["p"], pool), bits("p", "q"), ("Conv", ["q", "t"], ["y"], {}),
+        ]  # fmt: skip
+        constants = {"s": np.float32(0.5), "w": random("bits w", 5, 3, 3, 3), "u": random("bits u", 2, 5, 2, 2)}
+        yield case("bipolar maps", nodes, {"x": (1, 3, 6, 5)}, constants, opset=11)
 
 
 def _numbers(node, ctx, index, what):

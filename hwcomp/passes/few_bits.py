@@ -114,8 +114,8 @@ class FewBits(Pass):
 
 
 def _converted(node: Node, tensors: dict[str, Tensor], found, mean: tuple[float, float] | None) -> list[Node]:
-    """The dot product on weights of few bits (`found`, as Compensated gives them), behind a quantizer of its input where `mean` is given: x is then mean +
-    size * sign(x - mean), and the mean goes into the bias."""
+    """The dot product on weights of few bits (`found`, as Compensated gives them), behind a quantizer of its input where
+    `mean` is given: x is then mean + size * sign(x - mean), and the mean goes into the bias."""
     weight = tensors[node.inputs[1]].data
     q, scales, shift = found
     real = (q * scales.astype(np.float64)[:, None]).astype(np.float32)
