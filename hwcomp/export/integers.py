@@ -6,14 +6,16 @@ Sums of products are float32 products of digits that are small enough to be exac
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from hwcomp import __version__
 from hwcomp.errors import UnsupportedError
+from hwcomp.pixels import Pixels
 from sw_ref.program import Edge, Kernel, Program
 
 if TYPE_CHECKING:
@@ -28,12 +30,12 @@ def needed(graph: Graph) -> bool:
     return any(getattr(n.attrs, "steps", ()) for n in graph.nodes)
 
 
-def export(program: Program, name: str, batched: bool) -> bytes:
-    """The model as bytes, always the same for the same Program. UnsupportedError for a kernel that has no such form."""
+def export(program: Program, name: str, batched: bool, pixels: Mapping[str, Pixels] = MappingProxyType({})) -> bytes:
+    """The model as bytes, always the same for the same Program. `pixels`: inputs that hold raw pixels. UnsupportedError for a kernel that has no such form."""
     from onnx import TensorProto, helper
 
     w = _Writer()
-    values = {n: w.quantized(program.edges[n], n, batched) for n in program.inputs}
+    values = {n: w.quantized(program.edges[n], n, batched, pixels.get(n)) for n in program.inputs}
     for k in program.kernels:
         if k.kind not in _KINDS:
             raise UnsupportedError(f"a {k.kind} kernel can't be written to model.qdq.onnx beside few-bit ones")
@@ -54,7 +56,7 @@ def export(program: Program, name: str, batched: bool) -> bytes:
         graph, ir_version=_IR, opset_imports=[helper.make_opsetid("", _OPSET)], producer_name="hwcomp",
         producer_version=__version__,
     )  # fmt: skip
-    helper.set_model_props(model, {"program_sha256": program.sha256()})
+    helper.set_model_props(model, {"program_sha256": program.sha256(), "values": "integers"})
     return model.SerializeToString(deterministic=True)
 
 
@@ -84,7 +86,10 @@ class _Writer:
 
         return self.emit("Cast", x, to=TensorProto.FLOAT if real else TensorProto.INT64)
 
-    def quantized(self, edge: Edge, x: str, batched: bool) -> str:
+    def quantized(self, edge: Edge, x: str, batched: bool, pixels: Pixels | None) -> str:
+        if pixels is not None and not pixels.is_affine:
+            mean, std = (np.asarray(v, np.float32) for v in pixels.affine(edge.shape))
+            x = self.emit("Add", self.emit("Mul", x, std), mean - np.float32(edge.zero))
         x = x if batched else self.emit("Unsqueeze", x, np.array([0], np.int64))
         if edge.bipolar:
             high = self.emit("GreaterOrEqual", x, np.float32(0))

@@ -42,7 +42,7 @@ def export(
     UnsupportedError where a tensor has a type that a model of this opset can't hold.
     """
     if integers.needed(graph):
-        return integers.export(program, name, graph.batched)
+        return integers.export(program, name, graph.batched, pixels)
     writer = Writer(graph, program, profile)
     for tensor in graph.inputs:
         writer.input(tensor, pixels.get(tensor))

@@ -206,7 +206,7 @@ def _affine(function: Function, reach: bounds.Bounds, name: str, profile: int):
     counted = staircase.compare(_Turned(rq, sign, lo, hi), lambda a: function(sign * a), first, last)
     differing, worst, steps = counted
     width, total = int(np.abs(rq.multiplier).max()).bit_length(), int((last - first + 1).sum())
-    proof = staircase.Proof(name, rq.form, reach.bits, width, total, differing, channels, 0, worst, rq.bits, steps)
+    proof = staircase.Proof(name, rq.form, reach.bits, width, total, differing, channels, 0, worst, width, steps)
     return rq, proof
 
 

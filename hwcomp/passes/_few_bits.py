@@ -52,7 +52,7 @@ def fine_type(name: str, limits: tuple[float, float], graph: Graph, ctx: PassCon
         data = np.asarray(ctx.calibration[name], np.float64) / qtype.scale[0]
         if np.abs(data - np.rint(data)).max() <= _ON_GRID and qtype.lo <= np.rint(data).min() + qtype.zero:
             return qtype
-    maker, proved = graph.producer(name), graph.tensors[name].range
+    maker, proved = graph.producer(name), graph.tensors[name].range or (-np.inf, np.inf)
     if (
         maker is not None
         and getattr(maker.attrs, "steps", ())
