@@ -66,6 +66,8 @@ def test_a_program_that_differs_is_noticed(tmp_path):
     options = CompileOptions(("mcu",), calibration={"x": x}, name="net")
     built = compile_model(saved(net(TAILS["pool"]), tmp_path / "net.onnx"), tmp_path / "out", options)
     first, *others = built.program.kernels
-    wrong = replace(first, constants={**first.constants, "threshold": first.constants["threshold"].astype(np.int64) + (1 << 36)})
+    wrong = replace(
+        first, constants={**first.constants, "threshold": first.constants["threshold"].astype(np.int64) + (1 << 36)}
+    )
     changed = replace(built, program=replace(built.program, kernels=(wrong, *others)))
     assert not teacher_forced(changed, samples.to_stored(built.program, {"x": x})).passed
