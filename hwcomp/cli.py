@@ -23,7 +23,9 @@ class _Parser(argparse.ArgumentParser):
 
 def parser() -> argparse.ArgumentParser:
     top = _Parser(
-        prog="hwcomp", description="Compile ONNX networks to C and Verilog, proven bit-identical.", epilog=EPILOG
+        prog="hwcomp",
+        description="Compile ONNX networks to C, Verilog and HLS C++, proven bit-identical.",
+        epilog=EPILOG,
     )
     top.add_argument("--version", action="store_true", help="print the version")
     top.add_argument("--print-passes", action="store_true", help="list the passes, in order, with their options")
@@ -42,7 +44,10 @@ def parser() -> argparse.ArgumentParser:
                    "in these units (127.5, not 0.5), one for all channels or one per channel as 1:2:3")  # fmt: skip
     p.add_argument("--config", metavar="FILE.toml", help="options as TOML; the command line wins")
     p.add_argument("--pass", action="append", default=[], dest="passes", metavar="PASS.field=VALUE")
-    p.add_argument("--pe-simd-budget", type=int, metavar="N", help="fpga: most multiply-accumulate lanes in all")
+    p.add_argument("--pe-simd-budget", type=int, metavar="N", help="fpga, hls: most multiply-accumulate lanes in all")
+    p.add_argument(
+        "--hls-dialect", metavar="vitis|ac", help="hls: ap_int and hls::stream (vitis), or ac_int and ac_channel"
+    )
     p.add_argument("--requantize-bits", type=int, metavar="N", help="most bits of a requantize multiplier (31)")
     p.add_argument("--golden", type=int, metavar="N", help="samples stored in the product for its self-tests (4)")
     p.add_argument("--logits", action="store_true", help="leave out a final Softmax")
@@ -53,7 +58,7 @@ def parser() -> argparse.ArgumentParser:
 
     p = _command(commands, "run", "run samples on one engine")
     p.add_argument("dir", metavar="DIR")
-    p.add_argument("--engine", required=True, help="float, reference, c, c:m4, verilator")
+    p.add_argument("--engine", required=True, help="float, reference, c, c:m4, verilator, hls")
     p.add_argument("-i", "--input", required=True, metavar="IN.npz")
     p.add_argument("-o", "--output", required=True, metavar="OUT.npz")
     p.add_argument("--tap", choices=["all"], help="store every tensor, not only the outputs")

@@ -14,7 +14,7 @@ import numpy as np
 
 from hwcomp import __version__, npz, product, samples
 from hwcomp.backends.base import Product
-from hwcomp.errors import UnsupportedError, UsageError, shown
+from hwcomp.errors import UsageError, shown
 from hwcomp.export import qdq
 from hwcomp.frontend.load import Model, load_model
 from hwcomp.graph import Graph
@@ -96,10 +96,10 @@ def compile_model(path: Path | str, folder: Path | str, options: CompileOptions,
     options.check()
     product.check_target(folder)
     configured(options.passes)
-    backends = [_backend(t) for t in options.targets]
+    backends = [BACKENDS[t] for t in options.targets]
     model = load_model(path)
-    if options.pe_simd_budget is not None and "fpga" not in options.targets:
-        watch.warned("--pe-simd-budget only matters to target fpga")
+    if options.pe_simd_budget is not None and not {"fpga", "hls"} & set(options.targets):
+        watch.warned("--pe-simd-budget only matters to targets fpga and hls")
     graph, ctx = quantized_graph(model, options, watch)
     watch.progress("lowering", 0, 1)
     lowered = lower(graph, options.requantize_bits)
@@ -113,7 +113,7 @@ def compile_model(path: Path | str, folder: Path | str, options: CompileOptions,
     targets = {}
     for backend in backends:
         watch.progress(f"emitting {backend.target}", 0, 1)
-        plan = backend.plan(program, {"pe_simd_budget": options.pe_simd_budget})
+        plan = backend.plan(program, {"pe_simd_budget": options.pe_simd_budget, "hls_dialect": options.hls_dialect})
         files |= backend.emit(program, plan, facts)
         targets[backend.target] = backend.report(program, plan)
     files["program/program.json"] = product.dump_json(program.to_json())
@@ -144,13 +144,6 @@ def compile_model(path: Path | str, folder: Path | str, options: CompileOptions,
     }
     product.write(folder, files, manifest)
     return product.load(folder)
-
-
-def _backend(target: str):
-    backend = BACKENDS.get(target)
-    if backend is None:
-        raise UnsupportedError(f"target '{target}' is not available in this version", fix=f"use {', '.join(BACKENDS)}")
-    return backend
 
 
 def _golden(program, ctx: PassContext, options: CompileOptions) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:

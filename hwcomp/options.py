@@ -15,6 +15,7 @@ from hwcomp.pixels import Pixels
 from hwcomp.quantize.schemes import scheme
 
 TARGETS = ("mcu", "fpga", "hls")
+HLS_DIALECTS = ("vitis", "ac")
 _SCHEMES = re.compile(r"int8|int16|int4|int2|ternary|binary|binary-weights|log2|fixed:Q\d+\.\d+|dfp\d+|auto|keep")
 
 
@@ -24,7 +25,7 @@ class CompileOptions:
     `input_types` (which holds raw pixels) are pixels. `passes`: {pass: {field: text or value}}.
 
     `requantize_bits`: most bits of a requantize multiplier; 16 fits one DSP block of an FPGA. `golden`: samples stored
-    in the product with their outputs.
+    in the product with their outputs. `hls_dialect`: ap_int and hls::stream (vitis), or ac_int and ac_channel (ac).
     """
 
     targets: tuple[str, ...]
@@ -38,6 +39,7 @@ class CompileOptions:
     logits: bool = False
     requantize_bits: int = 31
     golden: int = 4
+    hls_dialect: str = "vitis"
 
     def check(self) -> None:
         for target in self.targets:
@@ -52,6 +54,10 @@ class CompileOptions:
             raise UsageError(f"--pe-simd-budget {self.pe_simd_budget}", fix="give a number of multipliers, 1 or more")
         if not 8 <= self.requantize_bits <= 31:
             raise UsageError(f"--requantize-bits {self.requantize_bits}", fix="8 to 31 are possible")
+        if self.hls_dialect not in HLS_DIALECTS:
+            raise UsageError(
+                f"unknown HLS dialect '{shown(self.hls_dialect)}'", fix=f"dialects are {', '.join(HLS_DIALECTS)}"
+            )
         if self.golden < 1:
             raise UsageError("a product needs at least one golden sample")
         for name, pixels in self.input_types.items():
@@ -117,7 +123,10 @@ def from_toml(path: Path, given: dict[str, Any]) -> dict[str, Any]:
         raise UsageError(f"can't read '{path}'", why=error.strerror or str(error)) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"'{Path(path).name}' is not valid TOML", why=str(error)) from None
-    kinds = {"quant": str, "name": str, "logits": bool, "pe_simd_budget": int, "requantize_bits": int, "golden": int}
+    kinds = {
+        "quant": str, "name": str, "logits": bool, "pe_simd_budget": int, "requantize_bits": int, "golden": int,
+        "hls_dialect": str,
+    }  # fmt: skip
     merged = dict(given)
     for key, value in data.items():
         if key == "pass" and isinstance(value, dict) and all(isinstance(v, dict) for v in value.values()):

@@ -19,14 +19,16 @@ def compiled(proto, folder: Path, target="mcu,fpga", **options):
     return hwcomp.compile(path, folder / "product", target=target, **options)
 
 
-def from_program(program, folder: Path, target="mcu,fpga", budget=None, name="net", stored=None, plan=None):
+def from_program(
+    program, folder: Path, target="mcu,fpga", budget=None, name="net", stored=None, plan=None, dialect="vitis"
+):
     """Program -> Built, without a model; `stored`: golden inputs; `plan`: instead of the target's own."""
     stored = samples.random_stored(program, 2) if stored is None else stored
     facts = Product(name, ("a test",), stored, run_program(program, stored))
     files, targets = {}, {}
     for backend in (BACKENDS[t] for t in target.split(",")):
         backend.supports(program)
-        chosen = plan or backend.plan(program, {"pe_simd_budget": budget})
+        chosen = plan or backend.plan(program, {"pe_simd_budget": budget, "hls_dialect": dialect})
         files |= backend.emit(program, chosen, facts)
         targets[backend.target] = backend.report(program, chosen).get("interface", {})
     files["program/program.json"] = product.dump_json(program.to_json())

@@ -17,6 +17,7 @@ from hwcomp import registry
 from hwcomp.backends.base import Product
 from hwcomp.errors import UnsupportedError
 from hwcomp.lower.build import lower
+from hwcomp.options import HLS_DIALECTS
 from hwcomp.passes.pipeline import ORDER
 from hwcomp.registry import BACKENDS, OPS, PASSES, Registry
 from hwcomp.templates_dir import templates
@@ -257,7 +258,9 @@ def emitted():
                 backend = BACKENDS[target]
                 with suppress(UnsupportedError):
                     backend.supports(program)
-                    found[label, target] = backend.emit(program, backend.plan(program, {}), product)
+                    for dialect in HLS_DIALECTS[:: -1 if target == "hls" else 2]:  # C and Verilog: once
+                        plan = backend.plan(program, {"hls_dialect": dialect})
+                        found[label, target] = backend.emit(program, plan, product)
     return read, found
 
 
@@ -287,7 +290,7 @@ def test_every_template_is_used():
     assert unused == set()
 
 
-def test_both_backends_emit_most_cases():
+def test_all_backends_emit_most_cases():
     _, found = emitted()
     labels = {label for label, _ in found}
     assert len(labels) > 0.9 * len(op_cases())

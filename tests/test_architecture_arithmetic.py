@@ -62,8 +62,11 @@ def kernel_templates():
     )
 
 
-def c_arithmetic(text):
-    """Places where an element is an operand: a subscript or a dereference next to an operator."""
+def c_arithmetic(text, selected=False):
+    """Places where an element is an operand: a subscript or a dereference next to an operator.
+
+    `selected`: an element may be one of the two of `condition ? a : b`.
+    """
     text = re.sub(r"\{#.*?#\}|/\*.*?\*/|//[^\n]*", " ", text, flags=re.DOTALL)
     text = re.sub(r'"(?:\\.|[^"\\\n])*"', "S", re.sub(r"\{%.*?%\}", " ", text, flags=re.DOTALL))
     text = re.sub(r"\{\{.*?\}\}", "X", text, flags=re.DOTALL)
@@ -88,7 +91,7 @@ def c_arithmetic(text):
         declared = before == "*" and (
             kind == ["const"] or (ahead not in (["="], ["return"]) and re.fullmatch(r"X|\w+_t|char", kind[0]))
         )
-        operand = before in _C_OPERATORS and before != "*"
+        operand = before in _C_OPERATORS and before != "*" and not (selected and before == "?")
         if before == "*" and not declared:
             operand = tokens[first - 2] not in _BEFORE_DEREFERENCE
         if after in _C_OPERATORS or operand:
@@ -132,3 +135,48 @@ def test_prim_holds_the_arithmetic():
     """The same rules find it there."""
     assert any(c_arithmetic(p.read_text()) for p in (ROOT / "templates" / "prim" / "c").glob("*.j2"))
     assert sum("signed" in p.read_text() for p in (ROOT / "templates" / "prim" / "verilog").glob("*.v")) >= 3
+
+
+# --- HLS C++ ----------------------------------------------------------------------------------------------------------
+
+CELLS = sorted((ROOT / "templates" / "hls").glob("hwc_*.h.j2"))
+_ARGUMENTS = re.compile(r"(\w+) *<[^<>;(){}=]*(?:\([^()]*\)[^<>;(){}=]*)*>")
+
+
+def hls_arithmetic(text):
+    """As in C, once the arguments of templates are gone; an element is a[i] or beat.lane[i]."""
+    text = re.sub(r"\{\{ d\.\w+\((?:\"([^\"]*)\")?[^}]*\}\}", lambda m: f"{m[1]};" if m[1] else ";", text)
+    text = re.sub(r"//[^\n]*", " ", text)
+    before = ""
+    while before != text:
+        before, text = text, _ARGUMENTS.sub(r"\1", text)
+    return c_arithmetic(re.sub(r"template *<.*?>", " ", text), selected=True)
+
+
+@pytest.mark.parametrize("path", CELLS, ids=lambda p: p.name)
+def test_hls_cells_do_no_arithmetic_on_elements(path):
+    assert hls_arithmetic(path.read_text()) == []
+    assert not re.search(r"\b(float|double)\b", path.read_text())
+
+
+@pytest.mark.parametrize("code", [
+    "out.lane[i] = in.lane[i] * 3;", "hwc_int<8, true> y = in.lane[i] + 1;", "if (in.lane[i] > best) x = 1;",
+    "acc[pe] += hwc_dot<ACC, WW>(x, w);", "out.lane[i] = 2 - kept[p][word][i];", "y = in.lane[i] ? a : b;",
+    "hwc_int<P, true> acc[2]; y = held[k] >> SHIFT;",
+])  # fmt: skip
+def test_arithmetic_in_hls_is_noticed(code):
+    assert len(hls_arithmetic(f"// a[i] + 1\n{code}")) == 1
+
+
+@pytest.mark.parametrize("code", [
+    "hwc_int<ACC, true> acc[PE];", "out.lane[p * LANES + i] = kept[p][word][i];",
+    "const T most = x == from ? in.lane[i] : hwc_max(across[ox % OPEN_X][g][i], in.lane[i]);",
+    "out.lane[i] = hwc_requantize_rne<Y, AW, MW, MS, SHIFT, ZERO, LO, HI>(in.lane[i], multiplier[group][i]);",
+])  # fmt: skip
+def test_moving_elements_is_no_arithmetic(code):
+    assert hls_arithmetic(code) == []
+
+
+def test_hls_prim_holds_the_arithmetic():
+    """The same rule finds the products there."""
+    assert sum(hls_arithmetic(p.read_text()) != [] for p in (ROOT / "templates" / "prim" / "hls").glob("*.j2")) >= 1

@@ -10,20 +10,24 @@ from hwcomp.backends import _verilog_rom as rom
 from hwcomp.backends import _verilog_wiring as wiring
 from hwcomp.backends._verilog_netlist import Nets, Sized, pair
 from hwcomp.backends._verilog_requant import magnitude
+from sw_ref.program import Kernel
 
 if TYPE_CHECKING:
     from hwcomp.backends._verilog_engines import Site
 
 
 def lut(site: Site) -> Nets:
-    """The table in the order of the bit patterns: values from 0 on, then the negative ones."""
-    table, first = site.kernel.constants["table"], site.kernel.params["first"]
-    text = rom.hex_words(np.roll(table.astype(np.int64), first)[:, None], site.y.bits)
+    text = rom.hex_words(table_words(site.kernel)[:, None], site.y.bits)
     params = {
         "LANES": site.stage.out.lanes, "EW": site.x.bits, "OUT_W": site.y.bits,
         "MEM_FILE": site.netlist.rom(f"{site.name}_table.mem", text),
     }  # fmt: skip
     return site.cell("hwc_lut", site.heads[0], site.out, site.width, params)
+
+
+def table_words(kernel: Kernel) -> np.ndarray:
+    """int64 [entries]: the table in the order of the bit patterns: values from 0 on, then the negative ones."""
+    return np.roll(kernel.constants["table"].astype(np.int64), kernel.params["first"])
 
 
 def mul(site: Site) -> Nets:

@@ -15,8 +15,7 @@ from sw_ref.program import Kernel, Program
 def engine(netlist: Netlist, program: Program, kernel: Kernel, source: Nets, name: str, out: str) -> Nets:
     """`source`: one value per beat, those of one sum in a row."""
     x, y, p = program.edges[kernel.inputs[0]], program.edges[kernel.outputs[0]], kernel.params
-    n, width, most = prod(x.shape[a] for a in p["axes"]), p["bits"] + 1, _most(kernel, x.bits)
-    coarse = np.append(kernel.constants["exp"], 0)[: (most >> p["split"]) + 1, None]
+    n, width, (most, coarse) = prod(x.shape[a] for a in p["axes"]), p["bits"] + 1, coarse_table(kernel, x.bits)
     params = {
         "EW": x.bits, "IS_SIGNED": int(x.signed), "N": n, "MOST": most, "SPLIT": p["split"], "TW": width,
         "SW": (n << p["bits"]).bit_length(), "F": p["fraction"], "ZERO": p["zero"], "LO": p["lo"], "HI": p["hi"],
@@ -37,6 +36,11 @@ def buffer_bits(kernel: Kernel, stage: Stage) -> int:
     return (2 * stage.out.channels + 4) * (stage.sources[0].arrives.bits + kernel.params["bits"] + 1)
 
 
-def _most(kernel: Kernel, bits: int) -> int:
-    """The largest distance that makes a difference: the first one behind the table, or all that there are."""
-    return min(len(kernel.constants["exp"]) << kernel.params["split"], (1 << bits) - 1)
+def coarse_table(kernel: Kernel, bits: int) -> tuple[int, np.ndarray]:
+    """The largest distance that makes a difference, and the table [entries, 1] up to it.
+
+    It is the first distance behind the table, whose entry is 0, or the largest that x of `bits` bits can have.
+    """
+    split = kernel.params["split"]
+    most = min(len(kernel.constants["exp"]) << split, (1 << bits) - 1)
+    return most, np.append(kernel.constants["exp"], 0)[: (most >> split) + 1, None]

@@ -12,13 +12,13 @@ from hwcomp.backends import _verilog_costs as costs
 from hwcomp.backends import _verilog_engines as engines
 from hwcomp.backends import _verilog_vectors as vectors
 from hwcomp.backends import _verilog_wiring as wiring
+from hwcomp.backends._dataflow_ports import interface, masters, slaves
 from hwcomp.backends._verilog_netlist import Netlist, Nets, master, slave
-from hwcomp.backends.base import Backend, Product
+from hwcomp.backends.base import Backend, Product, refuse_few_bits
 from hwcomp.errors import UnsupportedError
 from hwcomp.names import comment
 from hwcomp.plan.dataflow import check_dataflow, plan_dataflow
-from hwcomp.plan.stages import ALIASES, OUTPUT, DataflowPlan, Port, Stage
-from hwcomp.plan.streams import Stream
+from hwcomp.plan.stages import ALIASES, OUTPUT, DataflowPlan, Stage
 from hwcomp.plan.timing import frame_latency
 from hwcomp.registry import backend
 from hwcomp.templates_dir import templates
@@ -35,15 +35,12 @@ class Verilog(Backend):
 
     def supports(self, program: Program) -> None:
         for kernel in program.kernels:
-            node = kernel.origin[0] if kernel.origin else kernel.name
             if kernel.kind not in self.kinds:
+                node = kernel.origin[0] if kernel.origin else kernel.name
                 raise UnsupportedError(
                     f"kernel {kernel.kind} is not available for target fpga", node=node, fix="use target mcu"
                 )
-            bits = any(program.edges[n].bipolar for n in (*kernel.inputs, *kernel.outputs))
-            if bits or kernel.params.get("requantize", {}).get("form") == "threshold":
-                what = "a tensor of one bit" if bits else "a multi-threshold"
-                raise UnsupportedError(f"{what} is not available for target fpga", node=node, fix="use target mcu")
+        refuse_few_bits(program, self.target)
         check_dataflow(program)
 
     def plan(self, program: Program, options: dict[str, Any]) -> DataflowPlan:
@@ -58,8 +55,7 @@ class Verilog(Backend):
         names = [f"{c}.v" for c in sorted(cells)] + [f"{top}.v"]
         values = {
             "name": product.name, "top": top, "banner": product.banner, "netlist": netlist, "plan": plan, "taps": taps,
-            "inputs": [_port(p, i, len(plan.inputs), "s") for i, p in enumerate(plan.inputs)],
-            "outputs": [_port(p, i, len(plan.outputs), "m") for i, p in enumerate(plan.outputs)],
+            "inputs": slaves(plan), "outputs": masters(plan),
             "layers": [_layer_line(program, plan, s) for s in plan.stages], "sources": names,
             "frames": len(next(iter(product.golden_in.values()))),
         }  # fmt: skip
@@ -96,12 +92,7 @@ class Verilog(Backend):
             "multipliers": sum(s["multipliers"] for s in stages),
             "fifos": fifos, "fifo_bits": sum(f["bits"] for f in fifos), "fifos_are_least": plan.least_fifos,
             "stages": stages,
-            "interface": {
-                "interval": plan.interval,
-                "inputs": [_interface(p, i, len(plan.inputs), "s") for i, p in enumerate(plan.inputs)],
-                "outputs": [_interface(p, i, len(plan.outputs), "m") for i, p in enumerate(plan.outputs)],
-                "streams": {n: asdict(s) for n, s in plan.streams.items()},
-            },
+            "interface": interface(plan),
         }  # fmt: skip
 
 
@@ -110,27 +101,6 @@ _ENV = Environment(
     keep_trailing_newline=True,
 )  # fmt: skip
 _ENV.filters["comment"] = comment
-
-
-def _interface(port: Port, index: int, count: int, letter: str) -> dict[str, int | str]:
-    p = _port(port, index, count, letter)
-    return {
-        "name": port.edge, "prefix": p["prefix"], "lanes": p["lanes"], "lane_bits": p["bits"], "tdata_bits": p["tdata"],
-        "beats": p["beats"], "channels": p["channels"], "pixels": p["pixels"],
-    }  # fmt: skip
-
-
-def _tdata(stream: Stream) -> int:
-    return (stream.width + 7) // 8 * 8
-
-
-def _port(port: Port, index: int, count: int, letter: str) -> dict[str, Any]:
-    prefix = f"{letter}_axis" if count == 1 else f"{letter}{index}_axis"
-    s = port.outer
-    return {
-        "prefix": prefix, "edge": port.edge, "width": s.width, "tdata": _tdata(s), "lanes": s.lanes, "bits": s.bits,
-        "beats": s.beats, "index": index, "signed": s.signed, "channels": s.channels, "pixels": s.pixels,
-    }  # fmt: skip
 
 
 def _layer_line(program: Program, plan: DataflowPlan, stage: Stage) -> str:
@@ -151,8 +121,7 @@ def _build(netlist: Netlist, program: Program, plan: DataflowPlan) -> dict[str, 
         nets[edge] = stream
         branches.update(zip(readers[edge], wiring.fork(netlist, stream, len(readers[edge])), strict=True))
 
-    for i, port in enumerate(plan.inputs):
-        p = _port(port, i, len(plan.inputs), "s")
+    for i, (port, p) in enumerate(zip(plan.inputs, slaves(plan), strict=True)):
         netlist.section(
             f"Input {comment(port.edge)}: {p['lanes']} lanes of {p['bits']} bits, {p['beats']} beats per frame"
         )
@@ -166,8 +135,7 @@ def _build(netlist: Netlist, program: Program, plan: DataflowPlan) -> dict[str, 
         edge = program.kernels[stage.kernel].outputs[0]
         sources = [branches[stage.kernel, i] for i in range(len(stage.sources))]
         made(edge, engines.build(netlist, program, stage, sources, f"e{index[edge]}"))
-    for i, port in enumerate(plan.outputs):
-        p = _port(port, i, len(plan.outputs), "m")
+    for i, (port, p) in enumerate(zip(plan.outputs, masters(plan), strict=True)):
         netlist.section(
             f"Output {comment(port.edge)}: {p['lanes']} lanes of {p['bits']} bits, {p['beats']} beats per frame"
         )

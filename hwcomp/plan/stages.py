@@ -142,4 +142,4 @@ class DataflowPlan:
 def unsupported(kernel: Kernel, what: str) -> UnsupportedError:
     """The error that says which node has no engine in this form."""
     node = kernel.origin[0] if kernel.origin else kernel.name
-    return UnsupportedError(f"{what} is not available for target fpga", node=node, fix="target mcu can do it")
+    return UnsupportedError(f"{what} is not available for targets fpga and hls", node=node, fix="target mcu can do it")

@@ -50,6 +50,11 @@ def summary(report: dict[str, Any]) -> str:
             f"latency about {fpga['latency_estimate']:,}, "
             f"{fpga['rom_bits']:,} ROM bits, {fpga['buffer_bits']:,} buffer bits"
         )
+    if (hls := report["targets"].get("hls")) is not None:
+        lines.append(
+            f"hls:  {hls['dialect']} C++, {hls['lanes']} of {hls['budget']} lanes, {hls['interval']:,} beats per frame in the "
+            f"busiest engine, {hls['rom_bits']:,} ROM bits"
+        )
     return "\n".join([*lines, f"proof: {report['proof']}"])
 
 

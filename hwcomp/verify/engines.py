@@ -12,6 +12,7 @@ _CLASSES = {
     "c": ("hwcomp.verify.c_host", "CHost"),
     "c:m4": ("hwcomp.verify.m4", "CM4"),
     "verilator": ("hwcomp.verify.verilated", "Verilated"),
+    "hls": ("hwcomp.verify.hls_host", "HlsHost"),
 }
 NAMES = ("float", *_CLASSES)
 

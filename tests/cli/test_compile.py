@@ -132,7 +132,7 @@ def test_name_goes_into_the_generated_code(compiled):
 def test_options_are_in_the_manifest(compiled, net):
     _, folder = compiled(
         "--requantize-bits", 16, "--golden", 2, "--pe-simd-budget", 9, "--input-range", "x=-1,1.5", "--pass",
-        "calibrate.samples=3",
+        "calibrate.samples=3", "--hls-dialect", "ac",
         "--logits", "--quant", "int8", target="fpga",
     )  # fmt: skip
     digest = hashlib.sha256(net.real.tobytes()).hexdigest()
@@ -140,7 +140,7 @@ def test_options_are_in_the_manifest(compiled, net):
         "targets": ["fpga"], "name": None, "quant": "int8", "input_ranges": {"x": [-1.0, 1.5]},
         "input_types": {},
         "passes": {"calibrate": {"samples": "3"}}, "pe_simd_budget": 9, "logits": True, "requantize_bits": 16,
-        "golden": 2,
+        "golden": 2, "hls_dialect": "ac",
         "calibration": {"x": {"samples": 6, "sha256": digest}},
     }  # fmt: skip
 
@@ -167,6 +167,18 @@ def test_budget_bounds_the_lanes(compiled):
         assert (fpga["budget"], fpga["lanes"] <= budget) == (budget, True)
 
 
+@pytest.mark.parametrize(("dialect", "word"), [("vitis", "#pragma HLS DATAFLOW"), ("ac", "#pragma hls_design top")])
+def test_hls_in_a_dialect(compiled, dialect, word):
+    found, folder = compiled("--hls-dialect", dialect, "--pe-simd-budget", 7, target="hls", quiet=False)
+    assert f"hls:  {dialect} C++, " in found.out
+    assert " of 7 lanes" in found.out
+    assert word in next((folder / "hls").glob("*_top.cpp")).read_text()
+    names = {p.name for p in (folder / "hls").iterdir()}
+    assert {"tb.cpp", "run_hls.tcl", "README.md", "hwc_types.h"} <= names
+    assert manifest(folder)["targets"]["hls"]["dialect"] == dialect
+    assert not (folder / "rtl").exists()
+
+
 def test_an_impossible_budget_says_what_is_reachable(rejected):
     rejected(
         "--pe-simd-budget",
@@ -179,7 +191,7 @@ def test_an_impossible_budget_says_what_is_reachable(rejected):
 @pytest.mark.parametrize(("options", "texts"), [
     (["--target", "asic"], ["unknown target 'asic'", "mcu, fpga, hls"]), (["--target", ""], ["unknown target ''"]),
     (["--target", "mcu,mcu"], ["each target once"]), (["--target", "mcu,"], ["unknown target ''"]),
-    (["--target", "hls"], ["target 'hls' is not available", "fpga, mcu"]),
+    (["--hls-dialect", "spatial"], ["unknown HLS dialect 'spatial'", "vitis, ac"]),
     (["--quant", "int3"], ["unknown quantization 'int3'"]),
     (["--quant", "keep"], ["--quant keep is not available", "use int8"]),
     (["--quant", "fixed:Q10.7"], ["18 bits", "4 to 16"]),
@@ -352,6 +364,7 @@ def test_toml_holds_options(compiled, toml):
         pe_simd_budget = 11
         requantize_bits = 20
         golden = 3
+        hls_dialect = "ac"
         [input_range]
         x = [-2, 2.5]
         [pass.calibrate]
@@ -366,7 +379,7 @@ def test_toml_holds_options(compiled, toml):
         "targets": ["fpga"], "name": "From TOML", "quant": "int8", "input_ranges": {"x": [-2.0, 2.5]},
         "input_types": {},
         "passes": {"calibrate": {"samples": 5}, "fuse_bias": {"enabled": False}}, "pe_simd_budget": 11, "logits": True,
-        "requantize_bits": 20, "golden": 3,
+        "requantize_bits": 20, "golden": 3, "hls_dialect": "ac",
     }  # fmt: skip
 
 
@@ -375,7 +388,7 @@ def test_toml_holds_options(compiled, toml):
     ("requantize_bits = 9", ["--requantize-bits", 31], "requantize_bits", 31),
     ('quant = "int4"', ["--quant", "int8"], "quant", "int8"),
     ("pe_simd_budget = 9", ["--pe-simd-budget", 12], "pe_simd_budget", 12),
-    ('name = "a"', ["--name", "b"], "name", "b"),
+    ('name = "a"', ["--name", "b"], "name", "b"), ('hls_dialect = "ac"', ["--hls-dialect", "vitis"], "hls_dialect", "vitis"),
     ("[pass.calibrate]\nsamples = 5", ["--pass", "calibrate.samples=2"], "passes", {"calibrate": {"samples": "2"}}),
     ("[pass.calibrate]\nsamples = 5", ["--pass", "calibrate.seed=2"], "passes",
     {"calibrate": {"samples": 5, "seed": "2"}}),
@@ -397,7 +410,7 @@ def test_the_command_line_wins_over_toml(compiled, toml, text, arguments, key, w
     ("[pass.fuse_bias]\nenabled = 0", ["'0' is not a bool"]),
     ("[input_range]\nx = 3", ["'input_range'", "NAME = [lo, hi]"]), ("[input_range]\nx = [1]", ["'input_range'"]),
     ("[input_range]\nx = [2, 1]", ["low < high"]), ("[input_range]\nz = [0, 1]", ["names 'z'"]),
-    ('quant = "int5"', ["'int5'"]),
+    ('quant = "int5"', ["'int5'"]), ('hls_dialect = "c"', ["unknown HLS dialect 'c'"]), ("hls_dialect = 1", ["'hls_dialect'"]),
     ("targets = 1", ["'targets'"]), ("'a\nb' = 1", ["not valid TOML"]), ('"a\\nb" = 1', ["'a\\nb' in"]),
 ], ids=lambda v: "")  # fmt: skip
 def test_bad_toml_is_refused(rejected, toml, text, texts):

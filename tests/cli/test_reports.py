@@ -73,7 +73,7 @@ def test_labels_must_fit(refused, net, stored):
 
 
 def test_eval_refuses_unknown_engines(refused, net):
-    for name in ("hls", "", "c,c"):
+    for name in ("hls:ac", "", "c,c"):
         refused("eval", net.product, "--data", net.data, "--engine", name, texts=["no engine"])
 
 
@@ -100,10 +100,10 @@ def test_inspect_counts(cli, net):
     assert data["flops"] == 2 * data["macs"] + sum(n["operations"] for n in data["layers"])
     assert data["peak_live_elements"] == 112 + 84
     assert (data["inputs"], data["outputs"]) == ({"x": [1, 2, 8, 7]}, {"y": [1, 5]})
-    assert (data["schema"], data["opset"], data["targets"]) == (1, 17, {"fpga": None, "mcu": None})
+    assert (data["schema"], data["opset"], data["targets"]) == (1, 17, {"fpga": None, "hls": None, "mcu": None})
     assert data["model_sha256"] == json.loads((net.product / "manifest.json").read_text())["model_sha256"]
     text = cli("inspect", net.model).out
-    for word in ("152 parameters", "1,602 MACs", "conv", "Dense", "fpga: yes", "mcu: yes"):
+    for word in ("152 parameters", "1,602 MACs", "conv", "Dense", "fpga: yes", "hls: yes", "mcu: yes"):
         assert word in text
 
 
@@ -116,14 +116,14 @@ def test_inspect_says_why_a_target_can_not(cli, tmp_path, monkeypatch):
     found = cli("inspect", saved(net, tmp_path / "net.onnx"), "--json")
     assert found.code == 0
     assert found.json["targets"]["mcu"] is None
-    assert "'depth'" in found.json["targets"]["fpga"]
+    assert all("'depth'" in found.json["targets"][t] for t in ("fpga", "hls"))
 
 
 def test_inspect_takes_logits(cli, tmp_path):
     nodes = [("Gemm", ["x", "w"], ["h"], {}), ("LogSoftmax", ["h"], ["y"], {"axis": 1}, "prob")]
     path = saved(model(nodes, {"x": (1, 3)}, {"w": values("w", 3, 4)}), tmp_path / "net.onnx")
     assert all("--logits" in reason for reason in cli("inspect", path, "--json").json["targets"].values())
-    assert cli("inspect", path, "--json", "--logits").json["targets"] == {"fpga": None, "mcu": None}
+    assert cli("inspect", path, "--json", "--logits").json["targets"] == {"fpga": None, "hls": None, "mcu": None}
 
 
 # --- report -----------------------------------------------------------------------------------------------------------
@@ -200,15 +200,15 @@ def test_docs_hold_the_matrix(cli):
 
 def test_ops_json_comes_from_the_registry(cli):
     data = cli("ops", "--json").json
-    assert data["targets"] == list(BACKENDS) == ["fpga", "mcu"]
+    assert data["targets"] == list(BACKENDS) == ["fpga", "hls", "mcu"]
     assert list(data["operators"]) == [name for name in OPS if OPS[name].importable]
     for row in data["operators"].values():
         assert set(row) == {"targets", "kernels", "note"}
-        assert set(row["targets"]) == {"fpga", "mcu"}
+        assert set(row["targets"]) == {"fpga", "hls", "mcu"}
         for target, can in row["targets"].items():
             assert can == (set(row["kernels"]) <= BACKENDS[target].kinds)
     lines = cli("ops").out.splitlines()
-    assert lines[0].split() == ["operator", "fpga", "mcu", "becomes"]
+    assert lines[0].split() == ["operator", "fpga", "hls", "mcu", "becomes"]
     assert [line.split()[0] for line in lines[1:]] == list(data["operators"])
 
 
@@ -216,13 +216,13 @@ def test_ops_json_comes_from_the_registry(cli):
 ["Conv", "Gemm", "MatMul", "Add", "BatchNormalization", "Relu", "Clip", "MaxPool", "Flatten", "Reshape",
                                   "Identity", "Dropout", "Constant", "ArgMax", "Softmax", "LogSoftmax"])  # fmt: skip
 def test_operators_of_the_spine_are_there(cli, name):
-    assert cli("ops", "--json").json["operators"][name]["targets"] == {"fpga": True, "mcu": True}
+    assert cli("ops", "--json").json["operators"][name]["targets"] == {"fpga": True, "hls": True, "mcu": True}
 
 
 def test_a_backend_without_a_kernel_says_no(cli, monkeypatch):
     backend = BACKENDS["fpga"]
     monkeypatch.setattr(type(backend), "kinds", backend.kinds - {"argmax"})
-    assert cli("ops", "--json").json["operators"]["ArgMax"]["targets"] == {"fpga": False, "mcu": True}
-    assert "| ArgMax | no | yes |" in cli("ops", "--markdown").out
+    assert cli("ops", "--json").json["operators"]["ArgMax"]["targets"] == {"fpga": False, "hls": True, "mcu": True}
+    assert "| ArgMax | no | yes | yes |" in cli("ops", "--markdown").out
     (line,) = [line for line in cli("ops").out.splitlines() if line.startswith("ArgMax")]
-    assert line.split()[:3] == ["ArgMax", "no", "yes"]
+    assert line.split()[:4] == ["ArgMax", "no", "yes", "yes"]

@@ -226,10 +226,10 @@ def test_any_damaged_byte_is_refused_or_harmless(cli, net, tmp_path):
 
 
 def test_unknown_engines_are_refused(refused, net, tmp_path):
-    for name in ("hls", "gcc", "", "c ", "C"):
+    for name in ("hls:ac", "gcc", "", "c ", "C"):
         refused(
             "run", net.product, "--engine", name, "-i", net.data, "-o", tmp_path / "o.npz",
-            texts=["no engine", "reference, c, c:m4, verilator"],
+            texts=["no engine", "reference, c, c:m4, verilator, hls"],
         )  # fmt: skip
 
 

@@ -244,12 +244,12 @@ def test_a_named_engine_needs_its_product(cli, refused, net, tmp_path):
 
 
 @pytest.mark.parametrize(("options", "texts"), [
-    (["--engines", "hls"], ["no engine 'hls'"]), (["--engines", "c,"], ["no engine ''"]),
+    (["--engines", "hdl"], ["no engine 'hdl'"]), (["--engines", "c,"], ["no engine ''"]),
     (["--engines", "float"], ["no engine 'float'"]),
     (["--samples", "0"], ["--samples"]), (["--samples", "-1"], ["--samples"]), (["--samples", "x"], ["invalid int"]),
     (["--limit", "c"], ["is not ENGINE=N"]), (["--limit", "c=0"], ["is not ENGINE=N"]),
     (["--limit", "c=x"], ["is not ENGINE=N"]),
-    (["--limit", "gcc=3"], ["is not ENGINE=N", "reference, c, c:m4, verilator"]),
+    (["--limit", "gcc=3"], ["is not ENGINE=N", "reference, c, c:m4, verilator, hls"]),
     (["-i", "/nowhere.npz"], ["no file '/nowhere.npz'"]), (["-i", "/nowhere.npz", "--samples", "3"], ["not both"]),
 ])  # fmt: skip
 def test_bad_options(refused, net, options, texts):

@@ -85,5 +85,5 @@ def test_a_map_in_another_order_is_copied_once():
         ("Flatten", ["c"], ["f"], {}), ("Concat", ["e", "f"], ["y"], {"axis": 1}),
     ]  # fmt: skip
     constants = {"s": np.array([1, 6, 2, 4]), "w": values("w", 2, 6, 1, 1), "v": values("v", 2, 3, 1, 1)}
-    program, kinds = compiled_layouts(nodes, (1, 3, 4, 4), constants)
+    _, kinds = compiled_layouts(nodes, (1, 3, 4, 4), constants)
     assert kinds.count("reorder") == 3  # the reshaped map, and both flattened ones

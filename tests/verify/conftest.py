@@ -42,11 +42,12 @@ class Network:
         self.calibration, self.images, self.labels = _example() if self.is_example else _mnist()
         self.product = functools.cache(self._product)
 
-    def _product(self, budget, target="mcu,fpga"):
-        where = self.folder / re.sub(r"\W", "_", f"{self.name}-{budget}-{target}")
+    def _product(self, budget, target="mcu,fpga", dialect="vitis"):
+        where = self.folder / re.sub(r"\W", "_", f"{self.name}-{budget}-{target}-{dialect}")
         return hwcomp.compile(
-            self.path, where, target=target, pe_simd_budget=budget, calibration={self.input: self.calibration}
-        )
+            self.path, where, target=target, pe_simd_budget=budget, calibration={self.input: self.calibration},
+            hls_dialect=dialect,
+        )  # fmt: skip
 
     def stored(self, count):
         """The first test images as stored integers."""

@@ -2,7 +2,9 @@
 
 import pytest
 
-from hwcomp.verify import compare, engines
+from hwcomp.options import HLS_DIALECTS
+from hwcomp.samples import to_stored
+from hwcomp.verify import compare, engines, hls_host
 from hwcomp.verify.evaluate import evaluate
 from tests.verify.conftest import NETWORKS
 
@@ -46,6 +48,19 @@ def test_cortex_m4(network, name):
 @pytest.mark.parametrize("name", NETWORKS)
 def test_cortex_m4_on_20_images(network, name):
     verified(network(name), "c:m4", 20)
+
+
+@pytest.mark.skipif(bool(hls_host.missing()), reason="the open HLS headers are not installed")
+@pytest.mark.parametrize("dialect", HLS_DIALECTS)
+@pytest.mark.parametrize("name", ["digits_cnn", *(pytest.param(n, marks=pytest.mark.slow) for n in DISTINCT[:-1])])
+def test_hls(network, name, dialect):
+    net = network(name)
+    built = net.product(256, "hls", dialect)
+    count = len(net.images) if net.is_example else 20
+    stored = to_stored(built.program, {net.input: net.images[:count]})
+    (outcome,) = compare.verify(built, stored, [engines.engine("hls")], {"hls": count})
+    assert (outcome.status, outcome.detail, outcome.samples) == ("equal", "", count)
+    assert outcome.tensors == len(built.program.edges)
 
 
 def paced(outcome):

@@ -6,7 +6,7 @@ import pytest
 
 import hwcomp
 from hwcomp.samples import to_stored
-from hwcomp.verify import compare, engines
+from hwcomp.verify import compare, engines, hls_host
 from hwcomp.verify.evaluate import evaluate
 from tests.zoo import DISTINCT, ZOO, member, vectors
 
@@ -18,10 +18,10 @@ def product(tmp_path_factory):
     """(name, target) -> Built, compiled once per worker."""
 
     @functools.cache
-    def get(name, target="mcu"):
+    def get(name, target="mcu", dialect="vitis"):
         m = member(name)
-        folder = tmp_path_factory.mktemp("zoo") / name
-        return hwcomp.compile(m.path, folder, target=target, calibration={m.input: m.calibration[:256]})
+        folder, data = tmp_path_factory.mktemp("zoo") / name, {m.input: m.calibration[:256]}
+        return hwcomp.compile(m.path, folder, target=target, calibration=data, hls_dialect=dialect)
 
     return get
 
@@ -66,6 +66,13 @@ def test_verilator(product, name):
 @pytest.mark.parametrize("name", TWINS)
 def test_verilator_on_the_twins(product, name):
     streamed(product, name, 4)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(bool(hls_host.missing()), reason="the open HLS headers are not installed")
+@pytest.mark.parametrize(("name", "dialect"), [*((n, "vitis") for n in ZOO), *((n, "ac") for n in DISTINCT)])
+def test_hls(product, name, dialect):
+    verified(product(name, "hls", dialect), name, "hls", vectors(name)[:4])
 
 
 @pytest.mark.parametrize("name", DISTINCT)

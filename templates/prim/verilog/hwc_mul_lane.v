@@ -1,6 +1,6 @@
 // hwc_mul_lane: product of two values less their zero points, requantized; see hwc_mul for the formula.
 //
-// Stages, all with en_i: differences, product (2 registers), then hwc_requant_lane: latency 7 cycles. No step overflows.
+// Stages, all with en_i: differences, product (2 registers), hwc_requant_lane: latency 7 cycles. No step overflows.
 `default_nettype none
 
 module hwc_mul_lane #(
