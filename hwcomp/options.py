@@ -17,7 +17,7 @@ from hwcomp.quantize.schemes import scheme
 KEEP = "keep"
 TARGETS = ("mcu", "fpga", "hls")
 HLS_DIALECTS = ("vitis", "ac")
-_SCHEMES = re.compile(r"int8|int16|int4|int2|ternary|binary|binary-weights|fixed:Q\d+\.\d+|dfp\d+|auto|keep")
+_SCHEMES = re.compile(r"int8|int16|int4|int2|ternary|binary|binary-weights|log2|fixed:Q\d+\.\d+|dfp\d+|auto|keep")
 
 
 @dataclass(frozen=True)

@@ -107,7 +107,8 @@ def random_stored(program: Program, samples: int, seed: int = 0) -> dict[str, np
     """Uniform over the whole stored type of every input."""
     rng = np.random.default_rng(seed)
     edges = [program.edges[n] for n in program.inputs]
-    return {e.name: rng.integers(e.lo, e.hi, (samples, *e.shape), e.dtype, endpoint=True) for e in edges}
+    drawn = {e.name: rng.integers(e.lo, e.hi, (samples, *e.shape), e.dtype, endpoint=True) for e in edges}
+    return {e.name: np.where(drawn[e.name] > 0, 1, -1).astype(e.dtype) if e.bipolar else drawn[e.name] for e in edges}
 
 
 def out_arrays(program: Program, values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

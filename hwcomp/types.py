@@ -20,7 +20,10 @@ Scheme = Literal["affine", "pow2", "bipolar", "ternary"]
 
 @dataclass(frozen=True)
 class QType:
-    """How integers stand for reals: real = (q - zero) * scale. `axis` is the channel axis where `scale` has several."""
+    """How integers stand for reals: real = (q - zero) * scale. `axis` is the channel axis where `scale` has several.
+
+    `narrow`: the type's least integer (its largest where unsigned) does not occur. bipolar: 1 bit, -1 and +1.
+    """
 
     bits: int
     signed: bool
@@ -28,6 +31,7 @@ class QType:
     scale: tuple[float, ...]
     zero: int = 0
     axis: int | None = None
+    narrow: bool = False
 
     def __post_init__(self):
         if not 1 <= self.bits <= 64:
@@ -39,11 +43,22 @@ class QType:
 
     @property
     def lo(self) -> int:
+        if self.scheme == "bipolar":
+            return -1
         return -(1 << (self.bits - 1)) if self.signed else 0
 
     @property
     def hi(self) -> int:
+        if self.scheme == "bipolar":
+            return 1
         return (1 << (self.bits - 1)) - 1 if self.signed else (1 << self.bits) - 1
+
+    @property
+    def limits(self) -> tuple[int, int]:
+        """Least and largest integer, without an end that `narrow` leaves out."""
+        return self.lo + (1 if self.narrow and self.signed else 0), self.hi - (
+            1 if self.narrow and not self.signed else 0
+        )
 
     def scales(self) -> np.ndarray:
         """float32 [channels or 1]."""

@@ -16,6 +16,10 @@ from sw_ref.program import Kernel, Program
 def requantize(acc: np.ndarray, kernel: Kernel, axis: int) -> np.ndarray:
     """Apply the kernel's requantize record to accumulators; constants run along `axis` (or have one element)."""
     rq = kernel.params["requantize"]
+    if rq["form"] == "threshold":
+        t, down = kernel.constants["threshold"], kernel.constants["descending"]
+        columns = [_along(t[:, i], acc.ndim, axis) for i in range(t.shape[1])]
+        return nm.requantize_threshold(acc, columns, _along(down, acc.ndim, axis), rq["lo"], rq["step"])
     m = _along(kernel.constants["multiplier"], acc.ndim, axis)
     if rq["form"] == "rne":
         return nm.requantize_rne(acc, m, rq["shift"], rq["zero"], rq["lo"], rq["hi"])
@@ -172,6 +176,8 @@ def run(program: Program, inputs: dict[str, np.ndarray], observe: Callable[[str,
             raise ValueError(f"{name!r}: shape {array.shape[1:]}, the program says {edge.shape}")
         if array.size and (int(array.min()) < edge.lo or int(array.max()) > edge.hi):
             raise ValueError(f"{name!r}: value outside the declared range [{edge.lo}, {edge.hi}]")
+        if edge.bipolar and not array.all():
+            raise ValueError(f"{name!r}: a zero in a tensor of -1 and +1")
         values[name] = array.astype(edge.dtype)
         if observe:
             observe(name, values[name])

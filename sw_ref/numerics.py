@@ -30,6 +30,18 @@ def requantize_affine(a, m, c, s: int, lo: int, hi: int):
     return np.clip((np.asarray(a, np.int64) * np.asarray(m, np.int64) + np.asarray(c, np.int64)) >> s, lo, hi)
 
 
+def requantize_threshold(a, thresholds, descending, lo: int, step: int):
+    """lo + step * #{i : a >= T_i}, or with N - # in its place where `descending` (a falling staircase).
+
+    `thresholds` [N, ...] and `descending` [...] (0 or 1) broadcast against `a`. Source: docs/numerics.md, "Binary".
+    """
+    a = np.asarray(a, np.int64)
+    count = np.zeros(a.shape, np.int64)
+    for t in thresholds:
+        count += a >= t
+    return lo + step * np.where(descending, len(thresholds) - count, count)
+
+
 def exact_dtype(acc_bits: int) -> type:
     """The fastest type whose products and sums are exact if every partial sum fits `acc_bits` (signed width)."""
     return next((dtype for bits, dtype in _EXACT_BITS if acc_bits <= bits), np.int64)

@@ -73,7 +73,10 @@ def _canonical(dims, perm):
 
 @dataclass(frozen=True)
 class Edge:
-    """One tensor of a Program. `shape` is the logical ONNX shape of one sample; `lo`..`hi` is provable."""
+    """One tensor of a Program. `shape` is the logical ONNX shape of one sample; `lo`..`hi` is provable.
+
+    `bipolar`: 1 bit that stands for -1 (bit 0) or +1 (bit 1); values are -1 and +1 wherever they are integers.
+    """
 
     name: str
     shape: tuple[int, ...]
@@ -84,13 +87,20 @@ class Edge:
     scale_bits: int
     zero: int
     layout: Layout
+    bipolar: bool = False
 
     def __post_init__(self):
-        least, most = type_range(self.bits, self.signed)
+        if self.bipolar and (self.bits, self.signed) != (1, True):
+            raise ValueError(f"edge {self.name!r}: a bipolar tensor has 1 bit, signed")
+        least, most = self.type_range
         if not least <= self.lo <= self.hi <= most:
             raise ValueError(f"edge {self.name!r}: range [{self.lo}, {self.hi}] leaves its {self.bits}-bit type")
         if self.layout.size != self.size:
             raise ValueError(f"edge {self.name!r}: layout carries {self.layout.size} elements, shape {self.shape}")
+
+    @property
+    def type_range(self) -> tuple[int, int]:
+        return type_range(self.bits, self.signed, self.bipolar)
 
     @property
     def size(self) -> int:
@@ -111,13 +121,19 @@ class Edge:
         return (np.asarray(q, np.int64) - self.zero).astype(np.float32) * self.scale
 
     def from_real(self, x: np.ndarray) -> np.ndarray:
-        """The boundary quantizer: clip(rint(x / scale) + zero), in float32 as ONNX QuantizeLinear."""
+        """The boundary quantizer: clip(rint(x / scale) + zero), in float32 as ONNX QuantizeLinear; bipolar: the sign.
+
+        It clips to the declared range, which may be narrower than the type.
+        """
+        if self.bipolar:
+            return np.where(np.asarray(x) >= 0, 1, -1).astype(self.dtype)
         q = np.rint(np.asarray(x, np.float32) / self.scale).astype(np.float64) + self.zero
-        least, most = type_range(self.bits, self.signed)
-        return np.clip(q, least, most).astype(self.dtype)
+        return np.clip(q, self.lo, self.hi).astype(self.dtype)
 
 
-def type_range(bits: int, signed: bool) -> tuple[int, int]:
+def type_range(bits: int, signed: bool, bipolar: bool = False) -> tuple[int, int]:
+    if bipolar:
+        return -1, 1
     return (-(1 << (bits - 1)), (1 << (bits - 1)) - 1) if signed else (0, (1 << bits) - 1)
 
 
@@ -194,7 +210,8 @@ class Program:
         for e in data["edges"]:
             layout = Layout(tuple(e["layout"]["dims"]), tuple(e["layout"]["perm"]))
             plain = {k: e[k] for k in ("name", "bits", "signed", "lo", "hi", "scale_bits", "zero")}
-            edges[e["name"]] = Edge(shape=tuple(e["shape"]), layout=layout, **plain)
+            bipolar = e.get("bipolar", False)
+            edges[e["name"]] = Edge(shape=tuple(e["shape"]), layout=layout, bipolar=bipolar, **plain)
         kernels = []
         for i, k in enumerate(data["kernels"]):
             values = {c: constants[f"k{i}.{c}"] for c in k["constants"]}
@@ -222,6 +239,7 @@ def _edge_json(e: Edge) -> dict[str, Any]:
         "name": e.name, "shape": list(e.shape), "bits": e.bits, "signed": e.signed, "lo": e.lo, "hi": e.hi,
         "scale_bits": e.scale_bits, "zero": e.zero,
         "layout": {"dims": list(e.layout.dims), "perm": list(e.layout.perm)},
+        **({"bipolar": True} if e.bipolar else {}),
     }  # fmt: skip
 
 

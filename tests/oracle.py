@@ -53,9 +53,6 @@ def worst_steps(graph, program, stored):
             found.append((kernel.outputs[0], 0.0))
             continue
         edge = program.edges[kernel.outputs[0]]
-        least, most = (
-            (-(1 << (edge.bits - 1)), (1 << (edge.bits - 1)) - 1) if edge.signed else (0, (1 << edge.bits) - 1)
-        )
-        exact = np.clip(arrays / float(edge.scale) + edge.zero, least, most)
+        exact = np.clip(arrays / float(edge.scale) + edge.zero, *edge.type_range)
         found.append((kernel.outputs[0], float(np.maximum(np.abs(have - exact) - 0.5, 0).max(initial=0.0))))
     return found

@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from hwcomp.backends import _c_threshold
 from hwcomp.backends._c_text import c_type, literal
 from hwcomp.plan.memory import WeightLayout
 from sw_ref.program import Edge, Kernel
 
 WINDOWS = (4, 2, 1)  # windows that a dot product takes side by side, the fastest first
+_RECORD = {"m": "multipliers", "c": "offsets", "t": "thresholds", "d": "channels that fall"}
 _INT32 = (-(1 << 31), (1 << 31) - 1)
 _SHORT = {
     "int8_t": "s8", "uint8_t": "u8", "int16_t": "s16", "uint16_t": "u16", "int32_t": "s32", "uint32_t": "u32",
@@ -72,6 +74,8 @@ def stored(weight: np.ndarray, groups: int, layout: WeightLayout) -> np.ndarray:
 def requantizer(kernel: Kernel, acc: str, lo: int, hi: int, order=None) -> tuple[dict, dict[str, np.ndarray]]:
     """The record for the template and the arrays it reads; `lo`..`hi` bounds the accumulator."""
     rq = kernel.params["requantize"]
+    if rq["form"] == "threshold":
+        return _c_threshold.record(kernel, acc, order)
     affine = rq["form"] == "affine"
     constants = {"m": kernel.constants["multiplier"].astype(np.int64)}
     if affine:
@@ -103,7 +107,7 @@ def requantizer(kernel: Kernel, acc: str, lo: int, hi: int, order=None) -> tuple
     record = {
         "a": acc, "fn": fn, "rest": rest, "m": m_text, "narrow": narrow, "lo": rq["lo"], "hi": rq["hi"],
         "formula": formula, "saturate": saturation(rq["lo"], rq["hi"]),
-        "args": [{"name": n, "type": types[n]} for n in arrays],
+        "args": [{"name": n, "type": types[n], "count": 1, "shared": False} for n in arrays],
     }  # fmt: skip
     return record, {n: v.astype(types[n][:-2]) for n, v in arrays.items()}
 
@@ -184,7 +188,16 @@ def weights_text(layout: WeightLayout, order: str) -> str:
 
 def add_constants(out: Printed, index: int, weight, w_type: str, what: str, bias, arrays) -> None:
     """Add the arrays of a dot product: weights, biases, and what the requantize record has per channel."""
-    names = {"m": "multipliers", "c": "offsets"}
     out.arrays.append((w_type, f"w{index}", weight, what))
     out.arrays.append((c_type(bias.dtype), f"b{index}", bias, "biases, with the input's zero point"))
-    out.arrays += [(c_type(v.dtype), f"{n}{index}", v, names[n]) for n, v in arrays.items()]
+    add_record(out, index, arrays)
+
+
+def add_record(out: Printed, index: int, arrays: dict[str, np.ndarray]) -> None:
+    """Add what the requantize record has per channel, and its primitive."""
+    rq = out.k["rq"]
+    if rq["fn"] == "threshold":
+        name = f"{rq['a'][3:5]}_{rq['type'][3:-2]}"
+        rq["prim"] = name
+        out.prims["threshold", name] = {"name": name, "a": rq["a"], "t": rq["type"]}
+    out.arrays += [(c_type(v.dtype), f"{n}{index}", v, _RECORD[n]) for n, v in arrays.items()]

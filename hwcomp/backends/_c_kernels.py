@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from hwcomp.backends import _c_dot as dot
-from hwcomp.backends import _c_elements, _c_joins, _c_softmax
+from hwcomp.backends import _c_elements, _c_joins, _c_softmax, _c_xnor
+from hwcomp.backends._c_bits import Bits
 from hwcomp.backends._c_common import check_map, ends, heading, map_values, refuse, window_text
-from hwcomp.backends._c_dot import Printed, Way, acc_type, add_constants, add_dot, requantizer
+from hwcomp.backends._c_dot import Printed, Way, acc_type, add_constants, add_dot, add_record, requantizer
 from hwcomp.backends._c_text import c_type
 from hwcomp.plan.memory import MemoryPlan, WeightLayout, Work
 from sw_ref.program import Edge, Kernel, Program
@@ -22,12 +23,23 @@ def supports(program: Program, kernel: Kernel) -> None:
     KINDS[kernel.kind][0](program, kernel)
 
 
-def work(program: Program, kernel: Kernel) -> Work:
-    return KINDS[kernel.kind][1](program, kernel)
+def work(program: Program, kernel: Kernel, bits: dict[str, Bits]) -> Work:
+    """`bits`: the edges that are stored as words of bits (_c_bits.packed)."""
+    if _c_xnor.takes_bits(kernel, bits):
+        return _c_xnor.work(program, kernel, bits)
+    found = KINDS[kernel.kind][1](program, kernel)
+    packs = kernel.outputs[0] in bits and kernel.kind not in ALIASES
+    return _c_xnor.packing(found, program, kernel) if packs else found
 
 
-def printed(program: Program, plan: MemoryPlan, index: int) -> Printed:
-    return KINDS[program.kernels[index].kind][2](program, plan, index)
+def printed(program: Program, plan: MemoryPlan, index: int, bits: dict[str, Bits]) -> Printed:
+    kernel = program.kernels[index]
+    if _c_xnor.takes_bits(kernel, bits):
+        orders = _dense_orders(program, kernel) if kernel.kind == "dense" else None
+        return _c_xnor.printed(program, plan, index, bits, orders)
+    found = KINDS[kernel.kind][2](program, plan, index)
+    packs = kernel.outputs[0] in bits and kernel.kind not in ALIASES
+    return _c_xnor.add_packing(found, kernel, bits) if packs else found
 
 
 def macs(program: Program, kernel: Kernel) -> int:
@@ -184,8 +196,9 @@ def _requantize_printed(program: Program, plan: MemoryPlan, index: int) -> Print
         "id": index, "rq": rq, "x": c_type(x.dtype), "y": c_type(y.dtype), "size": x.size, "inner": inner,
         "period": period, "outer": x.size // inner // period, "comment": heading(program, index),
     }  # fmt: skip
-    names = {"m": "multipliers", "c": "offsets"}
-    return Printed("requantize", k, [(c_type(v.dtype), f"{n}{index}", v, names[n]) for n, v in arrays.items()])
+    out = Printed("requantize", k)
+    add_record(out, index, arrays)
+    return out
 
 
 def _run(values: np.ndarray) -> int:

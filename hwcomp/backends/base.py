@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from hwcomp.errors import UnsupportedError
 from sw_ref.program import Program
 
 
@@ -46,3 +47,13 @@ class Backend:
     def report(self, program: Program, plan: Any) -> dict[str, Any]:
         """JSON facts for the report: bytes, cycles, lanes per kernel. No wall-clock figure."""
         raise NotImplementedError
+
+
+def refuse_few_bits(program: Program, target: str) -> None:
+    """UnsupportedError for the first kernel with a tensor of one bit or thresholds, of a back end that prints neither."""
+    for kernel in program.kernels:
+        bits = any(program.edges[n].bipolar for n in (*kernel.inputs, *kernel.outputs))
+        if bits or kernel.params.get("requantize", {}).get("form") == "threshold":
+            what = "a tensor of one bit" if bits else "a multi-threshold"
+            node = kernel.origin[0] if kernel.origin else kernel.name
+            raise UnsupportedError(f"{what} is not available for target {target}", node=node, fix="use target mcu")

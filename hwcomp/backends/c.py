@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 
 from hwcomp.backends import _c_kernels as kernels
+from hwcomp.backends._c_bits import Bits, packed
 from hwcomp.backends._c_text import c_type, comment, field_names, render
+from hwcomp.backends._c_xnor import unpacked_bytes
 from hwcomp.backends.base import Backend, Product
 from hwcomp.plan import memory
 from hwcomp.plan.memory import MemoryPlan
@@ -75,13 +77,16 @@ class CBackend(Backend):
 
     def plan(self, program: Program, options: dict[str, Any]) -> MemoryPlan:
         self.supports(program)
-        work = [kernels.work(program, k) for k in program.kernels]
-        return memory.plan(program, work, kernels.ALIASES, slack=options.get("arena_slack", 0.10))
+        bits = packed(program)
+        work = [kernels.work(program, k, bits) for k in program.kernels]
+        stored = {name: b.bytes for name, b in bits.items()}
+        return memory.plan(program, work, kernels.ALIASES, slack=options.get("arena_slack", 0.10), stored=stored)
 
     def emit(self, program: Program, plan: MemoryPlan, product: Product) -> dict[str, str | bytes]:
         p = product.name
         ins, outs = ports(program)
-        printed = [kernels.printed(program, plan, i) for i in range(len(program.kernels))]
+        bits = packed(program)
+        printed = [kernels.printed(program, plan, i, bits) for i in range(len(program.kernels))]
         values = {
             "p": p, "banner": [comment(line, 200) for line in product.banner], "plan": plan,
             "ins": [port.values for port in ins], "outs": [port.values for port in outs],
@@ -89,7 +94,7 @@ class CBackend(Backend):
         }  # fmt: skip
         files = {
             f"src/{p}.h": render("c/header.h.j2", **values),
-            f"src/{p}.c": render("c/model.c.j2", **values, **_model(program, plan, printed, ins, outs, p)),
+            f"src/{p}.c": render("c/model.c.j2", **values, **_model(program, plan, printed, ins, outs, p, bits)),
             f"src/{p}_weights.h": render("c/weights.h.j2", **values),
             f"src/{p}_weights.c": render("c/weights.c.j2", **values),
             f"src/{p}_static.c": render("c/static.c.j2", **values),
@@ -103,7 +108,8 @@ class CBackend(Backend):
         return files
 
     def report(self, program: Program, plan: MemoryPlan) -> dict[str, Any]:
-        printed = [kernels.printed(program, plan, i) for i in range(len(program.kernels))]
+        bits = packed(program)
+        printed = [kernels.printed(program, plan, i, bits) for i in range(len(program.kernels))]
         sizes = [sum(np.dtype(t[:-2]).itemsize * v.size for t, _, v, _ in k.arrays) for k in printed]
         weights = [sum(np.dtype(t[:-2]).itemsize * v.size for t, n, v, _ in k.arrays if n[0] == "w") for k in printed]
         return {
@@ -128,7 +134,9 @@ class CBackend(Backend):
         }  # fmt: skip
 
 
-def _model(program: Program, plan: MemoryPlan, printed, ins: list[Port], outs: list[Port], p: str) -> dict[str, Any]:
+def _model(
+    program: Program, plan: MemoryPlan, printed, ins: list[Port], outs: list[Port], p: str, bits: dict[str, Bits]
+) -> dict[str, Any]:
     """Values of NAME.c besides the common ones."""
     prims: dict[str, dict] = {}
     for k in printed:
@@ -138,7 +146,11 @@ def _model(program: Program, plan: MemoryPlan, printed, ins: list[Port], outs: l
     for i, (name, edge) in enumerate(program.edges.items()):
         place = plan.places.get(name)
         if place and place.where == "arena" and not _is_alias(program, name):
-            kind = {"variable": f"t{i}", "type": c_type(edge.dtype), "offset": place.offset}
+            kind = {
+                "variable": f"t{i}",
+                "type": "uint32_t" if name in bits else c_type(edge.dtype),
+                "offset": place.offset,
+            }
             tensors[name] = kind | {"name": comment(name)}
     permutes, calls = _calls(program, plan, printed, ins, outs, p, tensors)
     return {
@@ -182,9 +194,15 @@ def _calls(program: Program, plan: MemoryPlan, printed, ins: list[Port], outs: l
         if printed[i].template:
             suffix = "requantize_all" if kernel.kind == "requantize" else kernel.kind
             arguments = [address(n) for n in (*kernel.inputs, *kernel.outputs)]
+            if "pack" in printed[i].k:
+                at = step.scratch_offset + step.scratch - unpacked_bytes(program, kernel)
+                arguments[-1] = f"(int8_t *)(bytes + {at})"
             if printed[i].k.get("scratch"):
                 arguments.append(f"bytes + {step.scratch_offset}" if step.scratch_offset else "bytes")
             calls.append({"tap": None, "text": f"{p}_k{i}_{suffix}({', '.join(arguments)})"})
+            if "pack" in printed[i].k:
+                text = f"{p}_k{i}_pack((const int8_t *)(bytes + {at}), {address(kernel.outputs[0])})"
+                calls.append({"tap": None, "text": text})
         calls.append(tap(kernel.outputs[0]))
     for i in plan.stores:
         name = program.outputs[i]

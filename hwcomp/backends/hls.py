@@ -17,7 +17,7 @@ from hwcomp.backends import _verilog_costs as costs
 from hwcomp.backends._dataflow_ports import interface, masters, slaves
 from hwcomp.backends._hls_design import Design, Net, Rom, integer
 from hwcomp.backends._verilog_vectors import frame_slots
-from hwcomp.backends.base import Backend, Product
+from hwcomp.backends.base import Backend, Product, refuse_few_bits
 from hwcomp.errors import UnsupportedError
 from hwcomp.names import comment
 from hwcomp.plan.dataflow import check_dataflow, plan_dataflow
@@ -50,6 +50,7 @@ class Hls(Backend):
                 raise UnsupportedError(
                     f"kernel {kernel.kind} is not available for target hls", node=node, fix="use target mcu"
                 )
+        refuse_few_bits(program, self.target)
         check_dataflow(program)
 
     def plan(self, program: Program, options: dict[str, Any]) -> HlsPlan:

@@ -14,7 +14,7 @@ from hwcomp.backends import _verilog_vectors as vectors
 from hwcomp.backends import _verilog_wiring as wiring
 from hwcomp.backends._dataflow_ports import interface, masters, slaves
 from hwcomp.backends._verilog_netlist import Netlist, Nets, master, slave
-from hwcomp.backends.base import Backend, Product
+from hwcomp.backends.base import Backend, Product, refuse_few_bits
 from hwcomp.errors import UnsupportedError
 from hwcomp.names import comment
 from hwcomp.plan.dataflow import check_dataflow, plan_dataflow
@@ -40,6 +40,7 @@ class Verilog(Backend):
                 raise UnsupportedError(
                     f"kernel {kernel.kind} is not available for target fpga", node=node, fix="use target mcu"
                 )
+        refuse_few_bits(program, self.target)
         check_dataflow(program)
 
     def plan(self, program: Program, options: dict[str, Any]) -> DataflowPlan:

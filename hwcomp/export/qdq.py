@@ -14,6 +14,7 @@ import numpy as np
 
 from hwcomp import __version__
 from hwcomp.errors import UnsupportedError, shown
+from hwcomp.export import integers
 from hwcomp.export.operands import compiled_scales, dot_operands
 from hwcomp.graph import Graph, origin_of
 from hwcomp.lower.requant import PRODUCT_BITS
@@ -35,10 +36,13 @@ def export(
 ) -> bytes:
     """The model as bytes, always the same for the same Program: `graph` and `profile` are what became `program`.
 
-    `pixels`: inputs that hold raw pixels; the model reads the reals that they stand for.
+    `pixels`: inputs that hold raw pixels; the model reads the reals that they stand for. What QDQ can't hold becomes a model
+    on integer values (integers.py).
 
     UnsupportedError where a tensor has a type that a model of this opset can't hold.
     """
+    if integers.needed(graph):
+        return integers.export(program, name, graph.batched, pixels)
     writer = Writer(graph, program, profile)
     for tensor in graph.inputs:
         writer.input(tensor, pixels.get(tensor))

@@ -9,7 +9,7 @@ from hwcomp.graph import Graph
 from hwcomp.lower.context import LowerContext
 from hwcomp.lower.staircase import Proof
 from hwcomp.registry import OPS
-from sw_ref.program import Program, type_range
+from sw_ref.program import Program
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ def lower(graph: Graph, profile: int = 31) -> Lowered:
     ctx = LowerContext(graph, profile)
     for name in graph.inputs:
         qtype = ctx.qtype(name)
-        ctx.add_edge(name, *type_range(qtype.bits, qtype.signed), ctx.layout_for(name))
+        ctx.add_edge(name, *qtype.limits, ctx.layout_for(name))
     for node in graph.nodes:
         OPS[node.op].lower(node, ctx)
         ctx.finish(node)

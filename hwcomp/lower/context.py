@@ -8,7 +8,7 @@ import numpy as np
 
 from hwcomp.errors import UnsupportedError, WorkFailed
 from hwcomp.graph import Graph, origin_of
-from hwcomp.lower import bounds, joins, layouts, products, requant, search, staircase, tables
+from hwcomp.lower import bounds, joins, layouts, products, requant, search, staircase, tables, thresholds
 from hwcomp.lower import softmax as softmaxes
 from hwcomp.types import Node, QType, Tensor
 from sw_ref.program import Edge, Kernel, Layout, type_range
@@ -37,6 +37,7 @@ class LowerContext:
     add, avgpool, concat, slice = joins.add, joins.avgpool, joins.concat, joins.slice_
     shuffle, transpose, pad = joins.shuffle, joins.transpose, joins.pad
     softmax, table, multiply = softmaxes.softmax, tables.table, products.multiply
+    steps = thresholds.pointwise
 
     def __post_init__(self):
         self.tensors.update(self.graph.tensors)
@@ -89,7 +90,8 @@ class LowerContext:
     def add_edge(self, tensor: str, lo: int, hi: int, layout: Layout, qtype: QType | None = None) -> Edge:
         q = qtype or self.qtype(tensor)
         bits = int(np.float32(q.scale[0]).view(np.uint32))
-        edge = Edge(tensor, self.sample_shape(tensor), q.bits, q.signed, lo, hi, bits, q.zero, layout)
+        bipolar = q.scheme == "bipolar"
+        edge = Edge(tensor, self.sample_shape(tensor), q.bits, q.signed, lo, hi, bits, q.zero, layout, bipolar)
         self.edges[tensor] = edge
         return edge
 
@@ -156,6 +158,9 @@ class LowerContext:
 
     def dot(self, kind: str, node: Node, params: dict, *, padded: bool = False) -> None:
         """A dot product node (x, int weights, int bias; attrs.clamp) -> kernel, with bounds, constants and proof."""
+        if node.attrs.steps:
+            thresholds.dot(self, kind, node, params, padded=padded)
+            return
         x, y = self.edges[node.inputs[0]], node.outputs[0]
         if kind == "dense" and len(x.shape) > 1:  # vectors in a row
             x = self.in_order(x.name, node, Layout.row_major(x.shape))
@@ -229,7 +234,7 @@ class LowerContext:
     def clamp_limits(self, qtype: QType, clamp: tuple[float | None, float | None] | None) -> tuple[int, int]:
         """Real clamp bounds as stored integers, inside the type."""
         lo, hi = clamp or (None, None)
-        least, most = type_range(qtype.bits, qtype.signed)
+        least, most = qtype.lo, qtype.hi
         return (least if lo is None else qtype.quantize(lo)), (most if hi is None else qtype.quantize(hi))
 
 

@@ -108,16 +108,18 @@ def with_constants(
 
 
 def choose_affine(
-    gain: np.ndarray, offset: np.ndarray, x_lo: int, x_hi: int, lo: int, hi: int, x_zero: int = 0
+    gain: np.ndarray, offset: np.ndarray, x_lo: int, x_hi: int, lo: int, hi: int, x_zero: int = 0, bits: int = 63
 ) -> Requant:
     """y = clamp(round(gain*(x - x_zero) + offset)) per channel, for stored x in [x_lo, x_hi]; ties round up.
 
-    Both float64 [channels]; the offset contains the zero point of y. lo, hi and x within 25 bits.
+    Both float64 [channels]; the offset contains the zero point of y. lo, hi and x within 25 bits. `bits`: most of a
+    multiplier.
     """
     gain, offset = _tamed(gain, offset, x_lo, x_hi, lo, hi, x_zero)
     reach = max(abs(x_lo), abs(x_hi), 1)
     room = (1 << 62) / (np.abs(gain).max(initial=0.0) * reach + np.abs(offset).max(initial=0.0) + 1)
     shift = int(np.clip(np.floor(np.log2(room)), 0, 30))
+    shift = max(min(shift, bits - 1 - int(np.frexp(np.abs(gain).max(initial=0.0))[1])), 0)
     multiplier = np.rint(np.ldexp(gain, shift)).astype(np.int64)
     rounding = (1 << (shift - 1)) if shift else 0
     shifted = np.rint(np.ldexp(offset, shift)).astype(np.int64) + rounding

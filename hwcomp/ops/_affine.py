@@ -25,7 +25,7 @@ def affine_nodes(
     """
     tensor, c = ctx.tensors[x], ctx.tensors[constant]
     ctx.check_finite(c, node.label)
-    axis = _channel_axis(tensor, c)
+    axis = channel_axis(tensor, c)
     if axis is None:
         why = f"the tensor is {list(tensor.shape)}, the constant {list(c.shape)}; it must be one value per channel"
         raise node.unsupported(f"{node.op_type} with a constant that is not one value per channel", why)
@@ -52,7 +52,7 @@ def affine_nodes(
     )
 
 
-def _channel_axis(x: Tensor, c: Tensor) -> int | None:
+def channel_axis(x: Tensor, c: Tensor) -> int | None:
     """The axis along which alone c varies: 1 if possible, else the last one."""
     if len(x.shape) < 2:
         return None

@@ -40,7 +40,7 @@ def qlinear_case(
 
 def case(
     label: str,
-    nodes: list[tuple[str, list[str], list[str], dict]],
+    nodes: list[tuple],
     inputs: dict[str, tuple],
     constants: dict[str, np.ndarray] | None = None,
     *,
@@ -48,13 +48,17 @@ def case(
     interval: Interval = (-1.0, 1.0),
     output: tuple[str, str] = ("y", "float"),
 ) -> Case:
-    """A model of `nodes` (op, inputs, outputs, attributes); `output` is its only output's name and type.
+    """A model of `nodes` (op, inputs, outputs, attributes, optionally a domain); `output` is its only output's name and type.
 
     `inputs` maps names to shapes (a str in a shape is a symbolic size); all inputs have the range `interval`.
     """
     from onnx import TensorProto, helper, numpy_helper
 
-    made = [helper.make_node(op, i, o, name=f"{label} {n}", **attrs) for n, (op, i, o, attrs) in enumerate(nodes)]
+    made = [
+        helper.make_node(op, i, o, name=f"{label} {n}", **attrs, **({"domain": domain[0]} if domain else {}))
+        for n, (op, i, o, attrs, *domain) in enumerate(nodes)
+    ]
+    domains = sorted({n.domain for n in made if n.domain})
     types = {"float": TensorProto.FLOAT, "int64": TensorProto.INT64}
     graph = helper.make_graph(
         made,
@@ -63,7 +67,6 @@ def case(
         [helper.make_tensor_value_info(output[0], types[output[1]], None)],
         [numpy_helper.from_array(np.asarray(array), name) for name, array in (constants or {}).items()],
     )
-    opsets = [helper.make_opsetid("", opset)]
-    opsets += [helper.make_opsetid(d, 1) for d in sorted({attrs["domain"] for *_, attrs in nodes if "domain" in attrs})]
+    opsets = [helper.make_opsetid("", opset), *(helper.make_opsetid(d, 1) for d in domains)]
     model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION)
     return Case(label, model, dict.fromkeys(inputs, interval))

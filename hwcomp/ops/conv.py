@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hwcomp.ops import _interval
+from hwcomp.ops import _interval, _steps
 from hwcomp.ops._cases import case, random
 from hwcomp.ops._chain import Chain
 from hwcomp.ops._checks import bad, need_float, need_rank, need_shape, result
@@ -21,18 +21,23 @@ _UNFOLDED = 1 << 24
 
 @dataclass(frozen=True)
 class ConvAttrs:
-    """`pads` is (top, left, bottom, right); `clamp` is a fused (lo, hi) on the result, None for an open end."""
+    """`pads` is (top, left, bottom, right); `clamp` is a fused (lo, hi) on the result, None for an open end.
+
+    `steps`: what is fused behind it otherwise. `pad_value`: the real value of a padded element.
+    """
 
     strides: tuple[int, int]
     dilations: tuple[int, int]
     pads: tuple[int, int, int, int]
     groups: int
     clamp: tuple[float | None, float | None] | None = None
+    steps: tuple[_steps.Step, ...] = ()
+    pad_value: float = 0.0
 
 
 @op("Conv")
 class Conv(Op):
-    """Inputs (x [N, C, H, W], weight [M, C/groups, KH, KW] constant, bias [M] constant or "").
+    """Inputs (x [N, C, H, W], weight [M, C/groups, KH, KW] constant, bias [M] constant or "", constants of the steps).
 
     A 1D convolution becomes one of height 1, between reshapes.
     """
@@ -67,7 +72,7 @@ class Conv(Op):
         return chain.reshape(x.shape[0], len(weight), length).nodes()
 
     def infer(self, node, inputs):
-        x, weight, bias = inputs
+        x, weight, bias, *constants = inputs
         need_float(node, x, weight, bias)
         need_rank(node, x, 4)
         need_rank(node, weight, 4)
@@ -75,34 +80,39 @@ class Conv(Op):
         if per_group * groups != channels or m % groups:
             why = f"{groups} groups of {per_group} channels make {m} from an input of {channels}"
             raise bad(node, "channels of the convolution do not fit", why)
-        need_shape(node, bias, (m,))
+        for vector in (bias, *constants):
+            need_shape(node, vector, (m,))
         return result(node, (x.shape[0], m, *out_size(node, x.shape[2:], (kh, kw), node.attrs, channels)))
 
     def evaluate(self, node, inputs):
-        x, weight, bias = inputs
+        x, weight, bias, *constants = inputs
         top, left, bottom, right = node.attrs.pads
-        x = np.pad(x, ((0, 0), (0, 0), (top, bottom), (left, right)))
+        x = np.pad(
+            x, ((0, 0), (0, 0), (top, bottom), (left, right)), constant_values=x.dtype.type(node.attrs.pad_value)
+        )
         y = _convolve(x, weight, node.attrs)
         if bias is not None:
             y += bias[:, None, None]
         if node.attrs.clamp:
             y = np.clip(y, *node.attrs.clamp)
-        return [y]
+        return [_steps.run(node.attrs.steps, y, constants, 1)]
 
     def interval(self, node, inputs, graph):
         low, high = _interval.of_input(node, 0, inputs, graph)
         if any(node.attrs.pads):
-            low, high = min(low, 0.0), max(high, 0.0)
+            low, high = min(low, node.attrs.pad_value), max(high, node.attrs.pad_value)
         weight = graph.tensors[node.inputs[1]].data
         bias = graph.tensors[node.inputs[2]].data if node.inputs[2] else None
-        return _interval.clamped(_interval.linear(weight.reshape(len(weight), -1), bias, (low, high)), node.attrs.clamp)
+        y = _interval.clamped(_interval.linear(weight.reshape(len(weight), -1), bias, (low, high)), node.attrs.clamp)
+        return _steps.interval(node.attrs.steps, [graph.tensors[n].data for n in node.inputs[3:]], y)
 
     def lower(self, node, ctx):
         a, weight = node.attrs, ctx.graph.tensors[node.inputs[1]]
         x = ctx.channels_last(node.inputs[0], node)
         params = {
             "kernel": list(weight.shape[2:]), "strides": list(a.strides), "dilations": list(a.dilations),
-            "pads": list(a.pads), "groups": a.groups, "pad_value": x.zero,
+            "pads": list(a.pads), "groups": a.groups,
+            "pad_value": x.zero if a.pad_value == 0 else ctx.qtype(x.name).quantize(a.pad_value),
         }  # fmt: skip
         ctx.dot("conv2d", node, params, padded=any(a.pads))
 

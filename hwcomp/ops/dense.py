@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hwcomp.ops import _interval
+from hwcomp.ops import _interval, _steps
 from hwcomp.ops._checks import bad, need_float, need_rank, need_shape, result
 from hwcomp.ops.base import Cost, Op
 from hwcomp.registry import op
@@ -15,42 +15,45 @@ from hwcomp.registry import op
 
 @dataclass(frozen=True)
 class DenseAttrs:
-    """`clamp` is a fused (lo, hi) on the result, None for an open end."""
+    """`clamp` is a fused (lo, hi) on the result, None for an open end; `steps` what is fused behind it otherwise."""
 
     clamp: tuple[float | None, float | None] | None = None
+    steps: tuple[_steps.Step, ...] = ()
 
 
 @op("Dense")
 class Dense(Op):
-    """Inputs (x [..., K], weight [M, K] constant, bias [M] constant or ""), output [..., M]."""
+    """Inputs (x [..., K], weight [M, K] constant, bias [M] constant or "", constants of the steps), output [..., M]."""
 
     kernels = ("dense",)
 
     def infer(self, node, inputs):
-        x, weight, bias = inputs
+        x, weight, bias, *constants = inputs
         need_float(node, x, weight, bias)
         need_rank(node, weight, 2)
         m, k = weight.shape
         if not x.shape or x.shape[-1] != k:
             why = f"the input is {list(x.shape)}, the weight takes {k} values"
             raise bad(node, "input and weight of the matrix product do not fit", why)
-        need_shape(node, bias, (m,))
+        for vector in (bias, *constants):
+            need_shape(node, vector, (m,))
         return result(node, (*x.shape[:-1], m))
 
     def evaluate(self, node, inputs):
-        x, weight, bias = inputs
+        x, weight, bias, *constants = inputs
         y = x @ weight.T
         if bias is not None:
             y = y + bias
         if node.attrs.clamp:
             y = np.clip(y, *node.attrs.clamp)
-        return [y]
+        return [_steps.run(node.attrs.steps, y, constants, y.ndim - 1)]
 
     def interval(self, node, inputs, graph):
         weight = graph.tensors[node.inputs[1]].data
         bias = graph.tensors[node.inputs[2]].data if node.inputs[2] else None
         x = _interval.of_input(node, 0, inputs, graph)
-        return _interval.clamped(_interval.linear(weight, bias, x), node.attrs.clamp)
+        y = _interval.clamped(_interval.linear(weight, bias, x), node.attrs.clamp)
+        return _steps.interval(node.attrs.steps, [graph.tensors[n].data for n in node.inputs[3:]], y)
 
     def lower(self, node, ctx):
         ctx.dot("dense", node, {})

@@ -1,14 +1,17 @@
-"""Div: of constants, or by a power of two per channel. Source: ONNX operator specification, Div (from 7 on)."""
+"""Div: of constants, or by a constant per channel. Source: ONNX operator specification, Div (from 7 on)."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from hwcomp.ops._affine import affine_nodes
+from hwcomp.ops._affine import affine_nodes, channel_axis
 from hwcomp.ops._cases import case
 from hwcomp.ops._folded import broadcast, need_one_type
+from hwcomp.ops._steps import Ratio
 from hwcomp.ops.base import Op
+from hwcomp.ops.steps import StepsAttrs
 from hwcomp.registry import op
+from hwcomp.types import per_channel
 
 
 @op("Div")
@@ -31,18 +34,25 @@ class Div(Op):
         divisor = ctx.constant(node, 1, "divisor")
         with np.errstate(all="ignore"):
             inverse = np.float32(1) / divisor
-        # A power of two and its inverse, both without a rounding error.
-        if not np.all(
-            (np.abs(np.frexp(divisor)[0]) == 0.5) & np.isfinite(inverse) & (np.float32(1) / inverse == divisor)
-        ):
-            why, fix = "a product with the inverse would round otherwise", "multiply by a constant instead"
-            raise node.unsupported("Div by a constant that is not a power of two", why, fix)
-        factor = ctx.derived(("inverse", b), node, divisor.shape, lambda: inverse)
-        return affine_nodes(node, ctx, a, factor, product=True)
+        if not np.isfinite(inverse).all():
+            raise node.model_error("Div by a constant whose inverse is not finite")
+        # A power of two and its inverse, both without a rounding error: a product is the same.
+        if np.all((np.abs(np.frexp(divisor)[0]) == 0.5) & (np.float32(1) / inverse == divisor)):
+            factor = ctx.derived(("inverse", b), node, divisor.shape, lambda: inverse)
+            return affine_nodes(node, ctx, a, factor, product=True)
+        x, c = ctx.tensors[a], ctx.tensors[b]
+        axis = channel_axis(x, c)
+        if axis is None:
+            why = f"the tensor is {list(x.shape)}, the constant {list(c.shape)}; it must be one value per channel"
+            raise node.unsupported("Div by a constant that is not one value per channel", why)
+        count = (x.shape[axis],)
+        vector = ctx.derived(("ratio", b, *count), node, count, lambda: per_channel(c, x, axis))
+        return [ctx.node(node, "Steps", (a, vector), StepsAttrs((Ratio(),), axis))]
 
     def cases(self):
         div = [("Div", ["x", "c"], ["y"], {})]
         yield case("div powers of two", div, {"x": (1, 3, 2, 2)}, {"c": np.float32([2, -0.5, 64]).reshape(3, 1, 1)})
+        yield case("div per channel", div, {"x": (1, 3, 2, 2)}, {"c": np.float32([0.3, -1.7, 9]).reshape(3, 1, 1)})
         yield case("div scalar", div, {"x": ("N", 5)}, {"c": np.float32(256)}, opset=7)
         shapes = [("Div", ["s", "t"], ["u"], {}), ("Reshape", ["x", "u"], ["y"], {})]
         yield case("div shapes", shapes, {"x": (1, 6)}, {"s": np.array([-3, 7, -7]), "t": np.array([-2, 3, 5])})

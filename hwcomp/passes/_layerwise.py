@@ -73,14 +73,14 @@ def correct(graph: Graph, ctx: PassContext, name: str, samples: int, correction:
     floats, tensors = ctx.float_graph, dict(graph.tensors)
     data = operands(_some(ctx.calibration, samples, graph), ctx.input_types)
     count = len(next(iter(data.values())))
-    layers = sum(n.op in DOT for n in graph.nodes)
+    layers = sum(n.op in DOT and not n.attrs.steps for n in graph.nodes)
     values = dict(data)
     integers = {n: quantized(a, tensors[n].qtype) for n, a in data.items()}
     last = {n: i for i, node in enumerate(graph.nodes) for n in node.inputs}
     nodes: list[Node] = []
     with np.errstate(all="ignore"):
         for i, (old, node) in enumerate(zip(floats.nodes, graph.nodes, strict=True)):
-            if node.op in DOT:
+            if node.op in DOT and not node.attrs.steps:  # the others are few-bit: there is nothing to choose
                 ctx.progress(name, sum(n.op in DOT for n in nodes), layers)
                 layer = _layer(old, node, floats, tensors, values, integers)
                 node = _corrected(node, layer, tensors, correction)

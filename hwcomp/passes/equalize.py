@@ -49,7 +49,7 @@ class Equalize(Pass):
         weights = _Weights(graph)
         links = []
         for node in graph.nodes:
-            if node.op in _DOT:
+            if node.op in _DOT and not node.attrs.steps:
                 readers = _readers(graph, node)
                 if isinstance(readers, str):
                     ctx.note(self.name, f"{node.op} '{origin_of(node)}' keeps its range: {readers}")
@@ -79,7 +79,7 @@ class _Weights:
         self.bias: dict[str, np.ndarray] = {}
         self.total: dict[str, np.ndarray] = {}  # the factor that each channel of a layer was divided by
         for node in graph.nodes:
-            if node.op in _DOT:
+            if node.op in _DOT and not node.attrs.steps:
                 y = node.outputs[0]
                 self.weight[y] = graph.tensors[node.inputs[1]].data.astype(np.float64)
                 bias = graph.tensors[node.inputs[2]].data if node.inputs[2] else np.zeros(len(self.weight[y]))
@@ -138,7 +138,7 @@ def _readers(graph: Graph, node: Node) -> list[Reader] | str:
         if name in graph.outputs:
             return f"'{shown(name)}' is an output"
         for reader in {r.outputs[0]: r for r in graph.consumers(name)}.values():
-            if reader.op in _DOT:
+            if reader.op in _DOT and not reader.attrs.steps:
                 channel = _channels(graph, reader, labels)
                 if channel is None:
                     return f"{reader.op} '{origin_of(reader)}' reads its channels mixed"

@@ -9,6 +9,7 @@ import numpy as np
 
 from hwcomp.errors import ModelError
 from hwcomp.graph import Graph, origin_of
+from hwcomp.passes import _few_bits
 from hwcomp.passes.base import Pass, PassContext, constant
 from hwcomp.quantize.schemes import Scheme, scheme
 from hwcomp.registry import OPS, graph_pass
@@ -37,19 +38,27 @@ class Quantize(Pass):
             tensors[name] = tensors[name].with_(qtype=qtype)
             if stated and untyped:
                 ctx.note(self.name, f"'{name}' has no type in the model: {ctx.quant} (--rest)")
-        nodes = []
+        nodes, fine = [], _few_bits.fine_tensors(graph)
         for node in graph.nodes:
-            if node.op in _DOT:
-                given = stated_weights(tensors[node.inputs[1]])
-                if given is not None:
-                    node = _keep_weights(node, tensors, given)
-                    ctx.note(self.name, f"{node.op} '{node.name}': weights of the model")
-                else:
-                    node = _quantize_weights(node, tensors, scheme(ctx.quant))
-                    rest = ", which the model left in float (--rest)" if stated else ""
-                    ctx.note(self.name, f"{node.op} '{node.name}': {ctx.quant} weights{rest}")
+            if node.op in _DOT and node.attrs.steps:
+                node = _few_bits.quantize_weights(node, tensors, ctx)
+            elif node.op in _DOT:
+                node = self._weights(node, tensors, ctx, node.outputs[0] in fine, stated)
             nodes.append(node)
         return graph.rebuilt(nodes, tensors)
+
+    def _weights(self, node: Node, tensors: dict[str, Tensor], ctx: PassContext, fine: bool, stated: bool) -> Node:
+        """The node on integer weights: those of the model; finer ones in front of a quantizer of few bits; --quant's."""
+        given = stated_weights(tensors[node.inputs[1]])
+        if given is not None:
+            ctx.note(self.name, f"{node.op} '{node.name}': weights of the model")
+            return _keep_weights(node, tensors, given)
+        kind, why = scheme(ctx.quant), ", which the model left in float (--rest)" if stated else ""
+        if fine:
+            kind, why = Scheme("affine", _few_bits.FINE_BITS), ", as a quantizer of few bits follows"
+        name = f"{_few_bits.FINE_BITS}-bit" if fine else ctx.quant
+        ctx.note(self.name, f"{node.op} '{node.name}': {name} weights{why}")
+        return _quantize_weights(node, tensors, kind)
 
 
 def _activation_types(graph: Graph, ctx: PassContext) -> dict[str, QType]:
@@ -86,6 +95,9 @@ def _activation_types(graph: Graph, ctx: PassContext) -> dict[str, QType]:
             old = ranges.get(find(name), (lo, hi))
             ranges[find(name)] = (min(lo, old[0]), max(hi, old[1]))
     types = {root: scheme(ctx.quant).activation(*r) for root, r in ranges.items()}
+    for name in _few_bits.fine_tensors(graph):
+        if name not in fixed:
+            types[find(name)] = _few_bits.fine_type(name, ranges[find(name)], graph, ctx)
     return fixed | {name: types[find(name)] for name in floats}
 
 
@@ -159,7 +171,7 @@ def _quantize_weights(node: Node, tensors: dict[str, Tensor], kind: Scheme) -> N
     limit = (1 << (kind.bits - 1)) - 1
     q = (
         np.clip(np.rint(rows / scales[:, None]), -limit, limit)
-        .astype(f"int{8 if kind.bits <= 8 else 16}")
+        .astype(f"int{8 if kind.bits <= 8 else 16 if kind.bits <= 16 else 32}")
         .reshape(weight.shape)
     )
     step = sx * scales

@@ -102,7 +102,7 @@ def _fold(edit: Editor, index: int, mean: np.ndarray, std: np.ndarray) -> str:
     total = bias + (weight * row).reshape(len(weight), -1).sum(axis=1)
     w = constant(edit.tensors, f"{node.outputs[0]}__weight", (weight * column).astype(np.float32))
     b = constant(edit.tensors, f"{node.outputs[0]}__bias", total.astype(np.float32))
-    edit.put(index, node.with_(inputs=(node.inputs[0], w.name, b.name)))
+    edit.put(index, node.with_(inputs=(node.inputs[0], w.name, b.name, *node.inputs[3:])))
     return f"mean and std are folded into {node.op} '{node.name}'{note}"
 
 

@@ -157,15 +157,21 @@ def _best_fit(blocks: Sequence[Block], order: Sequence[int]) -> tuple[list[int],
     return offsets, max((offsets[i] + blocks[i].bytes for i in order), default=0)
 
 
-def plan(program: Program, work: Sequence[Work], aliases: Collection[str], *, slack: float = 0.10) -> MemoryPlan:
+def plan(
+    program: Program, work: Sequence[Work], aliases: Collection[str], *, slack: float = 0.10,
+    stored: dict[str, int] | None = None,
+) -> MemoryPlan:  # fmt: skip
     """`work[i]` belongs to kernel i; kernels of a kind in `aliases` give their input another name.
 
     Each kernel gets its preferred scratch unless the arena would then exceed the live tensors by more than `slack`; the
-    kernels that cost most step down first. The least scratch is always granted.
+    kernels that cost most step down first. The least scratch is always granted. `stored`: bytes of the edges that are not
+    stored as their elements.
     """
+    stored = stored or {}
+    sizes = {n: stored.get(n, e.size * e.dtype.itemsize) for n, e in program.edges.items()}
     align = max([4, *(e.dtype.itemsize for e in program.edges.values())])
-    groups = _groups(program, work, aliases)
-    places, loads, stores, spans = _spans(program, groups)
+    groups = _groups(program, work, aliases, sizes)
+    places, loads, stores, spans = _spans(program, groups, sizes)
     names = list(spans)
     tensors = [Block(_round(spans[n][0], align), *spans[n][1:]) for n in names]
     peak_tensors = peak(tensors)
@@ -209,7 +215,9 @@ def plan(program: Program, work: Sequence[Work], aliases: Collection[str], *, sl
 def buffers(program: Program, plan: MemoryPlan) -> list[Buffer]:
     """Everything in the arena, in the order in which it comes to life."""
     found = []
-    for name, (size, first, last) in _spans(program, plan.owner)[3].items():
+    for name, (size, first, last) in _spans(program, plan.owner, {n: p.bytes for n, p in plan.places.items()})[
+        3
+    ].items():
         kernel = program.kernels[first].name if first >= 0 else None
         found.append(Buffer(name, kernel, size, plan.places[name].offset, first, last))
     for step in plan.steps:
@@ -229,7 +237,7 @@ def _round(n: int, align: int) -> int:
     return -(-n // align) * align
 
 
-def _groups(program: Program, work: Sequence[Work], aliases: Collection[str]) -> dict[str, str]:
+def _groups(program: Program, work: Sequence[Work], aliases: Collection[str], sizes: dict[str, int]) -> dict[str, str]:
     """Edge -> the first edge that has the same memory."""
     root = {n: n for n in program.inputs}
     last: dict[str, int] = {}
@@ -238,12 +246,12 @@ def _groups(program: Program, work: Sequence[Work], aliases: Collection[str]) ->
     last |= dict.fromkeys(program.outputs, len(program.kernels))
     for i, k in enumerate(program.kernels):
         for out in k.outputs:
-            taken = [k.inputs[0]] if k.kind in aliases else _taken_over(program, root, last, aliases, i, work[i])
+            taken = [k.inputs[0]] if k.kind in aliases else _taken_over(program, root, last, aliases, i, work[i], sizes)
             root[out] = root[taken[0]] if taken else out
     return root
 
 
-def _taken_over(program: Program, root, last, aliases: Collection[str], index: int, work: Work) -> list[str]:
+def _taken_over(program: Program, root, last, aliases, index: int, work: Work, sizes: dict[str, int]) -> list[str]:
     """Inputs of a kernel whose memory its output can take over: in the arena, of the same size, and not read again."""
     kernel = program.kernels[index]
     out = program.edges[kernel.outputs[0]]
@@ -259,12 +267,11 @@ def _taken_over(program: Program, root, last, aliases: Collection[str], index: i
         caller = group in program.inputs and is_row_major(program, group)
         return not caller and all(last.get(n, -1) <= index for n in root if root[n] == group)
 
-    inputs = [program.edges[kernel.inputs[j]] for j in work.in_place]
-    bytes_ = out.size * out.dtype.itemsize
-    return [e.name for e in inputs if e.size * e.dtype.itemsize == bytes_ and free(e.name)]
+    inputs = [kernel.inputs[j] for j in work.in_place]
+    return [n for n in inputs if sizes[n] == sizes[out.name] and free(n)]
 
 
-def _spans(program: Program, groups: dict[str, str]):
+def _spans(program: Program, groups: dict[str, str], sizes: dict[str, int]):
     """Who owns each group, and how long the ones in the arena live: group -> (bytes, first, last)."""
     end = len(program.kernels)
     first = dict.fromkeys(program.inputs, -1)
@@ -290,7 +297,7 @@ def _spans(program: Program, groups: dict[str, str]):
             last[group] = end
     places, spans = {}, {}
     for name, group in groups.items():
-        size = program.edges[name].size * program.edges[name].dtype.itemsize
+        size = sizes[name]
         own = owner.get(group)
         places[name] = Place("arena", size) if own is None else Place(own.where, size, port=own.port)
         if own is None:

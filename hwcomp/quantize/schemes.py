@@ -18,12 +18,14 @@ _HALVINGS = 4
 class Scheme:
     """`kind`: affine (float scales, zero points, weights per channel), dfp (a power of two per tensor) or fixed (one for all).
 
-    `bits` of activations and weights alike; `fraction`: n of fixed Qm.n.
+    `bits` of activations and weights alike; `fraction`: n of fixed Qm.n. `few`: what the pass few_bits makes
+    of the weights; the rest is int8.
     """
 
     kind: str
     bits: int
     fraction: int = 0
+    few: str = ""
 
     @property
     def symmetric(self) -> bool:
@@ -54,6 +56,8 @@ class Scheme:
 
 def scheme(quant: str) -> Scheme:
     """The scheme of a `--quant` value. UsageError where its numbers are out of range."""
+    if quant in ("int4", "int2", "ternary", "binary", "binary-weights", "log2", "auto"):
+        return Scheme("affine", 8, few=quant)
     if match := re.fullmatch(r"int(8|16)", quant):
         return Scheme("affine", int(match[1]))
     if match := re.fullmatch(r"dfp(\d+)", quant):
@@ -63,7 +67,7 @@ def scheme(quant: str) -> Scheme:
     else:
         raise UsageError(
             f"--quant {shown(quant)} is not available in this version",
-            fix="use int8, int16, dfp<bits> or fixed:Q<m>.<n>",
+            fix="use int8, int16, int4, int2, ternary, binary, binary-weights, log2, auto, dfp<bits> or fixed:Q<m>.<n>",
         )
     if not 4 <= found.bits <= 16:
         raise UsageError(f"--quant {shown(quant)} has {found.bits} bits", fix="4 to 16 are possible")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from hwcomp.backends._c_bits import Bits, packed, unpack
 from hwcomp.backends._c_text import render
 from hwcomp.backends.c import ports, tap_ids
 from hwcomp.errors import WorkFailed
@@ -37,7 +38,8 @@ class CHost(Engine):
         samples = len(next(iter(inputs.values())))
         given = [np.ascontiguousarray(inputs[n], program.edges[n].dtype) for n in program.inputs]
         outs = [np.zeros((samples, program.edges[n].size), program.edges[n].dtype) for n in program.outputs]
-        seen = [np.zeros((samples, e.size), e.dtype) for e in program.edges.values()] if taps else []
+        bits = packed(program)
+        seen = [tapped(e, bits, samples) for e in program.edges.values()] if taps else []
         for first in range(0, samples, _CHUNK):
             count = min(_CHUNK, samples - first)
             library.harness_run(
@@ -46,13 +48,22 @@ class CHost(Engine):
             progress(count)
         values = {n: a.reshape(samples, *program.edges[n].shape) for n, a in zip(program.outputs, outs, strict=True)}
         if taps:
-            carried = {n: logical(program.edges[n], a) for n, a in zip(program.edges, seen, strict=True)}
+            carried = {n: logical(program.edges[n], a, bits.get(n)) for n, a in zip(program.edges, seen, strict=True)}
             values = carried | values
         return RunResult(values)
 
 
-def logical(edge: Edge, carried: np.ndarray) -> np.ndarray:
-    """Undo the layout: elements [samples, size] as the edge carries them -> [samples, *shape]."""
+def tapped(edge: Edge, bits: dict[str, Bits], samples: int) -> np.ndarray:
+    """Room for what a tap shows of an edge: elements [samples, size], or words of bits."""
+    if edge.name in bits:
+        return np.zeros((samples, bits[edge.name].bytes // 4), np.uint32)
+    return np.zeros((samples, edge.size), edge.dtype)
+
+
+def logical(edge: Edge, carried: np.ndarray, bits: Bits | None = None) -> np.ndarray:
+    """Undo the layout: elements [samples, size] (or words of bits) as the edge carries them -> [samples, *shape]."""
+    if bits is not None:
+        carried = unpack(carried, bits)
     found = np.empty_like(carried)
     found[:, edge.layout.order()] = carried
     return found.reshape(len(carried), *edge.shape)
@@ -68,7 +79,8 @@ def sources(built: Built) -> dict[str, bytes]:
 def harness(program: Program, name: str, template: str, taps: bool, **more: object) -> str:
     """The text of a harness file; `taps` gives it the bytes of every edge, by tap id."""
     ins, outs = ports(program)
-    sizes = [program.edges[n].size * program.edges[n].dtype.itemsize for n in tap_ids(program)] if taps else []
+    bits = packed(program)
+    sizes = [tapped(program.edges[n], bits, 1).nbytes for n in tap_ids(program)] if taps else []
     return render(template, p=name, ins=[p.values for p in ins], outs=[p.values for p in outs], taps=sizes, **more)
 
 

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
+from hwcomp.backends._c_bits import packed
 from hwcomp.backends.c import tap_ids
 from hwcomp.errors import WorkFailed
 from hwcomp.verify import cache as build_cache
-from hwcomp.verify.c_host import compile_all, compiler_version, harness, logical, sources
+from hwcomp.verify.c_host import compile_all, compiler_version, harness, logical, sources, tapped
 from hwcomp.verify.engine import Built, Engine, Progress, RunResult
 from sw_ref.program import Program
 
@@ -204,5 +205,7 @@ def _read(path: Path, dtype: np.dtype, count: int) -> np.ndarray:
 def _taps(program: Program, path: Path, count: int) -> dict[str, np.ndarray]:
     """Every tensor, in the order in which NAME_run_arena completes them, without padding between."""
     edges = [program.edges[n] for n in (*program.inputs, *(n for k in program.kernels for n in k.outputs))]
-    frames = _read(path, np.dtype([(f"f{i}", e.dtype, (e.size,)) for i, e in enumerate(edges)]), count)
-    return {e.name: logical(e, frames[f"f{i}"]) for i, e in enumerate(edges)}
+    bits = packed(program)
+    rooms = [tapped(e, bits, 1) for e in edges]
+    frames = _read(path, np.dtype([(f"f{i}", room.dtype, room.shape[1:]) for i, room in enumerate(rooms)]), count)
+    return {e.name: logical(e, frames[f"f{i}"], bits.get(e.name)) for i, e in enumerate(edges)}

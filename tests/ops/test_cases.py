@@ -9,6 +9,8 @@ from hwcomp.registry import OPS
 
 
 def test_equals_onnxruntime(case, load, ort, sample_data, same):
+    if any(o.domain for o in case.model.opset_import):
+        pytest.skip("onnxruntime does not know these operators: test_quant.py compares them")
     inputs = sample_data(case.model, case.ranges, 5)
     have = run_float(load(case.model), inputs)
     for name, want in ort(case.model, inputs).items():

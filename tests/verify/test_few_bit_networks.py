@@ -1,0 +1,78 @@
+"""Whole networks of few bits: the decisions of the float model, every tensor equal in C, and an independent program."""
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from hwcomp import samples
+from hwcomp.driver import compile_model
+from hwcomp.options import CompileOptions
+from hwcomp.verify.c_host import CHost
+from hwcomp.verify.reference import run_program
+from tests.models import shared
+
+F = np.float32
+NETWORKS = {
+    "bnn_mlp_mnist": ("bnn", "mnist"), "bnn_cnn_fashion": ("bnn", "fashion_mnist"), "TFC_1W1A": ("qonnx", "mnist"),
+    "TFC_1W2A": ("qonnx", "mnist"), "TFC_2W2A": ("qonnx", "mnist"), "kwsmlp_w3a3": ("qonnx", None),
+    "qkeras_jettagging": ("qonnx", None),
+}  # fmt: skip
+_IMAGES = {}
+
+
+def images(dataset, part):
+    """float32 [n, 1, 28, 28] as the models take them; the archives are read once."""
+    if dataset not in _IMAGES:
+        with np.load(shared("data", f"{dataset}.npz")) as found:
+            _IMAGES[dataset] = {"x_train": found["x_train"][:256], "x_test": found["x_test"]}
+    x = _IMAGES[dataset][part][:, None].astype(F) / F(255)
+    return ((x - F(0.2860)) / F(0.3530)).astype(F) if dataset == "fashion_mnist" else x
+
+
+def product(name, folder):
+    """(Built, vectors, calibration data)."""
+    kind, dataset = NETWORKS[name]
+    with np.load(shared("vectors", f"{name}.npz")) as found:
+        vectors = dict(found)
+    data = images(dataset, "x_train") if dataset else vectors["x"]
+    path = shared("models", kind, f"{name}.onnx")
+    import onnx
+
+    source = onnx.load(path).graph.input[0].name
+    built = compile_model(path, folder / name, CompileOptions(("mcu",), calibration={source: data}, name="net"))
+    return built, vectors, data
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_recorded_vectors_and_every_tensor_in_c(name, tmp_path):
+    built, vectors, _ = product(name, tmp_path)
+    program = built.program
+    (source,), (output,) = program.inputs, program.outputs
+    stored = samples.to_stored(program, {source: vectors["x"]})
+    want = run_program(program, stored, taps=True)
+    real = program.edges[output].to_real(want[output]).reshape(len(vectors["y"]), -1)
+    recorded = vectors["y"].reshape(real.shape)
+    assert np.array_equal(real.argmax(1), recorded.argmax(1))
+    spread = np.ptp(recorded)
+    assert np.abs(real - recorded).max() < (0.02 if name == "qkeras_jettagging" else 1e-3) * spread
+    have = CHost().run(built, stored, taps=True).values
+    assert all(np.array_equal(have[n], want[n]) for n in want)
+    session = onnxruntime.InferenceSession(str(built.dir / "model.qdq.onnx"), providers=["CPUExecutionProvider"])
+    found = session.run([output], {source: vectors["x"]})[0]
+    assert np.array_equal(found, program.edges[output].to_real(want[output]))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [n for n, (_, dataset) in NETWORKS.items() if dataset])
+def test_decisions_on_all_test_images(name, tmp_path):
+    """The same as the float model's on all 10,000; those that differ are float ties."""
+    from hwcomp.verify.float_engine import run_model
+
+    built, _, _ = product(name, tmp_path)
+    program = built.program
+    (source,), (output,) = program.inputs, program.outputs
+    x = images(NETWORKS[name][1], "x_test")
+    real = program.edges[output].to_real(run_program(program, samples.to_stored(program, {source: x}))[output])
+    wanted = run_model(built.dir / "model.onnx", {source: x})[output]
+    wrong = np.flatnonzero(real.argmax(-1).ravel() != wanted.reshape(real.shape).argmax(-1).ravel())
+    assert len(wrong) <= (5 if name == "bnn_cnn_fashion" else 0), wrong
