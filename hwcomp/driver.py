@@ -34,6 +34,7 @@ from hwcomp.verify.noise import layer_noise
 from hwcomp.verify.reference import run_program
 
 _NOISE_SAMPLES = 32
+_BEYOND = 0.01  # of calibration values that no pixel stands for: more than rounding explains
 _CORRECTIONS = ("equalize", "adaround", "bias_correction")  # passes that choose other weights
 _RESERVED = frozenset(
     {"manifest.json", "program", "src", "rtl", "hls", "vectors", "report.json", "report.html", "model.qdq.onnx"}
@@ -73,6 +74,12 @@ def quantized_graph(model: Model, options: CompileOptions, watch: Watch) -> tupl
             {n: a for n, a in options.calibration.items() if n in shapes or n != samples.LABELS}, shapes
         )
         calibration = {n: _real(graph.tensors[n], a, options.input_types.get(n)) for n, a in calibration.items()}
+        for name, pixels in options.input_types.items():
+            if (part := pixels.beyond(calibration[name])) > _BEYOND:
+                watch.warned(
+                    f"{part:.0%} of the calibration data of '{shown(name)}' lie outside of what pixels of {pixels.text()} can be: "
+                    "check MEAN and STD"
+                )
     options = options.for_model(model.quantized)
     quant = options.rest if options.quant == KEEP else options.quant
     ctx = PassContext(

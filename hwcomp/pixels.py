@@ -97,6 +97,12 @@ class Pixels:
         mean, std = self.affine(x.shape[1:])
         return np.clip(np.rint(x.astype(np.float64) * std + mean), 0, MOST).astype(np.uint8)
 
+    def beyond(self, x: np.ndarray) -> float:
+        """The part of real x [samples, *shape] that no pixel stands for, by more than half a step: from 0 to 1."""
+        mean, std = self.affine(x.shape[1:])
+        p = np.rint(x.astype(np.float64) * std + mean)
+        return float(((p < 0) | (p > MOST)).mean())
+
     def operand(self, x: np.ndarray) -> np.ndarray:
         """Real x [samples, *shape] -> float32 reals of `qtype`, of the nearest pixels: what graphs behind the pass
         type_inputs read."""

@@ -16,6 +16,7 @@ class PRelu(Op):
     """Inputs (x, slope: a constant)."""
 
     becomes = "LeakyRelu"
+    note = "one slope for all channels"
 
     def convert(self, node, ctx):
         node.expect(inputs=(2, 2))

@@ -17,6 +17,7 @@ class ReduceMean(Op):
     """Input (x [N, C, H, W], [N, H, W, C] or [N, C, L]); the axes are an attribute before opset 18, an input after."""
 
     becomes = "AveragePool"
+    note = "over height, or height and width"
 
     def convert(self, node, ctx):
         node.expect(inputs=(1, 2 if node.opset >= 18 else 1))

@@ -33,6 +33,7 @@ class Slice(Op):
 
     keeps_type = True
     kernels = ("slice",)
+    note = "with a step of 1"
 
     def convert(self, node, ctx):
         x = ctx.tensor(node, 0) if node.input(0) else None

@@ -158,7 +158,9 @@ def hold(graph: Graph, source: Link, name: str, words: int) -> Pipe:
     ends = np.repeat(np.arange(words - 1, source.count, words), words)
     arc(issue, source, 1, index=ends)
     turns, need = np.divmod(np.arange(source.count) - (2 * words + 4), source.count)
-    arc(source, issue, 1, index=ends[need] + turns * source.count)  # a frame lets go of its words when its last one is read
+    arc(
+        source, issue, 1, index=ends[need] + turns * source.count
+    )  # a frame lets go of its words when its last one is read
     return Pipe(graph, issue, name, 1)
 
 

@@ -55,11 +55,12 @@ def mcu(report: dict[str, Any]) -> dict[str, Any] | None:
         }
         for k in kernels
     ]  # fmt: skip
-    flash, arena = facts["constant_bytes"], facts["arena_bytes"]
+    constants, arena = facts["constant_bytes"], facts["arena_bytes"]
+    flash = constants + facts["code_bytes_estimate"]
     ports = facts.get("input_bytes", 0), facts.get("output_bytes", 0)
     return {
         "tiles": [
-            tile("Flash, constants", flash, ", ".join(filter(None, (words.kib(flash), "without code"))), "bytes"),
+            tile("Flash, about", flash, f"constants {constants:,}, the rest is code", "bytes"),
             tile("RAM, arena", arena, words.kib(arena), "bytes"),
             tile("RAM, inputs and outputs", sum(ports), f"{ports[0]:,} in, {ports[1]:,} out", "bytes"),
             tile("Stack, estimate", facts["stack_bytes_estimate"], "under the run function", "bytes"),

@@ -17,7 +17,7 @@ def matrix() -> dict[str, Any]:
         becomes = OPS[name].becomes
         entry = None if becomes is None else OPS[becomes or name]
         kernels = entry.kernels if entry else ()
-        note = entry.note if entry else "folded"
+        note = OPS[name].note or (entry.note if entry else "folded")
         can = {t: bool(kernels or note) and set(kernels) <= BACKENDS[t].kinds for t in targets}
         rows[name] = {"targets": can, "kernels": list(kernels), "note": note}
     return {"targets": targets, "operators": rows}

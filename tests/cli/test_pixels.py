@@ -86,6 +86,13 @@ def test_pixels_and_reals_give_the_same(cli, built, image):
     assert cli("eval", folder, "--data", data / "labelled.npz", "--json").json["agreement"] > 0.9
 
 
+def test_data_that_no_pixels_can_be_are_noticed(cli, image):
+    net, folder = image
+    command = ["compile", net, "--target", "mcu", "--calibration", folder / "real.npz", "-o"]
+    assert "check MEAN and STD" in cli(*command, folder / "a", "--input", "x=uint8,0,255").err
+    assert cli(*command, folder / "b", "--input", "x=uint8,127.5,64").err == ""
+
+
 def test_other_integers_are_refused(refused, built, image):
     folder, data = built("--input", "x=uint8,127.5,64"), image[1]
     refused(
