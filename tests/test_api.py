@@ -58,7 +58,7 @@ def test_errors_are_exceptions_with_parts(path, tmp_path):
     with pytest.raises(UsageError, match="unknown target 'gpu'"):
         hwcomp.compile(path, tmp_path / "out", target="gpu")
     with pytest.raises(UsageError) as caught:
-        hwcomp.compile(path, tmp_path / "out", quant="int4")
+        hwcomp.compile(path, tmp_path / "out", quant="fixed:Q10.7")
     assert isinstance(caught.value, HwcompError)
     assert (caught.value.exit_code, caught.value.node) == (2, None)
     assert caught.value.what

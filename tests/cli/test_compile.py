@@ -193,7 +193,7 @@ def test_an_impossible_budget_says_what_is_reachable(rejected):
     (["--target", "mcu,mcu"], ["each target once"]), (["--target", "mcu,"], ["unknown target ''"]),
     (["--hls-dialect", "spatial"], ["unknown HLS dialect 'spatial'", "vitis, ac"]),
     (["--quant", "int3"], ["unknown quantization 'int3'"]),
-    (["--quant", "keep"], ["--quant keep is not available", "use int8"]),
+    (["--quant", "keep"], ["--quant keep for a float model", "leave it out"]),
     (["--quant", "fixed:Q10.7"], ["18 bits", "4 to 16"]),
     (["--quant", "int8\n"], ["unknown quantization"]),
     (["--prune", "weight=0.5"], ["--prune is not available"]), (["--low-rank", "0.9"], ["--low-rank is not available"]),
