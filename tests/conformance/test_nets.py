@@ -27,7 +27,7 @@ def test_random_networks(seed, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(1000, 1300))
+@pytest.mark.parametrize("seed", range(1000, 3000))
 def test_many_random_networks(seed, tmp_path):
     everywhere(seed, tmp_path)
 
