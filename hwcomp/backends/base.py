@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from hwcomp.errors import UnsupportedError
-from sw_ref.program import Program
+from sw_ref.program import Kernel, Program
 
 
 @dataclass(frozen=True)
@@ -49,11 +49,21 @@ class Backend:
         raise NotImplementedError
 
 
+def refuse_kinds(program: Program, target: str, kinds: frozenset[str]) -> None:
+    """UnsupportedError for the first kernel that is not of one of these kinds, of a back end that prints no other."""
+    for kernel in program.kernels:
+        if kernel.kind not in kinds:
+            raise _refusal(kernel, f"kernel {kernel.kind}", target)
+
+
 def refuse_few_bits(program: Program, target: str) -> None:
     """UnsupportedError for the first kernel with a tensor of one bit or thresholds, of a back end that prints neither."""
     for kernel in program.kernels:
         bits = any(program.edges[n].bipolar for n in (*kernel.inputs, *kernel.outputs))
         if bits or kernel.params.get("requantize", {}).get("form") == "threshold":
-            what = "a tensor of one bit" if bits else "a multi-threshold"
-            node = kernel.origin[0] if kernel.origin else kernel.name
-            raise UnsupportedError(f"{what} is not available for target {target}", node=node, fix="use target mcu")
+            raise _refusal(kernel, "a tensor of one bit" if bits else "a multi-threshold", target)
+
+
+def _refusal(kernel: Kernel, what: str, target: str) -> UnsupportedError:
+    node = kernel.origin[0] if kernel.origin else kernel.name
+    return UnsupportedError(f"{what} is not available for target {target}", node=node, fix="use target mcu")

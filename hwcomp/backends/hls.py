@@ -17,8 +17,7 @@ from hwcomp.backends import _verilog_costs as costs
 from hwcomp.backends._dataflow_ports import interface, masters, slaves
 from hwcomp.backends._hls_design import Design, Net, Rom, integer
 from hwcomp.backends._verilog_vectors import frame_slots
-from hwcomp.backends.base import Backend, Product, refuse_few_bits
-from hwcomp.errors import UnsupportedError
+from hwcomp.backends.base import Backend, Product, refuse_few_bits, refuse_kinds
 from hwcomp.names import comment
 from hwcomp.plan.dataflow import check_dataflow, plan_dataflow
 from hwcomp.plan.stages import ALIASES, OUTPUT, DataflowPlan, Port
@@ -44,12 +43,7 @@ class Hls(Backend):
     kinds = frozenset((*engines.BUILDERS, *ALIASES))
 
     def supports(self, program: Program) -> None:
-        for kernel in program.kernels:
-            if kernel.kind not in self.kinds:
-                node = kernel.origin[0] if kernel.origin else kernel.name
-                raise UnsupportedError(
-                    f"kernel {kernel.kind} is not available for target hls", node=node, fix="use target mcu"
-                )
+        refuse_kinds(program, self.target, self.kinds)
         refuse_few_bits(program, self.target)
         check_dataflow(program)
 

@@ -14,8 +14,7 @@ from hwcomp.backends import _verilog_vectors as vectors
 from hwcomp.backends import _verilog_wiring as wiring
 from hwcomp.backends._dataflow_ports import interface, masters, slaves
 from hwcomp.backends._verilog_netlist import Netlist, Nets, master, slave
-from hwcomp.backends.base import Backend, Product, refuse_few_bits
-from hwcomp.errors import UnsupportedError
+from hwcomp.backends.base import Backend, Product, refuse_few_bits, refuse_kinds
 from hwcomp.names import comment
 from hwcomp.plan.dataflow import check_dataflow, plan_dataflow
 from hwcomp.plan.stages import ALIASES, OUTPUT, DataflowPlan, Stage
@@ -34,12 +33,7 @@ class Verilog(Backend):
     kinds = frozenset((*engines.BUILDERS, *ALIASES))
 
     def supports(self, program: Program) -> None:
-        for kernel in program.kernels:
-            if kernel.kind not in self.kinds:
-                node = kernel.origin[0] if kernel.origin else kernel.name
-                raise UnsupportedError(
-                    f"kernel {kernel.kind} is not available for target fpga", node=node, fix="use target mcu"
-                )
+        refuse_kinds(program, self.target, self.kinds)
         refuse_few_bits(program, self.target)
         check_dataflow(program)
 
