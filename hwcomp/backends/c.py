@@ -78,7 +78,8 @@ class CBackend(Backend):
     def plan(self, program: Program, options: dict[str, Any]) -> MemoryPlan:
         self.supports(program)
         bits = packed(program)
-        work = [kernels.work(program, k, bits) for k in program.kernels]
+        fast = options.get("c_weights", "packed") == "fast"
+        work = [kernels.work(program, k, bits, fast) for k in program.kernels]
         stored = {name: b.bytes for name, b in bits.items()}
         return memory.plan(program, work, kernels.ALIASES, slack=options.get("arena_slack", 0.10), stored=stored)
 
