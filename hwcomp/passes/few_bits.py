@@ -17,6 +17,7 @@ from hwcomp.graph import Graph
 from hwcomp.ops import _steps
 from hwcomp.ops.steps import StepsAttrs
 from hwcomp.passes._compensated import Compensated
+from hwcomp.passes._k_map import KMap, possible
 from hwcomp.passes._mixed import calibration, choose
 from hwcomp.passes.base import Pass, PassContext, constant, free_name
 from hwcomp.passes.streamline import gathered
@@ -33,7 +34,8 @@ _DOT = ("Conv", "Dense")
 class FewBits(Pass):
     """`loss`: what `auto` may lose, as the part of the outputs' energy that the error of all layers together has.
 
-    `samples`: how many of the calibration samples `auto` and `binary` look at.
+    `samples`: how many of the calibration samples `auto` and `binary` look at. `xnor_k` (`--xnor-k`): XNOR-Net's K map stands for
+    the sizes of binarized inputs, place by place; else one factor per tensor does.
     """
 
     name: ClassVar[str] = "few_bits"
@@ -41,6 +43,7 @@ class FewBits(Pass):
     layers: str = ""
     loss: float = 0.0025
     samples: int = 1024
+    xnor_k: bool = False
 
     def run(self, graph: Graph, ctx: PassContext) -> Graph:
         given = self._given(graph)
@@ -67,12 +70,22 @@ class FewBits(Pass):
             if which in ("", "int8"):
                 nodes.append(node)
                 continue
-            nodes += _converted(node, tensors, found.weights(node, which), means.get(node.name))
-            how = ", inputs of one bit" if node.name in means else ""
+            weights, (mean, mean_size, most) = found.weights(node, which), means.get(node.name, (None, 0.0, 0.0))
+            how = ", inputs of one bit" if mean is not None else ""
+            if mean is not None and self.xnor_k and possible(node, tensors):
+                k = KMap(node, tensors, weights, mean, most)
+                made, cost = k.build()
+                nodes += made
+                if k.unlimited:
+                    ctx.observed[k.unlimited] = ctx.observed[node.outputs[0]]
+                how += f", times the K map: {cost}"
+            else:
+                nodes += _converted(node, tensors, weights, None if mean is None else (mean, mean_size))
+                how += ", no K map: one factor per tensor stands for the size of its input" if mean is not None else ""
             ctx.note(self.name, f"{node.op} '{node.name}': {which} weights{how}")
         ctx.note(self.name, f"{bits / max(count, 1):.2f} bits per weight on average")
-        if means:
-            ctx.note(self.name, "no K map: one factor per tensor stands for the size of binarized inputs")
+        if self.xnor_k and not means:
+            ctx.note(self.name, "no layer has a K map: none binarizes its inputs")
         return gathered(graph.rebuilt(nodes, tensors), ctx)
 
     def _given(self, graph: Graph) -> dict[str, str]:
@@ -91,8 +104,8 @@ class FewBits(Pass):
             found |= {n.name: kind for n in nodes}
         return found
 
-    def _means(self, graph: Graph, ctx: PassContext, dots: list[Node]) -> dict[str, tuple[float, float]]:
-        """(mean m, mean |x - m|) of the inputs of dot products, by node name."""
+    def _means(self, graph: Graph, ctx: PassContext, dots: list[Node]) -> dict[str, tuple[float, float, float]]:
+        """(mean m, mean |x - m|, largest |x - m|) of the inputs of dot products, by node name."""
         if not dots:
             return {}
         wanted = {n.inputs[0] for n in dots}
@@ -109,7 +122,8 @@ class FewBits(Pass):
         found = {}
         for name, parts in seen.items():
             values = np.concatenate([p.ravel() for p in parts]).astype(np.float64)
-            found[name] = (float(values.mean()), float(np.abs(values - values.mean()).mean()) or 1.0)
+            sizes = np.abs(values - values.mean())
+            found[name] = (float(values.mean()), float(sizes.mean()) or 1.0, float(sizes.max()) or 1.0)
         return {n.name: found[n.inputs[0]] for n in dots}
 
 
