@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from hwcomp.backends import _c_forms
 from hwcomp.backends import _c_kernels as kernels
 from hwcomp.backends._c_bits import Bits, packed
 from hwcomp.backends._c_text import c_type, comment, field_names, render
@@ -128,6 +129,7 @@ class CBackend(Backend):
                 {
                     "name": k.name, "kind": k.kind, "macs": kernels.macs(program, k), "constant_bytes": size,
                     "scratch_bytes": step.scratch, "windows": out.k.get("n") if "dot" in out.k else None,
+                    "weights": _c_forms.of(k, step, out),
                 }
                 for k, step, size, out in zip(program.kernels, plan.steps, sizes, printed, strict=True)
             ],

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from hwcomp.graph import Graph
 from hwcomp.ops import _steps
 from hwcomp.ops.batchnormalization import BatchNormalizationAttrs
 from hwcomp.ops.clip import ClipAttrs
@@ -27,9 +28,11 @@ _SIZE_BITS = 16  # of |x - m|, K and products with it
 _CENTRED_BITS = 10  # of x - m: a table of 1,024 entries follows
 
 
-def possible(node: Node, tensors: dict[str, Tensor]) -> bool:
-    """Whether a dot product's K map has one value per place: no groups, and maps or vectors."""
-    x = tensors[node.inputs[0]]
+def possible(node: Node, graph: Graph) -> bool:
+    """Whether a dot product's K map has one value per place: no groups, and one map or vector per sample."""
+    x = graph.tensors[node.inputs[0]]
+    if not graph.batched:
+        return False
     return len(x.shape) == 4 and node.attrs.groups == 1 if node.op == "Conv" else len(x.shape) == 2
 
 

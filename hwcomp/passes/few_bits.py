@@ -72,7 +72,7 @@ class FewBits(Pass):
                 continue
             weights, (mean, mean_size, most) = found.weights(node, which), means.get(node.name, (None, 0.0, 0.0))
             how = ", inputs of one bit" if mean is not None else ""
-            if mean is not None and self.xnor_k and possible(node, tensors):
+            if mean is not None and self.xnor_k and possible(node, graph):
                 k = KMap(node, tensors, weights, mean, most)
                 made, cost = k.build()
                 nodes += made

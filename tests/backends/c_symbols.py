@@ -91,7 +91,7 @@ def _expression(text):
     text = re.sub(r"\(\*(\w+)\)\[(\d+)\]", r"\1.words[\1.at + \2]", text)
     text = re.sub(r"\*\(\*(\w+)\)\+\+", r"\1.next()", text)
     text = re.sub(r"(?:(?<=[(=])|^)\*(\w+)|(?<=[&|^] )\*(\w+)|= \*(\w+)", lambda m: f"{m[1] or m[2]}.value", text)
-    text = re.sub(r"&(\w+)", r"_at(\1)", text)
+    text = re.sub(r"&(\w+)", r"_at('\1')", text)
     return re.sub(r"\(([^()?]+) \? ([^:]+) : ([^()]+)\)", r"_if(\1, \2, \3)", text)
 
 
@@ -104,8 +104,8 @@ def _run(body, names, values):
     cells: dict[str, Cell] = {}
     scope = {"_if": _if, **names, **values}
 
-    def address(value):
-        return value if isinstance(value, Stream) else cells[next(n for n, v in scope.items() if v is value and n in cells)]
+    def address(name):
+        return cells.get(name, scope[name])
 
     scope["_at"] = address
     for statement in filter(None, (s.strip() for s in re.sub(r"/\*.*?\*/", "", body, flags=re.DOTALL).split(";"))):

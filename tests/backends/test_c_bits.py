@@ -327,7 +327,8 @@ NETS = {
         Net(12, (5, 7, 6), few=(0, 3)).sign().conv(40, pads=(1, 0, 1, 1), falling=True).conv(33, (2, 2)).flatten().dense(5, final=True)
     ),
     "ternary by ternary": lambda: (
-        Net(13, (34, 7, 6), TERNARY, (-1, 1)).sign().conv(9, pads=(1, 1, 1, 1)).pool().conv(64, (2, 2), falling=True).conv(3, final=True, kernel=(1, 1))
+        Net(13, (34, 7, 6), TERNARY, (-1, 1)).sign().conv(9, pads=(1, 1, 1, 1)).pool().conv(64, (2, 2), falling=True)
+        .conv(3, final=True, kernel=(1, 1))
     ),
     "padding that is no value": lambda: (
         Net(14, (6, 5, 6), TERNARY, (1, 4)).sign().conv(9, pads=(2, 1, 1, 0), pad_value=0).conv(4, (2, 2), final=True)
