@@ -50,6 +50,7 @@ class FewBits(Pass):
         kind = scheme(ctx.quant).few
         dots = [n for n in graph.nodes if n.op in _DOT and not n.attrs.steps]
         if not (kind or given):
+            self._no_map(ctx)
             return graph
         found = Compensated(graph, ctx, dots, self.samples)
         if kind == "auto":
@@ -59,6 +60,7 @@ class FewBits(Pass):
             chosen = {n.name: kind for n in dots} if kind else {}
         chosen |= given
         if kind != "auto" and all(k in ("", "int8") for k in chosen.values()):
+            self._no_map(ctx)
             return graph
         first = next((n.name for n in dots), "")
         means = self._means(graph, ctx, [n for n in dots if chosen.get(n.name) == "binary" and n.name != first])
@@ -84,9 +86,15 @@ class FewBits(Pass):
                 how += ", no K map: one factor per tensor stands for the size of its input" if mean is not None else ""
             ctx.note(self.name, f"{node.op} '{node.name}': {which} weights{how}")
         ctx.note(self.name, f"{bits / max(count, 1):.2f} bits per weight on average")
-        if self.xnor_k and not means:
-            ctx.note(self.name, "no layer has a K map: none binarizes its inputs")
+        if not means:
+            self._no_map(ctx)
         return gathered(graph.rebuilt(nodes, tensors), ctx)
+
+    def _no_map(self, ctx: PassContext) -> None:
+        if self.xnor_k:
+            text = "no layer has a K map: none has its inputs made binary (--quant binary)"
+            ctx.note(self.name, text)
+            ctx.warn(text)
 
     def _given(self, graph: Graph) -> dict[str, str]:
         """Scheme by node name, from `layers`."""
