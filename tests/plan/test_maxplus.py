@@ -87,3 +87,18 @@ def test_bubbles_in_a_waiting_pipeline_do_not_close():
     run.run()
     assert np.diff(out)[0] == 3 and np.diff(run.times[id(pipe.out)][0])[0] == 1
     assert out[0] == run.times[id(pipe.out)][0, 0] == 13
+
+
+def test_one_graph_has_a_steady_state_for_every_interval():
+    """What is kept of an arc from one run to the next is no matter of the interval."""
+
+    def graph():
+        g = Graph()
+        return g, cells.permute(g, g.link("in", 12), "order", 4).out
+
+    shared, out = graph()
+    for interval in (12, 15, 40):
+        alone, same = graph()
+        runs = Periodic(shared, interval, [shared.links[0]]), Periodic(alone, interval, [alone.links[0]])
+        assert all(run.run(50) for run in runs)
+        assert (runs[0].times[id(out)] == runs[1].times[id(same)]).all()
