@@ -94,11 +94,11 @@ def test_one_graph_has_a_steady_state_for_every_interval():
 
     def graph():
         g = Graph()
-        cells.pad(g, g.link("in", 12), "padded", (3, 4), 1, (1, 0, 1, 0)).resize(3)
+        cells.pad(g, g.link("in", 12), "padded", (3, 4), 1, (0, 2, 0, 2)).resize(4)
         return g
 
     shared = graph()
-    for interval in (60, 25, 20):
+    for interval in (60, 30, 24):
         alone = graph()
         runs = Periodic(shared, interval, shared.links[1:]), Periodic(alone, interval, alone.links[1:])
         assert runs[0].run(50) == runs[1].run(50)
