@@ -79,7 +79,7 @@ test_images.__test__ = False  # it is no test
 def prepared(name: str, pixels: np.ndarray) -> np.ndarray:
     """Images as the network expects them."""
     x = pixels.astype(np.float32) / np.float32(255)
-    if name not in MNIST and not name.startswith("lenet"): 
+    if name not in MNIST and not name.startswith("lenet"):
         x = (x - MEAN) / DEVIATION
     if name.startswith("squeezenets"):
         x = np.pad(x, ((0, 0), (2, 2), (2, 2)), constant_values=-MEAN / DEVIATION)
