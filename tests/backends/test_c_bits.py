@@ -79,7 +79,19 @@ uint32_t put(uint32_t a, int32_t v) { return t_put(a, v); }
 uint32_t settle(uint32_t a, unsigned n) { return t_settle(a, n); }
 uint32_t either(uint32_t a, uint32_t b) { return t_either(a, b); }
 """
-NAMES = ("POPCOUNT", "push(", "agree(", "put(", "settle(", "either(", "weigh(", "level16(", "level32(", "shift_in(", "put_plane(")
+NAMES = (
+    "POPCOUNT",
+    "push(",
+    "agree(",
+    "put(",
+    "settle(",
+    "either(",
+    "weigh(",
+    "level16(",
+    "level32(",
+    "shift_in(",
+    "put_plane(",
+)
 
 
 def library(folder, text, *flags):

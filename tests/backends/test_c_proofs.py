@@ -99,8 +99,9 @@ def test_full_adders(form, masked):
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 7, 8])
 def test_differing_bits_column_by_column(n, masked):
-    """The planes that the adders leave hold the count of each column (of more words: test_the_counter_keeps_the_sum). All 32 columns are alike: no operation but the last
-    ones moves bits, so column 0 is proven; adding up the planes is proven above and by test_sums_of_fields."""
+    """The planes that the adders leave hold the count of each column (of more words: test_the_counter_keeps_the_sum). All
+    32 columns are alike: no operation but the last ones moves bits, so column 0 is proven; adding up the planes is proven above
+    and by test_sums_of_fields."""
     text = source([(masked, n)])
     body = text[text.index(f"t_differ{'_masked' if masked else ''}_{n}(") :]
     returned = re.findall(r"return ([^;]*);\n#endif", body)[0]
@@ -185,4 +186,6 @@ def test_products_of_bits_are_dot_products():
                 x = first + step * number_
                 sign, mask = int(weight > 0), int(weight != 0)
                 d = sum(((number_ >> j & 1) ^ sign & mask & 1 if mask else 0) << j for j in range(planes))
-                assert full - step * d == nm.dense_accumulate(np.array([[x]]), np.array([[weight]]), [0], acc_bits=8)[0, 0]
+                assert (
+                    full - step * d == nm.dense_accumulate(np.array([[x]]), np.array([[weight]]), [0], acc_bits=8)[0, 0]
+                )

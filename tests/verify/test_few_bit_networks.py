@@ -89,7 +89,9 @@ def test_every_scheme_in_c(quant, options, tmp_path):
         pytest.skip("only binarized inputs have a K map")
     onnx.save(net(), tmp_path / "net.onnx")
     built = compile_model(
-        tmp_path / "net.onnx", tmp_path / "out", CompileOptions(("mcu",), quant=quant, calibration={"x": data()}, **options)
+        tmp_path / "net.onnx",
+        tmp_path / "out",
+        CompileOptions(("mcu",), quant=quant, calibration={"x": data()}, **options),
     )
     given = samples.random_stored(built.program, 4)
     want = run_program(built.program, given, taps=True)
