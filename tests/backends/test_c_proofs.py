@@ -135,7 +135,7 @@ def test_moving_bits_in(c):
     proven(c["t_push"](bits, d, limit).bits == moved(z3.ULT(d.bits, limit.bits)), below)
     signed = Word(v.bits, signed=True)
     proven(c["t_put"](bits, signed).bits == moved(v.bits > 0))
-    for plane in range(_c_bits._PLANES):
+    for plane in range(max(_c_bits.MOST.values())):
         proven(c["t_shift_in"](bits, level, plane).bits == moved(bit(level, plane)))
         proven(c["t_put_plane"](bits, v, first, plane).bits == moved(bit(v - first, plane)))
     for n in range(1, 33):
@@ -178,7 +178,7 @@ def test_limits_say_what_thresholds_say():
 
 def test_products_of_bits_are_dot_products():
     """x = first + step * sum 2^j u_j against w of -1, 0, +1: all values of one place; sums of places add up."""
-    for planes, first, step in ((1, -1, 2), (2, -1, 1), (2, 0, 1), (2, -2, 1)):
+    for planes, first, step in ((1, -1, 2), (2, -1, 1), (2, -2, 1), (3, 0, 1)):
         found = _c_bits.Bits(1, 1, planes, first, step)
         for weight in (-1, 0, 1):
             full = int(_c_xnor._full(np.array([[weight]]), found)[0])
