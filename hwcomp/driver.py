@@ -223,6 +223,8 @@ def _options_json(options: CompileOptions) -> dict[str, Any]:
         del data["rest"]
     if not options.requantize:
         del data["requantize"]
+    if not options.least_fifos:
+        del data["least_fifos"]
     return data
 
 
