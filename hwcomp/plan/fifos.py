@@ -65,9 +65,11 @@ class _Search:
         safe = self._safe([two, dict.fromkeys(two)]) or {name: depth + _WIDE for name, depth in least.items()}
         safe = {name: max(depth, least[name]) for name, depth in safe.items()}
         more, deepest = 0, safe
-        while not self._keeps((), deepest) and more < self.interval:
+        while not (kept := self._keeps((), deepest)) and more < self.interval:
             more = max(2 * more, _WIDE)
             deepest = {name: depth + more for name, depth in safe.items()}
+        if not kept:
+            return deepest, False
         deepest = {name: min(depth, max(least[name], self.held.get(name, depth))) for name, depth in deepest.items()}
         return _reduced(self.timing, self._keeps, deepest, least), self.runs >= 0
 
