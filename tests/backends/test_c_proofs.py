@@ -1,6 +1,8 @@
 """The C primitives on bits, proven: their text is run on symbols and a solver finds no words for which they are wrong."""
 
+import ctypes
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from hwcomp.backends import _c_bits, _c_xnor
 from hwcomp.backends._c_text import render
 from sw_ref import numerics as nm
 from tests.backends.c_symbols import Cell, Stream, Word, assembly, functions
-from tests.backends.test_c_bits import NAMES, counting
+from tests.backends.test_c_bits import NAMES, counting, library
 
 PLAIN = {"t_POPCOUNT": False, "t_DSP": False}
 
@@ -165,6 +167,31 @@ def test_agreement_and_planes(c):
     a, b = words("a", "b")
     for i in range(32):
         proven(bit(c["t_either"](a, b), i) == z3.Or(bit(a, i), bit(b, i)))
+
+
+@pytest.mark.skipif(not shutil.which("gcc"), reason="gcc is not installed")
+def test_steps_are_counted(tmp_path):
+    """Every accumulator of 16 bits, thresholds that rise, repeat, or are never reached; rising and falling."""
+    prim = {"name": "s", "a": "int32_t", "t": "int32_t"}
+    text = render("prim/c/threshold.c.j2", p="t", prim=prim, body="t_reached_s( t_staircase_s(")
+    text += """
+void all(const int32_t *t, size_t n, int32_t lo, int32_t step, int32_t *many, int32_t *one)
+{ for (int32_t a = -32768; a < 32768; a++) { many[a + 32768] = t_staircase_s(a, t, n, lo, step);
+    one[a + 32768] = t_reached_s(a, t[0], lo, step); } }
+"""
+    function, rng = library(tmp_path, text).all, np.random.default_rng(0)
+    a = np.arange(-32768, 32768)
+    for n in (1, 2, 3, 7):
+        for _ in range(4):
+            t = np.sort(rng.integers(-32769, 32769, n)).astype(np.int32)
+            t[: n // 2] = t[n // 2]
+            many, one = np.empty((2, a.size), np.int32)
+            pointers = [v.ctypes.data_as(ctypes.c_void_p) for v in (t, many, one)]
+            for lo, step, falls in ((-1, 2, 0), (0, 1, 0), (n, -1, 1)):
+                function(pointers[0], ctypes.c_size_t(n), lo, step, *pointers[1:])
+                least, size = (lo - n, 1) if falls else (lo, step)
+                assert np.array_equal(many, nm.requantize_threshold(a, t, falls, least, size))
+                assert np.array_equal(one, lo + step * (a >= t[0]))
 
 
 def test_limits_say_what_thresholds_say():
