@@ -199,12 +199,13 @@ def _calls(program: Program, plan: MemoryPlan, printed, ins: list[Port], outs: l
             arguments = [address(n) for n in (*kernel.inputs, *kernel.outputs)]
             if "pack" in printed[i].k:
                 at = step.scratch_offset + step.scratch - unpacked_bytes(program, kernel)
-                arguments[-1] = f"(int8_t *)(bytes + {at})"
+                kind = c_type(program.edges[kernel.outputs[0]].dtype)
+                arguments[-1] = f"({kind} *)(bytes + {at})"
             if printed[i].k.get("scratch"):
                 arguments.append(f"bytes + {step.scratch_offset}" if step.scratch_offset else "bytes")
             calls.append({"tap": None, "text": f"{p}_k{i}_{suffix}({', '.join(arguments)})"})
             if "pack" in printed[i].k:
-                text = f"{p}_k{i}_pack((const int8_t *)(bytes + {at}), {address(kernel.outputs[0])})"
+                text = f"{p}_k{i}_pack((const {kind} *)(bytes + {at}), {address(kernel.outputs[0])})"
                 calls.append({"tap": None, "text": text})
         calls.append(tap(kernel.outputs[0]))
     for i in plan.stores:
