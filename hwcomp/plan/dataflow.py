@@ -17,7 +17,7 @@ DOTS = ("conv2d", "dense")
 _ENGINES: dict[str, Callable[..., Stage]] = {
     "add": _elements.add, "argmax": _moves.argmax, "avgpool2d": _pools.avgpool2d, "concat": _moves.concat,
     "conv2d": _dots.conv2d, "dense": _dots.dense, "lut": _elements.requantize, "maxpool2d": _pools.maxpool2d,
-    "mul": _elements.mul, "pad": _moves.pad, "reorder": _moves.reorder, "requantize": _elements.requantize,
+    "mul": _elements.mul, "pad": _moves.pad, "reorder": _moves.reorder, "repeat": _moves.repeat, "requantize": _elements.requantize,
     "shuffle": _moves.shuffle, "slice": _moves.slice_, "softmax": _softmax.softmax,
 }  # fmt: skip
 

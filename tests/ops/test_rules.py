@@ -32,6 +32,11 @@ def with_list(op, shapes, *lists, opset=17, **attrs):
     return one(op, ["x", *constants], attrs, shapes, constants, opset)
 
 
+def with_sizes(sizes, shapes):
+    """Resize to constant sizes."""
+    return one("Resize", ["x", "", "", "i"], {}, shapes, ints(i=sizes))
+
+
 BN = {k: np.ones(2, F) for k in ("s", "b", "m", "v")}
 SQUARE = {"kernel_shape": [2, 2]}
 XZ = {**X4, "z": (1, 2, 6, 6)}
@@ -188,8 +193,58 @@ REFUSED = {
     "concat shapes": (one("Concat", ["x", "z"], {"axis": 1}, {**X4, "z": (1, 2, 6, 5)}), BROKEN, "do not join"),
     "concat ranks": (one("Concat", ["x", "z"], {"axis": 1}, {**X4, "z": (1, 2)}), BROKEN, "do not join"),
     "concat absent": (one("Concat", ["x", "", "x"], {"axis": 1}, X4), BROKEN, "Concat has 2 inputs"),
-    "slice step": (with_list("Slice", X4, [0], [6], [2], [2]), UNSUPPORTED, "a step of 2"),
-    "slice backwards": (with_list("Slice", X4, [5], [-7], [2], [-1]), UNSUPPORTED, "a step of -1"),
+    "slice backwards": (
+        with_list("Slice", {"x": (1, 2, 200, 200)}, [5], [-999], [2], [-1]),
+        UNSUPPORTED,
+        "a step of -1",
+    ),
+    "resize linear": (
+        one("Resize", ["x", "", "s"], {"mode": "linear"}, X4, {"s": F([1, 1, 2, 2])}),
+        UNSUPPORTED,
+        "mode=linear",
+    ),
+    "resize regions": (
+        one(
+            "Resize",
+            ["x", "", "s"],
+            {"coordinate_transformation_mode": "tf_crop_and_resize"},
+            X4,
+            {"s": F([1, 1, 2, 2])},
+        ),
+        UNSUPPORTED,
+        "regions of interest",
+    ),
+    "resize ratio": (with_sizes([1, 2, 41, 6], {"x": (1, 2, 37, 6)}), UNSUPPORTED, "follow no simple grid"),
+    "resize batch": (with_sizes([2, 2, 6, 6], X4), UNSUPPORTED, "batch axis"),
+    "resize scales": (one("Resize", ["x", "", "s"], {}, X4, {"s": F([2, 2])}), BROKEN, "2 scales"),
+    "resize negative": (one("Resize", ["x", "", "s"], {}, X4, {"s": F([1, 1, -1, 2])}), BROKEN, "not positive"),
+    "resize without": (one("Resize", ["x"], {}, X4), BROKEN, "neither scales nor sizes"),
+    "resize to nothing": (one("Resize", ["x", "", "s"], {}, X4, {"s": F([1, 1, 0.1, 1])}), BROKEN, "a size of 0"),
+    "upsample in 10": (one("Upsample", ["x", "s"], {}, X4, {"s": F([1, 1, 2, 2])}, opset=9 + 1), BROKEN, "use Resize"),
+    "depthtospace channels": (one("DepthToSpace", ["x"], {"blocksize": 2}, X4), BROKEN, "are not blocks"),
+    "spacetodepth plane": (one("SpaceToDepth", ["x"], {"blocksize": 4}, X4), BROKEN, "is not blocks"),
+    "depthtospace rank": (one("DepthToSpace", ["x"], {"blocksize": 2}, X2), BROKEN, "four dimensions"),
+    "convtranspose 3d": (
+        one("ConvTranspose", ["x", "w"], {}, {"x": (1, 2, 6, 6, 6)}, {"w": np.ones((2, 3, 3, 3, 3), F)}),
+        UNSUPPORTED,
+        "3D",
+    ),
+    "convtranspose channels": (one("ConvTranspose", ["x", "w"], {}, X4, {"w": W}), BROKEN, "do not fit"),
+    "convtranspose bias": (
+        one("ConvTranspose", ["x", "w", "b"], {}, X4, {"w": W[:2], "b": np.ones(3, F)}),
+        BROKEN,
+        "2 output channels",
+    ),
+    "convtranspose cut": (
+        one("ConvTranspose", ["x", "w"], {"pads": [4] * 4}, X4, {"w": W[:2]}),
+        BROKEN,
+        "nothing is left",
+    ),
+    "convtranspose output": (
+        one("ConvTranspose", ["x", "w"], {"output_shape": [7]}, X4, {"w": W[:2]}),
+        BROKEN,
+        "output_shape has 1 sizes",
+    ),
     "slice step 0": (with_list("Slice", X4, [0], [6], [2], [0]), BROKEN, "a step of 0"),
     "slice nothing": (with_list("Slice", X4, [3], [3], [2]), BROKEN, "size 0"),
     "slice reversed limits": (with_list("Slice", X4, [5], [2], [2]), BROKEN, "size 0"),
@@ -274,11 +329,8 @@ REFUSED = {
         UNSUPPORTED,
         "the value nan",
     ),
-    "mul shapes": (
-        one("Mul", ["x", "z"], {}, {**X4, "z": (1, 1, 6, 6)}),
-        UNSUPPORTED,
-        "Mul of computed tensors of shape",
-    ),
+    "mul shapes": (one("Mul", ["x", "z"], {}, {**X4, "z": (1, 3, 6, 6)}), BROKEN, "do not fit together"),
+    "mul ranks": (one("Mul", ["x", "z"], {}, {**X4, "z": (1, 6)}), UNSUPPORTED, "different rank"),
     "pow computed": (one("Pow", ["x", "z"], {}, XZ), UNSUPPORTED, "Pow with a computed exponent"),
     "pow every": (one("Pow", ["x", "c"], {}, X2, {"c": F([1, 2, 3, 4])}), UNSUPPORTED, "Pow with 4 exponents"),
     "prelu slopes": (one("PRelu", ["x", "c"], {}, X2, {"c": F([1, 2, 3, 4])}), UNSUPPORTED, "4 different slopes"),
@@ -290,19 +342,20 @@ REFUSED = {
     ),
     "mul wider": (one("Mul", ["x", "c"], {}, {"x": (1, 1, 6)}, {"c": np.ones((3, 1), F)}), UNSUPPORTED, "per channel"),
     "mul infinite": (one("Mul", ["x", "c"], {}, X2, {"c": F([1, 2, np.inf, 0])}), BROKEN, "is not finite"),
-    "sub shapes": (one("Sub", ["x", "z"], {}, {**X4, "z": (1, 3, 6, 6)}), BROKEN, "can't be subtracted"),
+    "sub shapes": (one("Sub", ["x", "z"], {}, {**X4, "z": (1, 3, 6, 6)}), BROKEN, "do not fit together"),
     "div two": (one("Div", ["x", "z"], {}, XZ), UNSUPPORTED, "Div by a computed tensor"),
     "div zero": (one("Div", ["x", "c"], {}, X2, {"c": F(0)}), BROKEN, "inverse is not finite"),
     "div tiny": (one("Div", ["x", "c"], {}, X2, {"c": F(2.0**-149)}), BROKEN, "inverse is not finite"),
     "cast double": (one("Cast", ["x"], {"to": 11}, X2), UNSUPPORTED, "Cast to DOUBLE"),
     "cast to int": (one("Cast", ["x"], {"to": 7}, X2), UNSUPPORTED, "Cast of a computed tensor to INT64"),
     "cast nowhere": (one("Cast", ["x"], {"to": 99}, X2), BROKEN, "type number 99"),
-    "gather scattered": (with_list("Gather", X4, [0, 2, 5], axis=2), UNSUPPORTED, "scattered indices"),
+    "gather scattered": (with_list("Gather", X4, [0, 2, 0], axis=2), UNSUPPORTED, "scattered indices"),
     "gather outside": (with_list("Gather", X4, [2], axis=1), BROKEN, "outside of its axis"),
     "gather by input": (one("Gather", ["x", "z"], {}, {**X2, "z": (1,)}), UNSUPPORTED, "is not a constant"),
     "expand": (with_list("Expand", X4, [2, 6, 6, 6]), BROKEN, "do not fit together"),
-    "expand computed": (with_list("Expand", {"x": (1, 1, 6)}, [1, 3, 6]), UNSUPPORTED, "Expand of a computed tensor"),
-    "tile computed": (with_list("Tile", X2, [1, 2]), UNSUPPORTED, "Tile of a computed tensor"),
+    "expand batch": (with_list("Expand", {"x": (1, 1, 6)}, [2, 1, 6]), UNSUPPORTED, "another rank or batch size"),
+    "expand rank": (with_list("Expand", X2, [1, 1, 4]), UNSUPPORTED, "another rank or batch size"),
+    "tile batch": (with_list("Tile", X2, [2, 1]), UNSUPPORTED, "Tile of the batch axis"),
     "tile rank": (with_list("Tile", X2, [1]), BROKEN, "1 repeats"),
     "where computed": (
         one("Where", ["b", "x", "x"], {}, X2, {"b": np.array(True)}),
