@@ -89,6 +89,10 @@ class Add(Op):
 
     def cases(self):
         add = [("Add", ["x", "c"], ["y"], {})]
+        yield case("add last axis", add, {"x": (1, 3, 5)}, {"c": random("add last", 5)})
+        yield case("add every element", add, {"x": (1, 3, 5)}, {"c": random("add every", 3, 5)})
+        clamped = [("Add", ["x", "c"], ["h"], {}), ("Relu", ["h"], ["y"], {})]
+        yield case("add a plane", clamped, {"x": (1, 3, 2, 4)}, {"c": random("add plane", 1, 2, 4)})
         yield case("add vector", add, {"x": (1, 5)}, {"c": random("add vector", 5)})
         yield case("add per channel", add, {"x": (1, 3, 4, 5)}, {"c": random("add channel", 3, 1, 1)}, opset=7)
         yield case(

@@ -86,6 +86,8 @@ class Mul(Op):
         yield case("mul scalar", [("Mul", ["c", "x"], ["y"], {})], {"x": ("N", 6)}, {"c": np.float32(-0.25)})
         yield case("mul vector", mul, {"x": (1, 6)}, {"c": random("mul vector", 6)}, opset=14)
         yield case("mul channels last", mul, {"x": (1, 3, 2, 5)}, {"c": random("mul last", 5)})
+        yield case("mul every element", mul, {"x": (1, 3, 2, 4)}, {"c": random("mul every", 1, 3, 2, 4)})
+        yield case("mul a plane", mul, {"x": (1, 3, 2, 4)}, {"c": random("mul plane", 2, 4)})
         shapes = [("Mul", ["s", "t"], ["u"], {}), ("Reshape", ["x", "u"], ["y"], {})]
         yield case("mul shapes", shapes, {"x": (1, 48)}, {"s": np.array([1, 2, 3]), "t": np.array([1, 2, 4])})
         two = [("Mul", ["x", "z"], ["y"], {})]

@@ -16,7 +16,7 @@ from hwcomp.registry import PASSES
 
 ORDER = (
     "strip_qdq", "fold_constants", "infer_shapes", "eliminate_dead", "cancel_transposes", "merge_reshapes", "fuse_pad",
-    "drop_softmax", "fuse_gates", "streamline", "fuse_bias", "fuse_batchnorm", "fuse_activation", "absorb_qdq", "equalize",
+    "drop_softmax", "fuse_gates", "streamline", "fuse_bias", "fuse_batchnorm", "fuse_activation", "constant_channels", "absorb_qdq", "equalize",
     "analyze_ranges", "calibrate", "type_inputs", "few_bits", "quantize", "adaround", "bias_correction",
 )  # fmt: skip
 _PROBES = 4

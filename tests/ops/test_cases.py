@@ -8,6 +8,9 @@ from hwcomp.frontend.float_run import run_float
 from hwcomp.registry import OPS
 
 
+VARIADIC = {"Max", "Mean", "Min", "Sum"}
+
+
 def test_equals_onnxruntime(case, load, ort, sample_data, same):
     if any(o.domain for o in case.model.opset_import):
         pytest.skip("onnxruntime does not know these operators: test_quant.py compares them")
@@ -77,6 +80,8 @@ def test_attribute_of_the_wrong_type_is_rejected_by_name(case, load):
 def test_too_many_inputs_are_rejected(case, load):
     model = _copy(case.model)
     node = model.graph.node[-1]
+    if node.op_type in VARIADIC:
+        pytest.skip("it takes any number of inputs")
     node.input.extend([model.graph.input[0].name] * 6)
     with pytest.raises((ModelError, UnsupportedError)) as caught:
         load(model)
