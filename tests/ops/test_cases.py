@@ -7,7 +7,6 @@ from hwcomp.errors import ModelError, UnsupportedError
 from hwcomp.frontend.float_run import run_float
 from hwcomp.registry import OPS
 
-
 VARIADIC = {"Max", "Mean", "Min", "Sum"}
 
 
