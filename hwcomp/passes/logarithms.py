@@ -62,9 +62,10 @@ def _expanded(node: Node, tensors: dict[str, Tensor]) -> list[Node]:
     fraction = max(math.ceil(math.log2(_FINE / step)), 4)
     bits = min(max(count.bit_length() + fraction, 8), _WIDEST)
     total = QType(bits, False, "affine", (2.0 ** (count.bit_length() - bits),))
+    # Not finer than it must be: what multipliers of few bits rescale must be of about one size.
     most = max(math.log(count), 2.0**-_ONE)
-    log_bits = 8 if most / 255 * _FINE <= step else _WIDEST
-    logarithm = QType(log_bits, False, "affine", (float(np.float32(most / ((1 << log_bits) - 1))),))
+    part = float(np.float32(max(step / _FINE, most / ((1 << _WIDEST) - 1))))
+    logarithm = QType(min(max(math.ceil(most / part).bit_length(), 8), _WIDEST), False, "affine", (part,))
 
     chain = _Steps(node, tensors, x.name)
     largest(chain, x.shape, axes)

@@ -47,6 +47,7 @@ def test_near_the_real_values(label, case, quant):
     inputs = {n: program.edges[n].to_real(q).astype(np.float32) for n, q in stored.items()}
     have, want = run(program, stored), floats(case.model, inputs)
     layers = sum(k.kind not in MOVES for k in program.kernels)
+    layers *= 4 if label.startswith("ReduceL2") else 1  # a root is steep near zero
     wide = max(float(e.scale) * 2.0**e.bits for e in program.edges.values())
     for name, array in want.items():
         edge = program.edges[name]
