@@ -98,7 +98,7 @@ def function(dice, c: Net):
     """A function of single elements, or a product with one as exporters write HardSwish and SiLU."""
     if dice.flag():
         op = dice.pick(FUNCTIONS if c.opset >= 9 else FUNCTIONS[:-2])
-        if op == "Exp":  # of what stays small
+        if op == "Exp":  # of an exponential it would be infinite
             c.add("Tanh", [], c.shape)
         c.add(op, [], c.shape)
         return
