@@ -129,7 +129,7 @@ class Sweep:
             through = self.lanes(whole, lambda n: edge.size // n)
             if convert := convert_pixel(now.lanes, through, now.channels):
                 steps.append(convert)
-            steps.append(Permute(through, edge.size // through, edge.layout, layout))
+            steps.append(Permute.of(through, edge.layout, layout))
             now = replace(now, lanes=through, channels=channels, pixels=edge.size // channels)
         steps += regroup(now, channels, lanes)
         arrives = replace(now, lanes=lanes, channels=channels, pixels=edge.size // channels)

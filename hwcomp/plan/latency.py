@@ -43,7 +43,8 @@ def _arrived(times: dict[str, np.ndarray], source: Source) -> np.ndarray:
     at = times[source.edge] + _FIFO
     for step in source.steps:
         if isinstance(step, Permute):
-            at = at[-1] + _PERMUTE + (np.arange(step.words) + 1.0)
+            blocks = _resampled(at, step.blocks)
+            at = (blocks[:, None] + _PERMUTE + (np.arange(step.words) + 1.0)).ravel()
     return _resampled(at, source.arrives.pixels)
 
 
