@@ -233,6 +233,12 @@ class Builder(Elements):
         out = self.edge(tuple(shape), x.bits, x.signed, x.lo, x.hi, name=name)
         return self.add("slice", out, {"axis": axis, "start": start, "stop": stop})
 
+    def repeat(self, axis, times, name=None) -> Builder:
+        x, shape = self.x, list(self.x.shape)
+        shape[axis] *= times
+        out = self.edge(tuple(shape), x.bits, x.signed, x.lo, x.hi, name=name)
+        return self.add("repeat", out, {"axis": axis, "times": times})
+
     def shuffle(self, order=None, groups=None, name=None) -> Builder:
         """`order`, or as ShuffleNet does it with `groups`, or at random."""
         x = self.x

@@ -272,9 +272,7 @@ def programs():
         yield f"random {seed}", random_programs.random_program(seed)
     for label, case in op_cases():
         with suppress(UnsupportedError):
-            graph, _ = quantized(
-                case.model, check=False, input_ranges=dict(case.ranges), logits=label.startswith("Log")
-            )
+            graph, _ = quantized(case.model, check=False, input_ranges=dict(case.ranges))
             yield label, lower(graph).program
 
 

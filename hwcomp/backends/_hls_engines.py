@@ -198,6 +198,10 @@ def _reorder(site: Site) -> Net:
     return site.heads[0]
 
 
+def _repeat(site: Site) -> Net:
+    return wiring.window(site.design, site.heads[0], site.out, site.stage.window)
+
+
 def _shuffle(site: Site) -> Net:
     return wiring.reorder(site.design, site.heads[0], site.out, site.stage.order)
 
@@ -255,6 +259,6 @@ def _softmax(site: Site) -> Net:
 
 BUILDERS: dict[str, Callable[[Site], Net]] = {
     "add": _add, "argmax": _argmax, "avgpool2d": _avgpool2d, "concat": _concat, "conv2d": _dot, "dense": _dot,
-    "lut": _lut, "maxpool2d": _maxpool2d, "mul": _mul, "pad": _pad, "reorder": _reorder, "requantize": _requantize,
+    "lut": _lut, "maxpool2d": _maxpool2d, "mul": _mul, "pad": _pad, "reorder": _reorder, "repeat": _repeat, "requantize": _requantize,
     "shuffle": _shuffle, "slice": _slice, "softmax": _softmax,
 }  # fmt: skip

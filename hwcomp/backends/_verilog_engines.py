@@ -187,6 +187,10 @@ def _reorder(site: Site) -> Nets:
     return wiring.same(site.netlist, site.heads[0], site.out)
 
 
+def _repeat(site: Site) -> Nets:
+    return wiring.window(site.netlist, site.heads[0], site.out, site.stage)
+
+
 def _shuffle(site: Site) -> Nets:
     stage = site.stage
     return wiring.reorder(site.netlist, site.heads[0], site.name, site.out, stage.order, stage.out.lanes, site.y.bits)
@@ -208,5 +212,5 @@ def _softmax(site: Site) -> Nets:
 BUILDERS: dict[str, Callable[[Site], Nets]] = {
     "add": _add, "argmax": _argmax, "avgpool2d": _avgpool2d, "concat": _concat, "conv2d": _dot, "dense": _dot,
     "lut": elements.lut, "maxpool2d": _maxpool2d, "mul": elements.mul, "pad": _pad, "reorder": _reorder,
-    "requantize": _requantize, "shuffle": _shuffle, "slice": _slice, "softmax": _softmax,
+    "repeat": _repeat, "requantize": _requantize, "shuffle": _shuffle, "slice": _slice, "softmax": _softmax,
 }  # fmt: skip

@@ -17,7 +17,7 @@ DOTS = ("conv2d", "dense")
 _ENGINES: dict[str, Callable[..., Stage]] = {
     "add": _elements.add, "argmax": _moves.argmax, "avgpool2d": _pools.avgpool2d, "concat": _moves.concat,
     "conv2d": _dots.conv2d, "dense": _dots.dense, "lut": _elements.requantize, "maxpool2d": _pools.maxpool2d,
-    "mul": _elements.mul, "pad": _moves.pad, "reorder": _moves.reorder, "requantize": _elements.requantize,
+    "mul": _elements.mul, "pad": _moves.pad, "reorder": _moves.reorder, "repeat": _moves.repeat, "requantize": _elements.requantize,
     "shuffle": _moves.shuffle, "slice": _moves.slice_, "softmax": _softmax.softmax,
 }  # fmt: skip
 
@@ -129,7 +129,7 @@ class Sweep:
             through = self.lanes(whole, lambda n: edge.size // n)
             if convert := convert_pixel(now.lanes, through, now.channels):
                 steps.append(convert)
-            steps.append(Permute(through, edge.size // through, edge.layout, layout))
+            steps.append(Permute.of(through, edge.layout, layout))
             now = replace(now, lanes=through, channels=channels, pixels=edge.size // channels)
         steps += regroup(now, channels, lanes)
         arrives = replace(now, lanes=lanes, channels=channels, pixels=edge.size // channels)

@@ -240,6 +240,10 @@ def _shuffle(t: Timing, program: Program, kernel: Kernel, stage: Stage, heads: l
     return _reorder(t, stage, heads[0])
 
 
+def _repeat(t: Timing, program: Program, kernel: Kernel, stage: Stage, heads: list[Link]) -> Link:
+    return t.piped(cells.windows(t.graph, heads[0], f"{stage.kernel}_window", stage.window, stage.window.words))
+
+
 def _pad(t: Timing, program: Program, kernel: Kernel, stage: Stage, heads: list[Link]) -> Link:
     return _padded(t, program, stage, heads[0])
 
@@ -256,6 +260,6 @@ def _argmax(t: Timing, program: Program, kernel: Kernel, stage: Stage, heads: li
 
 _KINDS: dict[str, Callable[[Timing, Program, Kernel, Stage, list[Link]], Link]] = {
     "add": _add, "argmax": _argmax, "avgpool2d": _sums, "concat": _concat, "conv2d": _sums, "dense": _sums,
-    "lut": _lut, "maxpool2d": _maxpool2d, "mul": _mul, "pad": _pad, "reorder": _same, "requantize": _requantize,
+    "lut": _lut, "maxpool2d": _maxpool2d, "mul": _mul, "pad": _pad, "reorder": _same, "repeat": _repeat, "requantize": _requantize,
     "shuffle": _shuffle, "slice": _slice, "softmax": _softmax,
 }  # fmt: skip

@@ -234,19 +234,20 @@ def test_a_softmax_is_computed_or_left_out(cli, tmp_path):
     assert kinds == {(): ["dense", "softmax"], ("--logits",): ["dense"]}
 
 
-def test_a_logsoftmax_needs_logits(cli, refused, tmp_path):
+def test_a_logsoftmax_is_computed_or_left_out(cli, tmp_path):
     net = model(
         [("Gemm", ["x", "w"], ["h"], {}), ("LogSoftmax", ["h"], ["y"], {"axis": 1}, "prob")], {"x": (1, 3)},
         {"w": values("w", 3, 4)},
     )  # fmt: skip
     path = saved(net, tmp_path / "net.onnx")
     command = ["compile", path, "--target", "mcu,fpga", "-o", tmp_path / "out", "--quiet"]
-    refused(*command, texts=["'prob'", "--logits"])
-    assert not (tmp_path / "out").exists()
+    assert cli(*command).code == 0
+    assert "logarithms" in manifest(tmp_path / "out")["notes"]
     assert cli(*command, "--logits").code == 0
     notes = manifest(tmp_path / "out")["notes"]
     assert manifest(tmp_path / "out")["options"]["logits"] is True
     assert "drop_softmax" in notes
+    assert "logarithms" not in notes
 
 
 @pytest.mark.parametrize("name", ["adaround", "bias_correction"])
