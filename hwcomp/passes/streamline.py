@@ -55,6 +55,27 @@ def gathered(graph: Graph, ctx: PassContext) -> Graph:
     return typed(edit.done(), ctx)
 
 
+def unflattened(graph: Graph) -> Graph:
+    """The graph with quantizers that follow a flattening of maps in front of it, where each channel has one constant."""
+    nodes, tensors = list(graph.nodes), dict(graph.tensors)
+    for i, node in enumerate(graph.nodes):
+        flat = graph.producer(node.inputs[0]) if node.op == "Steps" and _steps.quantizer(node.attrs.steps) else None
+        if flat is None or flat.op != "Reshape" or graph.sole_consumer(flat.outputs[0]) is None or node.attrs.axis != 1:
+            continue
+        maps, row = (graph.tensors[n].shape for n in (flat.inputs[0], flat.outputs[0]))
+        if len(maps) != 4 or len(row) != 2 or maps[0] != row[0]:
+            continue
+        data = [graph.tensors[n].data.reshape(maps[1], -1) for n in node.inputs[1:]]
+        if any((d != d[:, :1]).any() for d in data):
+            continue
+        name = free_name(tensors, f"{node.outputs[0]}__maps")
+        tensors[name] = tensors[node.outputs[0]].with_(name=name, shape=maps)
+        names = [constant(tensors, n, d[:, 0].copy()).name for n, d in zip(node.inputs[1:], data, strict=True)]
+        nodes[graph.nodes.index(flat)] = node.with_(inputs=(flat.inputs[0], *names), outputs=(name,))
+        nodes[i] = flat.with_(inputs=(name, *flat.inputs[1:]), outputs=node.outputs)
+    return graph.rebuilt(nodes, tensors)
+
+
 def _binary_sign(graph: Graph, node: Node) -> Node:
     """A Sign in front of dot products is one bit; its 0 becomes +1 (docs/numerics.md, "Binary")."""
     if node.op == "Sign" and _feeds_dots(graph, node.outputs[0]):
