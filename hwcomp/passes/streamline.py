@@ -16,6 +16,7 @@ from hwcomp.frontend.float_run import batch_size, run_float
 from hwcomp.graph import Editor, Graph
 from hwcomp.ops import _steps
 from hwcomp.ops.steps import StepsAttrs
+from hwcomp.passes._channel_scales import folded
 from hwcomp.passes.base import Pass, PassContext, constant, free_name
 from hwcomp.quantize.few_bits import recognized
 from hwcomp.registry import OPS, graph_pass
@@ -33,7 +34,7 @@ class Streamline(Pass):
     required: ClassVar[bool] = True
 
     def run(self, graph: Graph, ctx: PassContext) -> Graph:
-        graph = graph.rebuilt(_binary_sign(graph, n) for n in graph.nodes)
+        graph = folded(graph.rebuilt(_binary_sign(graph, n) for n in graph.nodes), ctx)
         if not any(n.op == "Steps" and _steps.quantizer(n.attrs.steps) for n in graph.nodes):
             return graph
         _count_zeros(graph, ctx)
@@ -266,7 +267,7 @@ def typed(graph: Graph, ctx: PassContext) -> Graph:
             continue
         tensors[node.outputs[0]] = tensors[node.outputs[0]].with_(qtype=found.qtype)
         source = node.inputs[0]
-        direct = node.op == "Steps" and len(node.attrs.steps) == 1 and found.rounding in ("ROUND", "HALF_EVEN")
+        direct = node.op == "Steps" and len(node.attrs.steps) == 1 and found.rounding in ("ROUND", "HALF_EVEN") and not found.grid
         direct = direct and found.qtype.scheme != "bipolar"  # callers have bytes, not bits
         if direct and source in graph.inputs and len(graph.consumers(source)) == 1 and source not in graph.outputs:
             tensors[source] = tensors[source].with_(qtype=found.qtype)
