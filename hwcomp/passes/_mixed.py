@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hwcomp.errors import WorkFailed
+from hwcomp.errors import WorkFailed, shown
 from hwcomp.frontend.float_run import batch_size, run_float
 from hwcomp.graph import Graph
 from hwcomp.passes._compensated import Compensated, converted, dots
@@ -18,7 +18,7 @@ from hwcomp.passes.base import PassContext
 from hwcomp.quantize.few_weights import BITS
 
 _CHOICES = ("int4", "int3", "int2", "ternary", "binary-weights")
-_LOOKS = 512  # samples that a layer alone is measured on
+_LOOKS = 256  # samples that a layer alone is measured on
 _FURTHER = 3  # steps that are tried beyond the first one that loses too much
 
 
@@ -132,7 +132,7 @@ class Chooser:
             kind, losses = chosen[node.name], alone[node.name]
             mine = "set" if node.name in self._given else f"{losses[kind]:.1e}"
             tried = (f"{losses[k]:.1e}" if k in losses else "-" for k in _CHOICES)
-            rows.append((node.name, f"{self._sizes[node.name]}", kind, f"{BITS[kind]}", mine, *tried))
+            rows.append((shown(node.name, 40), f"{self._sizes[node.name]}", kind, f"{BITS[kind]}", mine, *tried))
         widths = [max(len(row[i]) for row in rows) for i in range(len(heads))]
         for row in rows:
             self._ctx.note("few_bits", "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip())
