@@ -26,7 +26,7 @@ def fitted(target: np.ndarray, gram: np.ndarray, kind: str, sweeps: int) -> tupl
     level = nearest_level(kind)
     best, size = plain, scales
     loss = distance(best, size, target, gram)
-    for part in (1.0,) if kind.startswith("binary") else _STARTS:
+    for part in _STARTS:
         q = _nearest_plane(target / (scales * part)[..., None], gram, level)
         s = _scale(q, scales * part, target, gram)
         best, size, loss = _better((best, size, loss), (q, s, distance(q, s, target, gram)))
