@@ -66,7 +66,10 @@ def _accumulators(graph: Graph, node: Node | None) -> QType | None:
     """The type of a dot product's own sums, where nothing follows and all channels have one scale."""
     if node is None or getattr(node.attrs, "steps", ()) != (_steps.Limit(None, None),):
         return None
-    source = graph.tensors[node.inputs[0]].qtype
+    name = node.inputs[0]
+    while (maker := graph.producer(name)) is not None and graph.tensors[name].qtype is None and OPS[maker.op].keeps_type:
+        name = maker.inputs[0]
+    source = graph.tensors[name].qtype
     weight = graph.tensors[node.inputs[1]].data
     q, scales = recognized(weight.reshape(len(weight), -1))
     if source is None or np.unique(scales).size != 1:
