@@ -119,7 +119,9 @@ class Compensated:
         if sign:
             threshold, sizes = _thresholds(node, xq, _alike(self._graph, node))
             start = _times(weight, sizes, node)
-            xq = np.where(xq >= (threshold.reshape(-1, 1, 1) if node.op == "Conv" else threshold), 1, -1).astype(np.float32)
+            xq = np.where(xq >= (threshold.reshape(-1, 1, 1) if node.op == "Conv" else threshold), 1, -1).astype(
+                np.float32
+            )
             plain = plain.with_(attrs=_padded(plain.attrs, threshold))
         m = moments(plain, y, xq, start, bias)
         shape, gram, found = m.cross.shape, damped(m.gram), {}

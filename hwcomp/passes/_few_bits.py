@@ -67,7 +67,9 @@ def _accumulators(graph: Graph, node: Node | None) -> QType | None:
     if node is None or getattr(node.attrs, "steps", ()) != (_steps.Limit(None, None),):
         return None
     name = node.inputs[0]
-    while (maker := graph.producer(name)) is not None and graph.tensors[name].qtype is None and OPS[maker.op].keeps_type:
+    while (
+        (maker := graph.producer(name)) is not None and graph.tensors[name].qtype is None and OPS[maker.op].keeps_type
+    ):
         name = maker.inputs[0]
     source = graph.tensors[name].qtype
     weight = graph.tensors[node.inputs[1]].data

@@ -272,7 +272,12 @@ def typed(graph: Graph, ctx: PassContext) -> Graph:
             continue
         tensors[node.outputs[0]] = tensors[node.outputs[0]].with_(qtype=found.qtype)
         source = node.inputs[0]
-        direct = node.op == "Steps" and len(node.attrs.steps) == 1 and found.rounding in ("ROUND", "HALF_EVEN") and not found.grid
+        direct = (
+            node.op == "Steps"
+            and len(node.attrs.steps) == 1
+            and found.rounding in ("ROUND", "HALF_EVEN")
+            and not found.grid
+        )
         direct = direct and found.qtype.scheme != "bipolar"  # callers have bytes, not bits
         if direct and source in graph.inputs and len(graph.consumers(source)) == 1 and source not in graph.outputs:
             tensors[source] = tensors[source].with_(qtype=found.qtype)

@@ -55,7 +55,10 @@ def dot(kind, w, x, y):
         return [("Transpose", ["w"], ["t"], {"perm": [1, 0]}), ("MatMul", [x, "t"], [y], {})], {"w": w}
     if kind == "gemm":
         return [("Gemm", [x, "w"], [y], {"transB": 1})], {"w": w}
-    return [("Transpose", ["w"], ["t"], {"perm": [1, 0]}), ("Gemm", [x, "t", "c"], [y], {})], {"w": w, "c": values("c", M)}
+    return [("Transpose", ["w"], ["t"], {"perm": [1, 0]}), ("Gemm", [x, "t", "c"], [y], {})], {
+        "w": w,
+        "c": values("c", M),
+    }
 
 
 def net(kind, form="node", weights=None, alpha=False):
