@@ -15,6 +15,7 @@ import numpy as np
 from hwcomp.graph import Graph
 from hwcomp.ops import _steps
 from hwcomp.ops.steps import StepsAttrs
+from hwcomp.passes._k_map import KMap, possible
 from hwcomp.passes._layerwise import evaluated, spread
 from hwcomp.passes._moments import moments
 from hwcomp.passes.base import PassContext, constant, free_name
@@ -45,9 +46,13 @@ class Fit:
 
 
 class Compensated:
-    """At most `samples` of the calibration data, spread evenly: all but every fourth for fits, `check` holds the others."""
+    """At most `samples` of the calibration data, spread evenly: all but every fourth for fits, `check` holds the others.
 
-    def __init__(self, graph: Graph, ctx: PassContext, samples: int):
+    `k_maps`: with `xnor_k`, what the K map of a layer costs, by node name.
+    """
+
+    def __init__(self, graph: Graph, ctx: PassContext, samples: int, xnor_k: bool = False):
+        self._xnor_k, self.k_maps = xnor_k, {}
         self._graph, self._ctx, self._guided = graph, ctx, ctx.calibration is not None
         samples = min(samples, _needed(graph))
         data = spread(_samples(graph, ctx, samples), samples, graph, _ELEMENTS)
@@ -71,11 +76,13 @@ class Compensated:
                     self._ctx.progress("few_bits", len(done), len(chosen))
                     done = (*done, kind)
                 if kind not in ("", "int8") or (kind and self._guided and set(done) != {"int8"}):
+                    x, xq = values[node.inputs[0]], mine[node.inputs[0]]
+                    mapped = self._xnor_k and node.name in signs and possible(node, graph)
                     key = (node.name, *done, node.name in signs)
                     if key not in self._found:
-                        x, xq = values[node.inputs[0]], mine[node.inputs[0]]
-                        self._found[key] = self._fits(node, (kind,), x, xq, node.name in signs)[kind]
-                    made = converted(node, tensors, self._found[key], kind, bits)
+                        self._found[key] = self._fits(node, (kind,), x, xq, node.name in signs and not mapped)[kind]
+                    fit = self._found[key]
+                    made = self._mapped(node, tensors, fit, xq) if mapped else converted(node, tensors, fit, kind, bits)
                 nodes += made
                 values[node.outputs[0]] = evaluated(node, graph.tensors, values, graph.batched)
                 for part in made:
@@ -88,6 +95,18 @@ class Compensated:
                             if source[0] == name:
                                 mine.pop(sign, None)
         return graph.rebuilt(nodes, tensors)
+
+    def _mapped(self, node: Node, tensors: dict[str, Tensor], fit: Fit, xq: np.ndarray) -> list[Node]:
+        """The nodes of a layer with a K map; its weights are fitted to inputs whose size is known place by place."""
+        rows = fit.weight.reshape(len(fit.weight), -1)
+        bias = self._graph.tensors[node.inputs[2]].data if node.inputs[2] else 0.0
+        mean = float(xq.mean(dtype=np.float64))
+        found = np.where(rows >= 0, 1, -1), np.abs(rows[:, 0]), fit.bias - bias
+        k = KMap(node, tensors, found, mean, float(np.abs(xq - mean).max()) or 1.0)
+        made, self.k_maps[node.name] = k.build()
+        if k.unlimited:
+            self._ctx.observed[k.unlimited] = self._ctx.observed[node.outputs[0]]
+        return made
 
     def alone(self, kinds: tuple[str, ...]) -> dict[str, dict[str, Fit]]:
         """Fits by node name and scheme, each as if only that layer were of few bits."""

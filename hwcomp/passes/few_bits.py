@@ -30,6 +30,7 @@ class FewBits(Pass):
 
     `samples`: how many of the calibration samples are looked at; fewer where tensors are large. `ends`: the first and the
     last layer stay int8 where each has at most this part of the weights, as XNOR-Net, TWN and DoReFa leave them in float.
+    `xnor_k` (`--xnor-k`): XNOR-Net's K map stands for the sizes of binarized inputs, place by place; else a factor per channel.
     """
 
     name: ClassVar[str] = "few_bits"
@@ -39,6 +40,7 @@ class FewBits(Pass):
     bits: float = 0.0
     ends: float = 0.02
     samples: int = 4096
+    xnor_k: bool = False
 
     def run(self, graph: Graph, ctx: PassContext) -> Graph:
         self._check()
@@ -46,26 +48,39 @@ class FewBits(Pass):
         kind = scheme(ctx.quant).few
         nodes = dots(graph)
         if not (kind or given) or not nodes:
+            self._no_map(ctx)
             return graph
-        found = Compensated(graph, ctx, self.samples)
+        found = Compensated(graph, ctx, self.samples, self.xnor_k)
         if kind == "auto":
             loss = self.loss or (0.0 if self.bits else _LOSS)
             chosen = Chooser(graph, ctx, found, given).choose(Wish(loss, self.bits))
         else:
             chosen = dict.fromkeys((n.name for n in nodes), kind or "int8") | self._spared(graph, kind) | given
         if set(chosen.values()) == {"int8"}:
+            self._no_map(ctx)
             return graph
         signs = {n.name for n in nodes[1:] if chosen[n.name] == "binary"}
+        made = found.network(chosen, signs)
         bits, count = 0, 0
         for node in nodes:
             size = graph.tensors[node.inputs[1]].data.size
             bits, count = bits + size * BITS[chosen[node.name]], count + size
             how = ", inputs of one bit" if node.name in signs else ""
+            if node.name in found.k_maps:
+                how += f", times the K map: {found.k_maps[node.name]}"
+            elif how:
+                how += ", no K map: one factor per channel stands for the size of its input"
             ctx.note(self.name, f"{node.op} '{node.name}': {chosen[node.name]} weights{how}")
         ctx.note(self.name, f"{bits / max(count, 1):.2f} bits per weight on average")
-        if signs:
-            ctx.note(self.name, "no K map: one factor per channel stands for the size of binarized inputs")
-        return gathered(unflattened(found.network(chosen, signs)), ctx)
+        if not signs:
+            self._no_map(ctx)
+        return gathered(unflattened(made), ctx)
+
+    def _no_map(self, ctx: PassContext) -> None:
+        if self.xnor_k:
+            text = "no layer has a K map: none has its inputs made binary (--quant binary)"
+            ctx.note(self.name, text)
+            ctx.warn(text)
 
     def _check(self) -> None:
         for name, least in (("loss", 0), ("bits", 0), ("ends", 0), ("samples", 1)):
