@@ -13,9 +13,9 @@ import re
 import subprocess
 from pathlib import Path
 
+import few_bits
 import numpy as np
 import onnx
-import few_bits
 import peer_emx
 from onnx import helper, numpy_helper
 

@@ -31,6 +31,7 @@ class CompileOptions:
     `requantize_bits`: most bits of a requantize multiplier; 16 fits one DSP block of an FPGA. `golden`: samples stored
     in the product with their outputs. `hls_dialect`: ap_int and hls::stream (vitis), or ac_int and ac_channel (ac).
     `c_weights`: weights of few bits in fields of words (packed) or as bytes (fast). `xnor_k`: pass few_bits computes K maps.
+    `least_fifos`: search the least depths of FIFOs however long it takes.
     """
 
     targets: tuple[str, ...]
@@ -43,6 +44,7 @@ class CompileOptions:
     input_types: dict[str, Pixels] = field(default_factory=dict)
     passes: dict[str, dict[str, Any]] = field(default_factory=dict)
     pe_simd_budget: int | None = None
+    least_fifos: bool = False
     logits: bool = False
     requantize_bits: int = 31
     golden: int = 4
@@ -165,8 +167,7 @@ def from_toml(path: Path, given: dict[str, Any]) -> dict[str, Any]:
         raise UsageError(f"'{Path(path).name}' is not valid TOML", why=str(error)) from None
     kinds = {
         "quant": str, "rest": str, "requantize": bool, "name": str, "logits": bool, "pe_simd_budget": int,
-        "requantize_bits": int, "golden": int, "hls_dialect": str,
-        "c_weights": str, "xnor_k": bool,
+        "least_fifos": bool, "requantize_bits": int, "golden": int, "hls_dialect": str, "c_weights": str, "xnor_k": bool,
     }  # fmt: skip
     merged = dict(given)
     for key, value in data.items():

@@ -9,9 +9,9 @@ import numpy as np
 from sw_ref.program import Edge, Kernel, Layout, Program
 
 WORD = 32
-# Planes of a tensor that counts of bits take: with one more, packed products need fewer instructions (docs/quantization.md).
-_PLANES = 2
-_MOST_LEVELS = 1 << _PLANES
+# Most planes of a tensor, by whether the weights that read it have zeros: with one more, fields need fewer instructions
+# (benchmarks/few_bits.py).
+MOST = {False: 3, True: 2}
 
 
 @dataclass(frozen=True)
@@ -63,14 +63,16 @@ def unpack(words: np.ndarray, bits: Bits) -> np.ndarray:
     return (bits.first + bits.step * number).reshape(*lead, bits.count * bits.group)
 
 
-def is_ternary(kernel: Kernel) -> bool:
-    """Whether a dot product's weights are all -1, 0 or +1, and its sums fit 32 bits."""
-    return bool((np.abs(kernel.constants["weight"]) <= 1).all()) and kernel.params["acc_bits"] <= WORD
+def takes(kernel: Kernel, bits: Bits) -> bool:
+    """Whether a dot product can take planes of bits: weights of -1, 0 and +1, not too many planes, and sums of 32 bits."""
+    weight = kernel.constants["weight"]
+    few = bool((np.abs(weight) <= 1).all()) and kernel.params["acc_bits"] <= WORD
+    return few and bits.planes <= MOST[not weight.all()]
 
 
 def packed(program: Program) -> dict[str, Bits]:
     """The edges that are stored as bits, and how: all kernels around such an edge can take it."""
-    found = {n for n, e in program.edges.items() if e.bipolar or e.hi - e.lo < _MOST_LEVELS}
+    found = {n for n, e in program.edges.items() if e.bipolar or e.hi - e.lo < 1 << max(MOST.values())}
     found -= {*program.inputs, *program.outputs}
     while True:
         bits = {}
@@ -128,10 +130,10 @@ def _fits(program: Program, name: str, bits: dict[str, Bits]) -> bool:
         return False
     for k in program.consumers(name):
         if k.kind == "conv2d":
-            if not (is_ternary(k) and k.params["groups"] == 1 and channels_last):
+            if not (takes(k, bits[name]) and k.params["groups"] == 1 and channels_last):
                 return False
         elif k.kind == "dense":
-            if not is_ternary(k) or not _rows_together(edge):
+            if not takes(k, bits[name]) or not _rows_together(edge):
                 return False
         elif k.kind == "reshape":
             if k.outputs[0] not in bits:

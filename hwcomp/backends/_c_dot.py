@@ -174,7 +174,13 @@ def _add_fields(out: Printed, layout: WeightLayout, way: Way, col: str, dsp: boo
     common = {"n": n, "x": col, "raw": raw, "quads": layout.quads, "dsp": dsp}
     out.prims["fields", name] = {"name": name, "bits": layout.bits, "step": layout.step, **common}
     out.prims["total", shape] = {"name": shape, **common}
-    out.k |= {"bits": layout.bits, "fields": name, "total": shape, "first": layout.first, "words": _c_fields.words(layout)}
+    out.k |= {
+        "bits": layout.bits,
+        "fields": name,
+        "total": shape,
+        "first": layout.first,
+        "words": _c_fields.words(layout),
+    }
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ from hwcomp.plan.memory import Step
 from sw_ref.program import Kernel
 
 _FLOAT = 4  # bytes of a float32 weight, which the saving is measured against
-_FEW = 16  # values of a weight that fields hold
-# Instructions per product on a Cortex-M4 (benchmarks/binary.py): what the choice rests on.
-_PLANE, _MASKED, _FIELDS = "0.28", "0.32", "0.89 to 1.5"
+_FEW = 16  # neighbouring values that fields hold
+# Instructions per product on a Cortex-M4 (benchmarks/few_bits.py): what the choice rests on.
+_PLANE, _MASKED, _FIELDS = "0.28", "0.33", "0.88 to 1.6"
 
 
 def of(kernel: Kernel, step: Step, printed: Printed) -> dict[str, Any] | None:
@@ -37,11 +37,11 @@ def _form(kernel: Kernel, step: Step, printed: Printed) -> tuple[str, str]:
         inputs = f"{planes} planes of bits" if planes > 1 else "one bit each"
         return form, f"inputs of {inputs}: {each} instructions per product and plane, packed products take {_FIELDS}"
     if step.weights.bits:
-        why = f"inputs of more than two bits: packed products take {_FIELDS} instructions, a plane of bits {_PLANE} for each pair"
+        why = f"{_FIELDS} instructions per product; each plane of bits of weights or inputs would multiply {_PLANE} ({_MASKED} if ternary)"
         return f"fields of {step.weights.bits} bits", f"{why}; bytes are at most a tenth faster (--c-weights fast)"
-    values = np.unique(kernel.constants["weight"]).size
-    if values > _FEW:
-        return step.weights.ctype, f"{values} different weights"
+    least, most = int(kernel.constants["weight"].min()), int(kernel.constants["weight"].max())
+    if most - least >= _FEW:
+        return step.weights.ctype, f"weights from {least} to {most}"
     if printed.template == "depthwise2d":
         return step.weights.ctype, "depthwise: few weights, which are read by channel"
     return step.weights.ctype, "bytes were asked for (--c-weights fast), or sums of fields would leave 32 bits"

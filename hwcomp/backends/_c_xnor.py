@@ -48,7 +48,10 @@ def _round(n: int) -> int:
 
 def add_packing(out: Printed, kernel: Kernel, bits: dict[str, Bits]) -> Printed:
     found = bits[kernel.outputs[0]]
-    out.k |= {"pack": {n: getattr(found, n) for n in ("group", "count", "planes", "first", "step", "plane")}, "kind": kernel.kind}
+    out.k |= {
+        "pack": {n: getattr(found, n) for n in ("group", "count", "planes", "first", "step", "plane")},
+        "kind": kernel.kind,
+    }
     out.prims["bits", "bits"] = {}
     return out
 

@@ -51,10 +51,17 @@ class KMap:
         x, y = tensors[node.inputs[0]], tensors[node.outputs[0]]
         weight = tensors[node.inputs[1]].data
         centred = self._centred(x)
-        bits = self._dot("sign", self._sign(centred), self.q.astype(np.float32).reshape(weight.shape), 1.0 if self.mean <= 0 else -1.0)
+        bits = self._dot(
+            "sign",
+            self._sign(centred),
+            self.q.astype(np.float32).reshape(weight.shape),
+            1.0 if self.mean <= 0 else -1.0,
+        )
         taps = weight[:1].size
         tensors[bits] = tensors[bits].with_(qtype=QType(taps.bit_length() + 1, True, "affine", (1.0,)))
-        sizes = self._dot("k", self._sizes(centred), np.full((1, *weight.shape[1:]), 1 / taps, np.float32), abs(self.mean))
+        sizes = self._dot(
+            "k", self._sizes(centred), np.full((1, *weight.shape[1:]), 1 / taps, np.float32), abs(self.mean)
+        )
         tensors[sizes] = tensors[sizes].with_(qtype=affine_type(0.0, self.size, _SIZE_BITS))
         places, channels = math.prod(y.shape[2:]), y.shape[1]
         last = (0, *range(2, len(y.shape)), 1)
@@ -68,7 +75,13 @@ class KMap:
         shape = (1, *y.shape[2:], channels)
         back = self._add("Reshape", "product_map", (product,), shape, ReshapeAttrs(shape))
         if len(shape) > 2:
-            back = self._add("Transpose", "product_back", (back,), y.shape, TransposeAttrs((0, len(shape) - 1, *range(1, len(shape) - 1))))
+            back = self._add(
+                "Transpose",
+                "product_back",
+                (back,),
+                y.shape,
+                TransposeAttrs((0, len(shape) - 1, *range(1, len(shape) - 1))),
+            )
         self._scaled(back, y)
         cost = (
             f"{x.shape[1] * math.prod(x.shape[2:]):,} magnitudes, {places * taps:,} additions for the map "
@@ -93,7 +106,9 @@ class KMap:
 
     def _sign(self, centred: str) -> str:
         qtype = QType(1, True, "bipolar", (1.0,))
-        name = self._add("Steps", "signs", (centred,), self.tensors[centred].shape, StepsAttrs((_steps.Quantizer(qtype),)))
+        name = self._add(
+            "Steps", "signs", (centred,), self.tensors[centred].shape, StepsAttrs((_steps.Quantizer(qtype),))
+        )
         self.tensors[name] = self.tensors[name].with_(qtype=qtype, range=(-1.0, 1.0))
         return name
 
@@ -129,8 +144,12 @@ class KMap:
         values = (self.scales, bias, np.zeros(channels), np.ones(channels))
         names = [self._constant(n, v) for n, v in zip(("scale", "bias", "none", "unit"), values, strict=True)]
         limits = node.attrs.clamp
-        end = Node("BatchNormalization", node.name, (source, *names), node.outputs, BatchNormalizationAttrs(0.0), node.origin)
+        end = Node(
+            "BatchNormalization", node.name, (source, *names), node.outputs, BatchNormalizationAttrs(0.0), node.origin
+        )
         if limits:
-            inner = self.unlimited = self._add("BatchNormalization", "unlimited", (source, *names), y.shape, BatchNormalizationAttrs(0.0))
+            inner = self.unlimited = self._add(
+                "BatchNormalization", "unlimited", (source, *names), y.shape, BatchNormalizationAttrs(0.0)
+            )
             end = Node("Clip", node.name, (inner,), node.outputs, ClipAttrs(*limits), node.origin)
         self.nodes.append(end)

@@ -79,7 +79,19 @@ uint32_t put(uint32_t a, int32_t v) { return t_put(a, v); }
 uint32_t settle(uint32_t a, unsigned n) { return t_settle(a, n); }
 uint32_t either(uint32_t a, uint32_t b) { return t_either(a, b); }
 """
-NAMES = ("POPCOUNT", "push(", "agree(", "put(", "settle(", "either(", "weigh(", "level16(", "level32(", "shift_in(", "put_plane(")
+NAMES = (
+    "POPCOUNT",
+    "push(",
+    "agree(",
+    "put(",
+    "settle(",
+    "either(",
+    "weigh(",
+    "level16(",
+    "level32(",
+    "shift_in(",
+    "put_plane(",
+)
 
 
 def library(folder, text, *flags):
@@ -334,6 +346,9 @@ NETS = {
         Net(14, (6, 5, 6), TERNARY, (1, 4)).sign().conv(9, pads=(2, 1, 1, 0), pad_value=0).conv(4, (2, 2), final=True)
     ),
     "vectors of two bits": lambda: Net(15, (3, 77), few=(-2, 1)).sign(per_channel=False).dense(33, falling=True).dense(9, final=True),
+    "three bits": lambda: (
+        Net(17, (40, 5, 6), few=(0, 7)).sign().conv(33, (2, 2), falling=True).conv(9, pads=(1, 1, 0, 0)).flatten().dense(5, final=True)
+    ),
     "many masked words": lambda: Net(16, (2600,), TERNARY, (0, 2)).sign(per_channel=False).dense(3).dense(2, final=True),
     "ends in bits": lambda: Net(10, (40,)).sign(per_channel=False).dense(20).dense(9),
 }  # fmt: skip
@@ -364,6 +379,8 @@ def test_what_is_packed():
     two = bits.packed(NETS["two bits"]().program())
     assert two["t1"] == bits.Bits(5, 42, 2, 0, 1)
     assert two["t2"].bytes == 2 * 4 * 2 * two["t2"].count
+    assert bits.packed(NETS["three bits"]().program())["t1"].planes == 3
+    assert not bits.packed(Net(17, (4, 5, 6), TERNARY, (0, 7)).sign().conv(3, final=True).program())
     ends = NETS["ends in bits"]().program()
     assert ends.outputs[0] not in bits.packed(ends)
 

@@ -65,6 +65,10 @@ def test_the_plan_says_what_is_stored():
     facts = packed["kernels"][0]["weights"]
     assert (facts["saving"], facts["form"], facts["bytes"]) == (16.0, "fields of 2 bits", 64 * 512 // 4)
     assert fast["kernels"][0]["weights"]["saving"] == 4.0
+    assert "--c-weights fast" in fast["kernels"][0]["weights"]["why"]
+    wide = dense((-64, 0, 64), k=40)
+    wide = backend.report(wide, backend.plan(wide, {}))["kernels"][0]["weights"]
+    assert (wide["form"], wide["why"]) == ("int8_t", "weights from -64 to 64")
 
 
 @pytest.mark.parametrize("step", [1, 2])
@@ -75,7 +79,9 @@ def test_every_product(bits, step, raw, tmp_path):
     windows = 1 if raw else 4
     x_type = "int8_t" if raw else "int16_t"
     prim = {"name": "f", "n": windows, "x": x_type, "bits": bits, "step": step, "dsp": False, "raw": raw, "quads": True}
-    text = "#include <stdint.h>\n#include <stddef.h>\n#define t_NOINLINE\n" + render("prim/c/fields.c.j2", p="t", prim=prim)
+    text = "#include <stdint.h>\n#include <stddef.h>\n#define t_NOINLINE\n" + render(
+        "prim/c/fields.c.j2", p="t", prim=prim
+    )
     text += f"""
 int wrong(void) {{
     static {x_type} x[{16 * windows}];
@@ -111,7 +117,13 @@ def chain(values, seed=3):
     b.conv2d(6, (3, 2), strides=(2, 1), weight=weight(6, 7, 3, 2)).conv2d(8, (1, 1), weight=weight(8, 6, 1, 1))
     b.conv2d(6, (3, 3), pads=(1, 1, 1, 1), groups=2, weight=weight(6, 4, 3, 3), signed=False)
     b.conv2d(8, (2, 2), weight=weight(8, 6, 2, 2), bits=16)
-    return b.flatten().dense(9, weight=weight(9, b.x.size)).dense(32, weight=weight(32, 9)).dense(5, weight=weight(5, 32)).program()
+    return (
+        b.flatten()
+        .dense(9, weight=weight(9, b.x.size))
+        .dense(32, weight=weight(32, 9))
+        .dense(5, weight=weight(5, 32))
+        .program()
+    )
 
 
 @pytest.mark.parametrize("slack", [-1, 0.1, 100], ids=["least RAM", "default", "fastest"])

@@ -1,6 +1,8 @@
 """The C primitives on bits, proven: their text is run on symbols and a solver finds no words for which they are wrong."""
 
+import ctypes
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from hwcomp.backends import _c_bits, _c_xnor
 from hwcomp.backends._c_text import render
 from sw_ref import numerics as nm
 from tests.backends.c_symbols import Cell, Stream, Word, assembly, functions
-from tests.backends.test_c_bits import NAMES, counting
+from tests.backends.test_c_bits import NAMES, counting, library
 
 PLAIN = {"t_POPCOUNT": False, "t_DSP": False}
 
@@ -99,8 +101,9 @@ def test_full_adders(form, masked):
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 7, 8])
 def test_differing_bits_column_by_column(n, masked):
-    """The planes that the adders leave hold the count of each column (of more words: test_the_counter_keeps_the_sum). All 32 columns are alike: no operation but the last
-    ones moves bits, so column 0 is proven; adding up the planes is proven above and by test_sums_of_fields."""
+    """The planes that the adders leave hold the count of each column (of more words: test_the_counter_keeps_the_sum). All
+    32 columns are alike: no operation but the last ones moves bits, so column 0 is proven; adding up the planes is proven above
+    and by test_sums_of_fields."""
     text = source([(masked, n)])
     body = text[text.index(f"t_differ{'_masked' if masked else ''}_{n}(") :]
     returned = re.findall(r"return ([^;]*);\n#endif", body)[0]
@@ -134,7 +137,7 @@ def test_moving_bits_in(c):
     proven(c["t_push"](bits, d, limit).bits == moved(z3.ULT(d.bits, limit.bits)), below)
     signed = Word(v.bits, signed=True)
     proven(c["t_put"](bits, signed).bits == moved(v.bits > 0))
-    for plane in range(_c_bits._PLANES):
+    for plane in range(max(_c_bits.MOST.values())):
         proven(c["t_shift_in"](bits, level, plane).bits == moved(bit(level, plane)))
         proven(c["t_put_plane"](bits, v, first, plane).bits == moved(bit(v - first, plane)))
     for n in range(1, 33):
@@ -166,6 +169,31 @@ def test_agreement_and_planes(c):
         proven(bit(c["t_either"](a, b), i) == z3.Or(bit(a, i), bit(b, i)))
 
 
+@pytest.mark.skipif(not shutil.which("gcc"), reason="gcc is not installed")
+def test_steps_are_counted(tmp_path):
+    """Every accumulator of 16 bits, thresholds that rise, repeat, or are never reached; rising and falling."""
+    prim = {"name": "s", "a": "int32_t", "t": "int32_t"}
+    text = render("prim/c/threshold.c.j2", p="t", prim=prim, body="t_reached_s( t_staircase_s(")
+    text += """
+void all(const int32_t *t, size_t n, int32_t lo, int32_t step, int32_t *many, int32_t *one)
+{ for (int32_t a = -32768; a < 32768; a++) { many[a + 32768] = t_staircase_s(a, t, n, lo, step);
+    one[a + 32768] = t_reached_s(a, t[0], lo, step); } }
+"""
+    function, rng = library(tmp_path, text).all, np.random.default_rng(0)
+    a = np.arange(-32768, 32768)
+    for n in (1, 2, 3, 7):
+        for _ in range(4):
+            t = np.sort(rng.integers(-32769, 32769, n)).astype(np.int32)
+            t[: n // 2] = t[n // 2]
+            many, one = np.empty((2, a.size), np.int32)
+            pointers = [v.ctypes.data_as(ctypes.c_void_p) for v in (t, many, one)]
+            for lo, step, falls in ((-1, 2, 0), (0, 1, 0), (n, -1, 1)):
+                function(pointers[0], ctypes.c_size_t(n), lo, step, *pointers[1:])
+                least, size = (lo - n, 1) if falls else (lo, step)
+                assert np.array_equal(many, nm.requantize_threshold(a, t, falls, least, size))
+                assert np.array_equal(one, lo + step * (a >= t[0]))
+
+
 def test_limits_say_what_thresholds_say():
     """base - step * d >= T where d < limit, for all integers: the formula of `_limits`."""
     base, threshold, d = z3.Ints("base threshold d")
@@ -177,7 +205,7 @@ def test_limits_say_what_thresholds_say():
 
 def test_products_of_bits_are_dot_products():
     """x = first + step * sum 2^j u_j against w of -1, 0, +1: all values of one place; sums of places add up."""
-    for planes, first, step in ((1, -1, 2), (2, -1, 1), (2, 0, 1), (2, -2, 1)):
+    for planes, first, step in ((1, -1, 2), (2, -1, 1), (2, -2, 1), (3, 0, 1)):
         found = _c_bits.Bits(1, 1, planes, first, step)
         for weight in (-1, 0, 1):
             full = int(_c_xnor._full(np.array([[weight]]), found)[0])
@@ -185,4 +213,6 @@ def test_products_of_bits_are_dot_products():
                 x = first + step * number_
                 sign, mask = int(weight > 0), int(weight != 0)
                 d = sum(((number_ >> j & 1) ^ sign & mask & 1 if mask else 0) << j for j in range(planes))
-                assert full - step * d == nm.dense_accumulate(np.array([[x]]), np.array([[weight]]), [0], acc_bits=8)[0, 0]
+                assert (
+                    full - step * d == nm.dense_accumulate(np.array([[x]]), np.array([[weight]]), [0], acc_bits=8)[0, 0]
+                )

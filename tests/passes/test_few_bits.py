@@ -240,7 +240,9 @@ def test_the_k_map_is_the_mean_of_sizes_under_a_box_filter():
         assert (np.abs(weight) == 1).all()
         if padded:
             mean = -float(real[f"{y}__centred"].mean() - real["c0"].mean())  # how far x was moved
-            outside = program.edges[f"{y}__size"].to_real(next(q for q in program.kernels if q.outputs == (f"{y}__k",)).params["pad_value"])
+            outside = program.edges[f"{y}__size"].to_real(
+                next(q for q in program.kernels if q.outputs == (f"{y}__k",)).params["pad_value"]
+            )
             assert abs(outside - abs(mean)) < 0.02
             want_k = windows(size, float(outside)).mean(axis=(1, 4, 5))[:, None]
             want = np.einsum("nchwkl,mckl->nmhw", windows(signs, 1 if mean <= 0 else -1), weight)
