@@ -36,6 +36,7 @@ class Chooser:
     def __init__(self, graph: Graph, ctx: PassContext, found: Compensated, given: dict[str, str]):
         self._graph, self._ctx, self._found, self._given = graph, ctx, found, given
         self._wanted = _outputs(graph, found.check)
+        self._signs = {n.name for n in dots(graph)[1:] if given.get(n.name) == "binary"}
         self._sizes = {n.name: graph.tensors[n.inputs[1]].data.size for n in dots(graph)}
         self._errors: dict[tuple[str, ...], float] = {}
 
@@ -115,8 +116,10 @@ class Chooser:
 
     def _error(self, chosen: dict[str, str]) -> float:
         key = tuple(chosen.values())
+        if set(key) == {"int8"}:
+            return 0.0
         if key not in self._errors:
-            made = self._found.network(chosen, set())
+            made = self._found.network(chosen, self._signs)
             self._errors[key] = _distance(_outputs(made, self._found.check), self._wanted)
         return self._errors[key]
 
