@@ -1,7 +1,7 @@
 """Quant, BipolarQuant and IntQuant of QONNX; become Steps. Source: qonnx.custom_op.general (quant.py, bipolar_quant.py).
 
 A scale per channel on a computed tensor: x / scale is quantized with scale 1, and a factor per channel follows, which the
-pass streamline puts into the weights of the next layer.
+pass channel_scales puts into the weights of the next layer.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Quant(Op):
         ]  # fmt: skip
         constants = {
             "s": np.float32([0.31, 0.2, 0.17]).reshape(1, 3, 1, 1), "t": np.float32([0.3, 0.6, 1.2]).reshape(1, 3, 1, 1),
-            "u": np.float32(0.8), "z": np.float32(0), "b": np.float32(3), "w": np.sign(random("scales w", 3, 1, 3, 3)),
+            "u": np.float32(0.77), "z": np.float32(0), "b": np.float32(3), "w": np.sign(random("scales w", 3, 1, 3, 3)),
             "v": np.rint(random("scales v", 4, 3, 2, 2) * 1.4),
         }  # fmt: skip
         yield case("quant scales per channel", nodes, {"x": (1, 3, 4, 5)}, constants, opset=11)

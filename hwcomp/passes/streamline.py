@@ -16,7 +16,6 @@ from hwcomp.frontend.float_run import batch_size, run_float
 from hwcomp.graph import Editor, Graph
 from hwcomp.ops import _steps
 from hwcomp.ops.steps import StepsAttrs
-from hwcomp.passes._channel_scales import folded
 from hwcomp.passes._few_report import kept_signs, reasons
 from hwcomp.passes.base import Pass, PassContext, constant, free_name
 from hwcomp.quantize.few_bits import recognized
@@ -35,7 +34,7 @@ class Streamline(Pass):
     required: ClassVar[bool] = True
 
     def run(self, graph: Graph, ctx: PassContext) -> Graph:
-        graph = folded(graph.rebuilt(_binary_sign(graph, n) for n in graph.nodes), ctx)
+        graph = graph.rebuilt(_binary_sign(graph, n) for n in graph.nodes)
         for line in kept_signs(graph):
             ctx.note(self.name, line)
         if not any(n.op == "Steps" and _steps.quantizer(n.attrs.steps) for n in graph.nodes):

@@ -46,7 +46,7 @@ def test_a_depthwise_convolution_takes_any_scales():
     conv = ("Conv", ["q", "w"], ["h"], {"group": 3, "pads": [1, 1, 1, 1]})
     (k,), ctx = check(net([conv], [0.31, 0.2, 0.171], signs(6, 1, 3, 3)))
     assert (np.abs(k.constants["weight"]) == 1).all()
-    assert any("go into the weights" in line for line in ctx.notes["streamline"])
+    assert any("go into the weights" in line for line in ctx.notes["channel_scales"])
 
 
 def test_scales_of_small_ratios_make_wider_weights():

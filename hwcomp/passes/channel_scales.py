@@ -6,39 +6,49 @@ convolutions and for scales whose ratios are small integers; float weights take 
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 
 from hwcomp.errors import UnsupportedError
 from hwcomp.graph import Editor, Graph, origin_of
 from hwcomp.ops import _steps
-from hwcomp.passes.base import PassContext, constant
+from hwcomp.passes.base import Pass, PassContext, constant
 from hwcomp.quantize.few_bits import recognized
-from hwcomp.registry import OPS
+from hwcomp.registry import OPS, graph_pass
 from hwcomp.types import Node
 
 _DOT = ("Conv", "Dense")
 
 
-def folded(graph: Graph, ctx: PassContext) -> Graph:
-    edit = Editor(graph)
-    for i, node in enumerate(graph.nodes):
-        before = graph.producer(node.inputs[0])
-        if node.op != "BatchNormalization" or before is None or before.op != "Steps":
-            continue
-        if not _steps.quantizer(before.attrs.steps) or not isinstance(before.attrs.steps[0], _steps.Ratio):
-            continue
-        scale, bias, mean, _ = (graph.tensors[n].data for n in node.inputs[1:])
-        if not np.array_equal(scale, graph.tensors[before.inputs[1]].data) or bias.any() or mean.any():
-            continue
-        for reader, moved in _readers(graph, node.outputs[0], scale, node):
-            _fold(edit, reader, moved, node)
-        edit.put(i, None)
-        for j, reader in enumerate(edit.nodes):
-            if reader is not None and node.outputs[0] in reader.inputs:
-                names = tuple(node.inputs[0] if n == node.outputs[0] else n for n in reader.inputs)
-                edit.put(j, reader.with_(inputs=names))
-        ctx.note("streamline", f"the scales per channel of '{before.name}' go into the weights behind it")
-    return edit.done()
+@graph_pass
+class ChannelScales(Pass):
+    """Not probed: float sums get other last bits, which decide a tie of the quantizer behind them."""
+
+    name: ClassVar[str] = "channel_scales"
+    kind: ClassVar[str] = "lossy"
+    required: ClassVar[bool] = True
+
+    def run(self, graph: Graph, ctx: PassContext) -> Graph:
+        edit = Editor(graph)
+        for i, node in enumerate(graph.nodes):
+            before = graph.producer(node.inputs[0])
+            if node.op != "BatchNormalization" or before is None or before.op != "Steps":
+                continue
+            if not _steps.quantizer(before.attrs.steps) or not isinstance(before.attrs.steps[0], _steps.Ratio):
+                continue
+            scale, bias, mean, _ = (graph.tensors[n].data for n in node.inputs[1:])
+            if not np.array_equal(scale, graph.tensors[before.inputs[1]].data) or bias.any() or mean.any():
+                continue
+            for reader, moved in _readers(graph, node.outputs[0], scale, node):
+                _fold(edit, reader, moved, node)
+            edit.put(i, None)
+            for j, reader in enumerate(edit.nodes):
+                if reader is not None and node.outputs[0] in reader.inputs:
+                    names = tuple(node.inputs[0] if n == node.outputs[0] else n for n in reader.inputs)
+                    edit.put(j, reader.with_(inputs=names))
+            ctx.note(self.name, f"the scales per channel of '{before.name}' go into the weights behind it")
+        return edit.done()
 
 
 def _readers(graph: Graph, name: str, scale: np.ndarray, quant: Node) -> list[tuple[Node, np.ndarray]]:
