@@ -26,7 +26,7 @@ def fine_tensors(graph: Graph) -> list[str]:
     for node in reversed(graph.nodes):
         steps = getattr(node.attrs, "steps", ())
         last = _steps.quantizer(steps)
-        wanted = node.op == "Steps" and last is not None
+        wanted = last is not None and (node.op == "Steps" or last.grid is not None)
         wanted |= node.op != "Steps" and bool(steps) and last is not None and last.qtype.bits <= _FEW
         passes = OPS[node.op].ties_types or (node.op in ("Conv", "Dense", "Add") and not steps)
         if wanted or (passes and node.outputs[0] in fine):
@@ -66,7 +66,12 @@ def _accumulators(graph: Graph, node: Node | None) -> QType | None:
     """The type of a dot product's own sums, where nothing follows and all channels have one scale."""
     if node is None or getattr(node.attrs, "steps", ()) != (_steps.Limit(None, None),):
         return None
-    source = graph.tensors[node.inputs[0]].qtype
+    name = node.inputs[0]
+    while (
+        (maker := graph.producer(name)) is not None and graph.tensors[name].qtype is None and OPS[maker.op].keeps_type
+    ):
+        name = maker.inputs[0]
+    source = graph.tensors[name].qtype
     weight = graph.tensors[node.inputs[1]].data
     q, scales = recognized(weight.reshape(len(weight), -1))
     if source is None or np.unique(scales).size != 1:
