@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from hwcomp.errors import UnsupportedError
 from hwcomp.graph import Graph, origin_of
+from hwcomp.ops._steps import quantizer
 from hwcomp.passes.base import Pass, PassContext
 from hwcomp.registry import OPS, graph_pass
 
@@ -14,7 +15,10 @@ from hwcomp.registry import OPS, graph_pass
 @graph_pass
 @dataclass(frozen=True)
 class StripQdq(Pass):
-    """Weights keep the values that their integers stand for. Inputs and outputs that are integers keep their types."""
+    """Weights keep the values that their integers stand for. Inputs and outputs that are integers keep their types.
+
+    A BipolarQuant stays: it is a function, a sign, as much as a type.
+    """
 
     name: ClassVar[str] = "strip_qdq"
     kind: ClassVar[str] = "lossy"
@@ -30,6 +34,9 @@ class StripQdq(Pass):
                 why = "the model reads integers under another scale than they were made with; without them it has no meaning"
                 raise UnsupportedError("--requantize of this model", node=origin_of(node), why=why)
             if node.op == "QuantizeLinear" and node.outputs[0] not in kept:
+                node = node.with_(op="Identity", attrs=None)
+                dropped += 1
+            elif node.op == "Steps" and quantizer(node.attrs.steps).qtype.scheme != "bipolar":
                 node = node.with_(op="Identity", attrs=None)
                 dropped += 1
             nodes.append(node)
