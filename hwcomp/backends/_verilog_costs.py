@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from hwcomp.backends import _verilog_softmax as softmax
 from hwcomp.backends import _verilog_bits as few
+from hwcomp.backends import _verilog_softmax as softmax
 from hwcomp.backends._verilog_requant import constant_bits, unit
 from hwcomp.plan.bits import PRODUCT, SMALL, decides, weights_of
 from hwcomp.plan.stages import OUTPUT, DataflowPlan, Source, Stage

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
+from hwcomp.backends import _verilog_bits as few
 from hwcomp.backends import _verilog_elements as elements
 from hwcomp.backends import _verilog_rom as rom
 from hwcomp.backends import _verilog_softmax as softmax
 from hwcomp.backends import _verilog_wiring as wiring
-from hwcomp.backends import _verilog_bits as few
 from hwcomp.backends._verilog_netlist import Netlist, Nets, Sized, master, pair
 from hwcomp.backends._verilog_requant import requant
 from hwcomp.names import comment
@@ -18,10 +17,6 @@ from hwcomp.plan.bits import magnitude
 from hwcomp.plan.folding import DEPTHWISE
 from hwcomp.plan.stages import Stage
 from sw_ref.program import Edge, Kernel, Program
-
-
-# Kernels that take lanes of one bit as they are; the others get -1 and +1.
-_TAKE_BITS = ("argmax", "concat", "conv2d", "dense", "maxpool2d", "pad", "reorder", "shuffle", "slice")
 
 
 class Site:
@@ -52,7 +47,7 @@ class Site:
 
     def edge(self, position: int) -> Edge:
         edge = self.program.edges[self.kernel.inputs[position]]
-        return _integers(edge) if self.kernel.kind not in _TAKE_BITS else edge
+        return bits.as_integers(edge) if self.kernel.kind not in bits.TAKE_BITS else edge
 
     @property
     def width(self) -> int:
@@ -80,14 +75,10 @@ def build(netlist: Netlist, program: Program, stage: Stage, sources: list[Nets],
     """The engine of `stage` from `sources` to the new stream `out`, FIFOs in front."""
     site = Site(netlist, program, stage, sources, out)
     kernel, y = site.kernel, site.y
-    if not y.bipolar or kernel.kind in _TAKE_BITS or bits.thresholds(kernel):
+    if not y.bipolar or kernel.kind in bits.TAKE_BITS or bits.thresholds(kernel):
         return BUILDERS[kernel.kind](site)
-    site.y, site.out = _integers(y), f"{site.name}_wide"
+    site.y, site.out = bits.as_integers(y), f"{site.name}_wide"
     return wiring.signs(netlist, BUILDERS[kernel.kind](site), out)
-
-
-def _integers(edge: Edge) -> Edge:
-    return replace(edge, bits=2, bipolar=False) if edge.bipolar else edge
 
 
 def _dot(site: Site) -> Nets:

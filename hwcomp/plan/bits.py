@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -10,6 +10,8 @@ from sw_ref.program import Edge, Kernel
 
 PRODUCT, SIGN, TERNARY, POWER = range(4)  # W_KIND of hwc_product
 SMALL = 6  # bits of input and weight together of which hwc_product makes a table
+TAKE_BITS = ("argmax", "concat", "conv2d", "dense", "maxpool2d", "pad", "reorder", "shuffle", "slice")
+"""Kernels that take lanes of one bit as they are; the others get -1 and +1."""
 AGREE_FIRST = 8  # pairs of bits that hwc_agree counts at once
 
 
@@ -41,6 +43,11 @@ def weights_of(kernel: Kernel, x: Edge) -> Weights:
     if not (size & (size - 1)).any():
         return Weights(POWER, 1 + most.bit_length().bit_length())
     return Weights(PRODUCT, bits)
+
+
+def as_integers(edge: Edge) -> Edge:
+    """Lanes of one bit as integers of two, -1 and +1."""
+    return replace(edge, bits=2, bipolar=False) if edge.bipolar else edge
 
 
 def magnitude(values: np.ndarray) -> int:
