@@ -33,7 +33,9 @@ class StripQdq(Pass):
             if node.op == "Retype":
                 why = "the model reads integers under another scale than they were made with; without them it has no meaning"
                 raise UnsupportedError("--requantize of this model", node=origin_of(node), why=why)
-            if (node.op == "QuantizeLinear" and node.outputs[0] not in kept) or (node.op == "Steps" and quantizer(node.attrs.steps).qtype.scheme != "bipolar"):
+            if (node.op == "QuantizeLinear" and node.outputs[0] not in kept) or (
+                node.op == "Steps" and quantizer(node.attrs.steps).qtype.scheme != "bipolar"
+            ):
                 node = node.with_(op="Identity", attrs=None)
                 dropped += 1
             nodes.append(node)
