@@ -99,7 +99,7 @@ def run_compile(args: Namespace) -> int:
     if args.print_passes:
         for name, lines in built.manifest["notes"].items():
             for line in lines:
-                print(f"{name}: {shown(line)}")
+                print(f"{name}: {shown(line, 300)}")
     if not args.quiet:
         from hwcomp.report.text import summary
 

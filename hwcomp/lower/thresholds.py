@@ -116,7 +116,7 @@ def dot(ctx: LowerContext, kind: str, node: Node, params: dict, *, padded: bool)
 def pointwise(ctx: LowerContext, node: Node) -> None:
     """Steps without a dot product in front -> a requantize kernel; nothing where the input is quantized alike already."""
     steps = node.attrs.steps
-    if len(steps) == 1 and _steps.quantizer(steps) and ctx.qtype(node.inputs[0]) == ctx.qtype(node.outputs[0], node):
+    if len(steps) == 1 and (q := _steps.quantizer(steps)) and not q.grid and ctx.qtype(node.inputs[0]) == ctx.qtype(node.outputs[0], node):
         ctx.alias(node)
         return
     x, y, data = ctx.edges[node.inputs[0]], node.outputs[0], _data(ctx, node, 1)
@@ -169,7 +169,10 @@ def _record(function: Function, reach: bounds.Bounds, node: Node, name: str, pro
     total, channels = int((hi - lo + 1).sum()), len(lo)
     last = _steps.quantizer(function.steps)
     levels = q.limits[1] - q.limits[0]
-    if last is not None and (q.bits <= _FEW_BITS or last.rounding not in ("ROUND", "HALF_EVEN")):
+    if last is not None and last.grid is not None:  # rounded twice: only what is reached needs thresholds
+        ends = function(np.stack([lo, hi], axis=1))
+        levels = int(ends.max() - ends.min())
+    if last is not None and (q.bits <= _FEW_BITS or last.rounding not in ("ROUND", "HALF_EVEN") or last.grid):
         if levels > _MOST_LEVELS:
             raise UnsupportedError(
                 f"{q.bits} bits with rounding_mode {last.rounding}",
@@ -218,11 +221,16 @@ def bisected(function: Function, lo: np.ndarray, hi: np.ndarray) -> Thresholds:
     """Thresholds of a Function on accumulators in [lo_c, hi_c] (int64 [channels])."""
     q, down = function.qtype, function.falling
     step = 2 if q.scheme == "bipolar" else 1
-    levels = np.arange(q.limits[0] + step, q.limits[1] + 1, step)[None, :]
+    least, most = q.limits
+    last = _steps.quantizer(function.steps)
+    if last is not None and last.grid is not None:
+        ends = function(np.stack([lo, hi], axis=1))
+        least, most = int(ends.min()), int(ends.max())
+    levels = np.arange(least + step, most + 1, step)[None, :]
     rising = staircase.first_at(function, levels, lo, hi)
     fallen = staircase.first_at(lambda a: -function(a), step - levels, lo, hi)
     threshold = np.sort(np.where(down[:, None], fallen, rising), axis=1)
-    return Thresholds(*q.limits, step, threshold, down.astype(np.int64))
+    return Thresholds(least, most, step, threshold, down.astype(np.int64))
 
 
 def _affine(function: Function, reach: bounds.Bounds, name: str, profile: int):

@@ -85,20 +85,33 @@ class Limit:
 
 
 @dataclass(frozen=True)
+class Grid:
+    """x counts as n = round(x / scale + zero), in parts of 2^shift: QONNX's Trunc rounds twice."""
+
+    scale: float
+    zero: int
+    shift: int
+
+
+@dataclass(frozen=True)
 class Quantizer:
     """The real value of the nearest integer: (round(clip(x / scale + zero)) - zero) * scale, QONNX's order of operations.
 
-    `qtype` has one scale. bipolar: +scale where x >= 0, else -scale.
+    `qtype` has one scale. bipolar: +scale where x >= 0, else -scale. `grid`: n / 2^shift stands for x / scale + zero.
     """
 
     qtype: QType
     rounding: str = "ROUND"
+    grid: Grid | None = None
     constants = 0
 
     def integers(self, x: np.ndarray) -> np.ndarray:
         """Stored integers, in the float type of x."""
-        q = self.qtype
-        scaled = x / np.float32(q.scale[0]) + np.float32(q.zero)
+        q, grid = self.qtype, self.grid
+        if grid is not None:
+            scaled = np.rint(x / np.float32(grid.scale) + np.float32(grid.zero)) / np.float32(2.0**grid.shift)
+        else:
+            scaled = x / np.float32(q.scale[0]) + np.float32(q.zero)
         if q.scheme == "bipolar":
             return np.where(scaled >= 0, np.float32(1), np.float32(-1))
         return ROUNDINGS[self.rounding](np.clip(scaled, *map(np.float32, q.limits)))

@@ -27,7 +27,7 @@ def fine_tensors(graph: Graph) -> list[str]:
     for node in reversed(graph.nodes):
         steps = getattr(node.attrs, "steps", ())
         last = _steps.quantizer(steps)
-        wanted = node.op == "Steps" and last is not None
+        wanted = last is not None and (node.op == "Steps" or last.grid is not None)
         wanted |= node.op != "Steps" and bool(steps) and last is not None and last.qtype.bits <= _FEW
         passes = OPS[node.op].ties_types or (node.op in ("Conv", "Dense", "Add") and not steps)
         if wanted or (passes and node.outputs[0] in fine):

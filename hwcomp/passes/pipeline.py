@@ -51,8 +51,8 @@ def _value(cls: type[Pass], field: str, value: Any) -> Any:
             return kind(value)
         except ValueError:
             pass
-    elif type(value) is kind:
-        return value
+    elif type(value) is kind or (kind is float and type(value) is int):
+        return kind(value)
     raise UsageError(f"'{shown(value)}' is not a {kind.__name__} for option '{field}' of pass '{cls.name}'")
 
 

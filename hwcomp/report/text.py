@@ -55,7 +55,9 @@ def summary(report: dict[str, Any]) -> str:
             f"hls:  {hls['dialect']} C++, {hls['lanes']} of {hls['budget']} lanes, {hls['interval']:,} beats per frame in the "
             f"busiest engine, {hls['rom_bits']:,} ROM bits"
         )
-    return "\n".join([*lines, f"proof: {report['proof']}"])
+    lines.append(f"proof: {report['proof']}")
+    few = report["passes"].get("few_bits", [])
+    return "\n".join([*lines, *(shown(line, 300) for line in few if any(f.startswith("auto:") for f in few))])
 
 
 def report_text(report: dict[str, Any]) -> str:
