@@ -67,7 +67,8 @@ class Function:
         with np.errstate(all="ignore"):
             real = (acc.astype(np.float64) * self.unit[:, None]).astype(np.float32)
             if last is not None:
-                return last.integers(_steps.run(steps[:-1], real, self.constants, 0)).astype(np.int64)
+                own = [c[:, None] for c in self.constants[len(self.constants) - last.constants :]]
+                return last.integers(_steps.run(steps[:-1], real, self.constants, 0), *own).astype(np.int64)
             scaled = np.rint(_steps.run(steps, real, self.constants, 0) / np.float32(self.qtype.scale[0]))
         return np.clip(scaled.astype(np.float64) + self.qtype.zero, *self.qtype.limits).astype(np.int64)
 
@@ -116,7 +117,8 @@ def dot(ctx: LowerContext, kind: str, node: Node, params: dict, *, padded: bool)
 def pointwise(ctx: LowerContext, node: Node) -> None:
     """Steps without a dot product in front -> a requantize kernel; nothing where the input is quantized alike already."""
     steps = node.attrs.steps
-    if len(steps) == 1 and (q := _steps.quantizer(steps)) and not q.grid and ctx.qtype(node.inputs[0]) == ctx.qtype(node.outputs[0], node):
+    plain = len(steps) == 1 and (q := _steps.quantizer(steps)) and not q.grid and not q.constants
+    if plain and ctx.qtype(node.inputs[0]) == ctx.qtype(node.outputs[0], node):
         ctx.alias(node)
         return
     x, y, data = ctx.edges[node.inputs[0]], node.outputs[0], _data(ctx, node, 1)
@@ -191,7 +193,7 @@ def _whole(function: Function, reach: bounds.Bounds, name: str, profile: int):
     whole number of accumulators. None where it is not, or the output has few bits.
     """
     q, channels, last = function.qtype, len(function.unit), _steps.quantizer(function.steps)
-    if last is not None and (q.bits <= _FEW_BITS or last.rounding not in ("ROUND", "HALF_EVEN")):
+    if last is not None and (q.bits <= _FEW_BITS or last.rounding not in ("ROUND", "HALF_EVEN") or last.grid):
         return None
     gain, shift = _steps.affine(function.steps, function.constants, channels)
     factor = gain * function.unit / float(np.float32(q.scale[0]))
