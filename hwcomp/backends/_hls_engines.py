@@ -130,8 +130,8 @@ def _words(values: np.ndarray, slots: np.ndarray) -> np.ndarray:
 
 def _dot(site: Site) -> Net:
     kernel, stage = site.kernel, site.stage
-    start = few.starts(kernel, site.x)
-    decides, width = bits.decides(kernel), start.width
+    start = few.starts(kernel, site.x, site.y)
+    decides, width = bits.decides(kernel, site.y), start.width
     plain = bits.weights_of(kernel, site.x).kind == bits.PRODUCT and not site.x.bipolar and not decides
     made = (_sums if plain else _few_sums)(site, start)
     if decides:
@@ -163,7 +163,7 @@ def _sums(site: Site, start: few.Starts) -> Net:
 def _few_sums(site: Site, start: few.Starts) -> Net:
     """Inputs or weights of few bits; where one threshold follows, it is in the start, and the sign is the result."""
     kernel, stage, fold, x, y = site.kernel, site.stage, site.stage.fold, site.x, site.y
-    held, decides, lanes = bits.weights_of(kernel, x), bits.decides(kernel), fold.taps * fold.simd
+    held, decides, lanes = bits.weights_of(kernel, x), bits.decides(kernel, y), fold.taps * fold.simd
     used = few.used_lanes(kernel, stage, x, y)
     words = rom.start_words(start.values, kernel, stage, y)
     places = [values[:, None] * fold.groups for values in (start.rows, start.columns)]
@@ -286,7 +286,7 @@ def _argmax(site: Site) -> Net:
 def _lut(site: Site) -> Net:
     """Every lane has a table of its own to look into."""
     net, made = site.heads[0], site.made()
-    words = np.repeat(table_words(site.kernel)[:, None], made.lanes, axis=1)
+    words = np.repeat(table_words(site.kernel, site.x.bits)[:, None], made.lanes, axis=1)
     table = site.design.rom(f"{site.name}_table", site.y.bits, site.y.signed, words)
     params = [net.element, made.element, made.lanes, site.x.bits, made.beats]
     site.design.call("hwc_lut", "hwc_lut", params, [net.name, made.name, table])
