@@ -27,7 +27,6 @@ TINY_INT8 = ("ad_autoencoder_int8", "ic_resnet8_int8", "kws_dscnn_int8", "vww_mo
 QONNX = ("TFC_1W1A", "TFC_1W2A", "TFC_2W2A", "kwsmlp_w3a3", "qkeras_jettagging")
 BINARY = ("bnn_mlp_mnist", "bnn_cnn_fashion")
 FOLDERS = {"qdq": QUANTIZED, "mlperf_tiny": (*TINY, *TINY_INT8), "qonnx": QONNX, "bnn": BINARY}
-_ON_MNIST = ("mnist", "lenet", "TFC")  # parts of names
 # The others have the weights of one of these.
 DISTINCT = (
     "conv1d_mnist", "lenet300_100_mnist", "lenet5_caffe_mnist", "mobilenetv2s_fashion", "mobilenetv3s_fashion",
@@ -64,7 +63,7 @@ def member(name: str) -> Member:
     constants = {c.name for c in graph.initializer}
     entry = next(i.name for i in graph.input if i.name not in constants)
     if name in (*MNIST, *FASHION, *QUANTIZED, *BINARY) or name.startswith("TFC"):
-        *images, labels = _pixels("mnist" if any(part in name for part in _ON_MNIST) else "fashion_mnist")
+        *images, labels = _pixels("mnist" if _on_mnist(name) else "fashion_mnist")
         calibration, test = (prepared(name, x) for x in images)
         return Member(path, entry, calibration, test, labels)
     if name.startswith("ic_resnet8"):
@@ -80,9 +79,14 @@ def member(name: str) -> Member:
         return Member(path, entry, data["x"], data["x"], None if labels is None else labels.astype(np.int64))
 
 
+def _on_mnist(name: str) -> bool:
+    """Whether a network was trained on MNIST, others on Fashion-MNIST."""
+    return "mnist" in name or name.startswith(("lenet", "TFC"))
+
+
 def test_images(name: str) -> tuple[np.ndarray, np.ndarray]:
     """uint8 test images and labels for a network trained on MNIST (LeNets) or Fashion-MNIST."""
-    return _pixels("mnist" if "lenet" in name else "fashion_mnist")[1:]
+    return _pixels("mnist" if name.startswith("lenet") else "fashion_mnist")[1:]
 
 
 test_images.__test__ = False  # it is no test
@@ -91,7 +95,7 @@ test_images.__test__ = False  # it is no test
 def prepared(name: str, pixels: np.ndarray) -> np.ndarray:
     """Images as the network expects them."""
     x = pixels.astype(np.float32) / np.float32(255)
-    if not any(part in name for part in _ON_MNIST):
+    if not _on_mnist(name):
         x = (x - MEAN) / DEVIATION
     if name.startswith("squeezenets"):
         x = np.pad(x, ((0, 0), (2, 2), (2, 2)), constant_values=-MEAN / DEVIATION)
