@@ -170,10 +170,8 @@ def _record(function: Function, reach: bounds.Bounds, node: Node, name: str, pro
     lo, hi, q = reach.final_lo, reach.final_hi, function.qtype
     total, channels = int((hi - lo + 1).sum()), len(lo)
     last = _steps.quantizer(function.steps)
-    levels = q.limits[1] - q.limits[0]
-    if last is not None and last.grid is not None:  # rounded twice: only what is reached needs thresholds
-        ends = function(np.stack([lo, hi], axis=1))
-        levels = int(ends.max() - ends.min())
+    least, most = _levels(function, lo, hi)
+    levels = most - least
     if last is not None and (q.bits <= _FEW_BITS or last.rounding not in ("ROUND", "HALF_EVEN") or last.grid):
         if levels > _MOST_LEVELS:
             raise UnsupportedError(
@@ -223,16 +221,23 @@ def bisected(function: Function, lo: np.ndarray, hi: np.ndarray) -> Thresholds:
     """Thresholds of a Function on accumulators in [lo_c, hi_c] (int64 [channels])."""
     q, down = function.qtype, function.falling
     step = 2 if q.scheme == "bipolar" else 1
-    least, most = q.limits
-    last = _steps.quantizer(function.steps)
-    if last is not None and last.grid is not None:
-        ends = function(np.stack([lo, hi], axis=1))
-        least, most = int(ends.min()), int(ends.max())
+    least, most = _levels(function, lo, hi)
     levels = np.arange(least + step, most + 1, step)[None, :]
     rising = staircase.first_at(function, levels, lo, hi)
     fallen = staircase.first_at(lambda a: -function(a), step - levels, lo, hi)
     threshold = np.sort(np.where(down[:, None], fallen, rising), axis=1)
     return Thresholds(least, most, step, threshold, down.astype(np.int64))
+
+
+def _levels(function: Function, lo: np.ndarray, hi: np.ndarray) -> tuple[int, int]:
+    """Least and largest result that get thresholds: what the type holds, or, of a wide one that is rounded twice, what is
+    reached (two levels at least)."""
+    last, (least, most) = _steps.quantizer(function.steps), function.qtype.limits
+    if last is None or last.grid is None:
+        return least, most
+    ends = function(np.stack([lo, hi], axis=1))
+    low, high = int(ends.min()), int(ends.max())
+    return (low, high) if low < high else (low, low + 1) if low < most else (low - 1, low)
 
 
 def _affine(function: Function, reach: bounds.Bounds, name: str, profile: int):

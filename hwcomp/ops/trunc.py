@@ -38,7 +38,9 @@ class Trunc(Op):
             out = _one_scale(node, ctx, 4)
             shift = int(np.rint(np.log2(out / scale)))
             if zero % 2.0**shift:
-                raise node.unsupported("a zero point that the output's scale does not divide", "no integer stands for 0.0")
+                raise node.unsupported(
+                    "a zero point that the output's scale does not divide", "no integer stands for 0.0"
+                )
             qtype = QType(bits, signed, "affine", (float(out),), int(zero // 2.0**shift), narrow=narrow)
         else:
             shift = wide - bits
@@ -62,7 +64,13 @@ class Trunc(Op):
             ("Quant", ["x", "s", "z", "b"], ["q"], {"signed": 0}, DOMAINS[1]), ("AveragePool", ["q"], ["a"], pool),
             ("Mul", ["a", "four"], ["m"], {}), ("Trunc", ["m", "s", "z", "six", "b"], ["y"], {}, DOMAINS[1]),
         ]  # fmt: skip
-        constants = {"s": np.float32(0.25), "z": np.float32(0), "b": np.float32(4), "six": np.float32(6), "four": np.float32(4)}
+        constants = {
+            "s": np.float32(0.25),
+            "z": np.float32(0),
+            "b": np.float32(4),
+            "six": np.float32(6),
+            "four": np.float32(4),
+        }
         yield case("trunc behind a sum", nodes, {"x": (1, 3, 4, 4)}, constants, opset=11)
 
 
@@ -88,4 +96,6 @@ def _case(label, bits, *, out=None, domain=DOMAINS[1], **attrs):
         ("Trunc", ["q", "s", "z", "six", *scales, b], ["n"], attrs, domain),
         ("Gemm", ["n", "w"], ["h"], {"transB": 1}), ("Quant", ["h", "t", "z", "b"], ["y"], {"signed": 1}, domain),
     ]  # fmt: skip
-    return case(label, nodes, {"x": (1, 10)}, constants if out else {k: v for k, v in constants.items() if k != "o"}, opset=11)
+    return case(
+        label, nodes, {"x": (1, 10)}, constants if out else {k: v for k, v in constants.items() if k != "o"}, opset=11
+    )

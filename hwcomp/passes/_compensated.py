@@ -28,6 +28,8 @@ from hwcomp.types import Node, QType, Tensor
 _SWEEPS = 8
 _HELD = 32  # fewer samples than these to check on: all are used for both
 _ELEMENTS = 1 << 25  # of one tensor, all samples together
+_LEAST = 1024  # samples, where there are as many
+_TIMES = 5  # windows for each element of one
 _LLOYD = 12  # steps towards the threshold of least squared error
 _BIT = QType(1, True, "bipolar", (1.0,))
 
@@ -47,6 +49,7 @@ class Compensated:
 
     def __init__(self, graph: Graph, ctx: PassContext, samples: int):
         self._graph, self._ctx, self._guided = graph, ctx, ctx.calibration is not None
+        samples = min(samples, _needed(graph))
         data = spread(_samples(graph, ctx, samples), samples, graph, _ELEMENTS)
         held = np.arange(len(next(iter(data.values())))) % 4 == 3
         used = ~held if held.sum() >= _HELD else np.ones(len(held), bool)
@@ -116,7 +119,9 @@ class Compensated:
         if sign:
             threshold, sizes = _thresholds(node, xq, _alike(self._graph, node))
             start = _times(weight, sizes, node)
-            xq = np.where(xq >= (threshold.reshape(-1, 1, 1) if node.op == "Conv" else threshold), 1, -1).astype(np.float32)
+            xq = np.where(xq >= (threshold.reshape(-1, 1, 1) if node.op == "Conv" else threshold), 1, -1).astype(
+                np.float32
+            )
             plain = plain.with_(attrs=_padded(plain.attrs, threshold))
         m = moments(plain, y, xq, start, bias)
         shape, gram, found = m.cross.shape, damped(m.gram), {}
@@ -219,6 +224,16 @@ def _times(weight: np.ndarray, sizes: np.ndarray, node: Node) -> np.ndarray:
     groups = node.attrs.groups
     parts = weight.reshape(groups, -1, *weight.shape[1:]) * sizes.reshape(groups, 1, -1, 1, 1)
     return parts.reshape(weight.shape)
+
+
+def _needed(graph: Graph) -> int:
+    """Samples with which the inputs of each dot product have several times as many windows as a window has elements."""
+    most = _LEAST
+    for node in dots(graph):
+        windows = math.prod(graph.tensors[node.outputs[0]].shape[1 if node.op == "Dense" else 2 :])
+        windows = windows // graph.tensors[node.outputs[0]].shape[-1] if node.op == "Dense" else windows
+        most = max(most, -(-_TIMES * graph.tensors[node.inputs[1]].data[0].size // max(1, windows)))
+    return most
 
 
 def _samples(graph: Graph, ctx: PassContext, count: int) -> dict[str, np.ndarray]:

@@ -69,7 +69,12 @@ def _accumulators(graph: Graph, node: Node | None) -> QType | None:
     steps = getattr(node and node.attrs, "steps", ())
     if steps not in ((_steps.Limit(None, None),), (_steps.Sum(),)):
         return None
-    source = graph.tensors[node.inputs[0]].qtype
+    name = node.inputs[0]
+    while (
+        (maker := graph.producer(name)) is not None and graph.tensors[name].qtype is None and OPS[maker.op].keeps_type
+    ):
+        name = maker.inputs[0]
+    source = graph.tensors[name].qtype
     weight = graph.tensors[node.inputs[1]].data
     q, scales = recognized(weight.reshape(len(weight), -1)) or (None, None)
     if source is None or q is None:

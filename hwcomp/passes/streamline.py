@@ -17,6 +17,7 @@ from hwcomp.graph import Editor, Graph
 from hwcomp.ops import _steps
 from hwcomp.ops.steps import StepsAttrs
 from hwcomp.passes._channel_scales import folded
+from hwcomp.passes._few_report import kept_signs, reasons
 from hwcomp.passes.base import Pass, PassContext, constant, free_name
 from hwcomp.quantize.few_bits import recognized
 from hwcomp.registry import OPS, graph_pass
@@ -35,11 +36,15 @@ class Streamline(Pass):
 
     def run(self, graph: Graph, ctx: PassContext) -> Graph:
         graph = folded(graph.rebuilt(_binary_sign(graph, n) for n in graph.nodes), ctx)
+        for line in kept_signs(graph):
+            ctx.note(self.name, line)
         if not any(n.op == "Steps" and _steps.quantizer(n.attrs.steps) for n in graph.nodes):
             return graph
         _count_zeros(graph, ctx)
         graph = gathered(graph, ctx)
         few = _few_bit_tensors(graph)
+        for line in reasons(graph, few):
+            ctx.note(self.name, line)
         edit = Editor(graph)
         for i, node in enumerate(graph.nodes):
             if node.op in _DOT and node.inputs[0] in few and _weights_are_few(graph, node):
@@ -267,7 +272,12 @@ def typed(graph: Graph, ctx: PassContext) -> Graph:
             continue
         tensors[node.outputs[0]] = tensors[node.outputs[0]].with_(qtype=found.qtype)
         source = node.inputs[0]
-        direct = node.op == "Steps" and len(node.attrs.steps) == 1 and found.rounding in ("ROUND", "HALF_EVEN") and not found.grid
+        direct = (
+            node.op == "Steps"
+            and len(node.attrs.steps) == 1
+            and found.rounding in ("ROUND", "HALF_EVEN")
+            and not found.grid
+        )
         direct = direct and found.qtype.scheme != "bipolar"  # callers have bytes, not bits
         if direct and source in graph.inputs and len(graph.consumers(source)) == 1 and source not in graph.outputs:
             tensors[source] = tensors[source].with_(qtype=found.qtype)

@@ -94,7 +94,9 @@ def test_networks_take_the_cycles_of_the_model(seed, tmp_path):
     check_times(random_network(seed), None, tmp_path)
 
 
-@pytest.mark.parametrize(("shape", "axes", "scale"), [((10,), (0,), 0.05), ((3, 2, 4), (0,), 0.3), ((5, 3, 2), (0, 1, 2), 0.01)])
+@pytest.mark.parametrize(
+    ("shape", "axes", "scale"), [((10,), (0,), 0.05), ((3, 2, 4), (0,), 0.3), ((5, 3, 2), (0, 1, 2), 0.01)]
+)
 def test_a_softmax_takes_the_cycles_of_the_model(shape, axes, scale, tmp_path):
     b = Builder(np.random.default_rng(1)).input(shape)
     program = b.requantize(form="affine").softmax(axes, scale=scale).program()

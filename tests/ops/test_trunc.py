@@ -58,11 +58,15 @@ def test_version_1(mode, zero, dense):
 
 
 @pytest.mark.parametrize("mode", ROUNDED)
-@pytest.mark.parametrize(("signed", "narrow", "bits", "limits"), [(1, 0, 4, (-8, 7)), (1, 1, 3, (-3, 3)), (0, 0, 3, (0, 7))])
+@pytest.mark.parametrize(
+    ("signed", "narrow", "bits", "limits"), [(1, 0, 4, (-8, 7)), (1, 1, 3, (-3, 3)), (0, 0, 3, (0, 7))]
+)
 @pytest.mark.parametrize("zero", [0.0, 4.0])
 @pytest.mark.parametrize("dense", [False, True])
 def test_version_2(mode, signed, narrow, bits, limits, zero, dense):
-    real, program = both(net((6, bits), zero=zero, out=0.5, dense=dense, rounding_mode=mode, signed=signed, narrow=narrow))
+    real, program = both(
+        net((6, bits), zero=zero, out=0.5, dense=dense, rounding_mode=mode, signed=signed, narrow=narrow)
+    )
     low, high = (-32, 31) if signed else (0, 63)
     q = np.clip(np.rint(data() / F(0.25) + F(zero)), low, high) - zero
     h = np.stack([q[:, 0], q[:, 1] - q[:, 0], q.sum(axis=1)], axis=1) if dense else q
@@ -75,6 +79,12 @@ def test_8_bits_are_available():
     real, program = both(net((12, 8), scale=1 / 128, rounding_mode="ROUND"))
     assert np.array_equal(real, program)
     assert len(np.unique(real)) > 60
+
+
+def test_one_level_is_enough():
+    real, program = both(net((8, 2), scale=0.25))
+    assert np.array_equal(real, program)
+    assert set(np.unique(real)) <= {-0.25, 0.0}
 
 
 def test_of_a_constant_it_is_computed():

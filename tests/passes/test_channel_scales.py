@@ -76,4 +76,6 @@ def test_what_would_not_be_exact_is_refused(layers, text):
 def test_an_output_of_the_network_is_refused():
     nodes = [("BipolarQuant", ["x", "s"], ["y"], {}, "onnx.brevitas")]
     with pytest.raises(UnsupportedError, match="an output of the network"):
-        quantized(case("scales", nodes, {"x": (1, 2)}, {"s": F([0.5, 1])}, opset=11).model, input_ranges={"x": (-1.0, 1.0)})
+        quantized(
+            case("scales", nodes, {"x": (1, 2)}, {"s": F([0.5, 1])}, opset=11).model, input_ranges={"x": (-1.0, 1.0)}
+        )

@@ -192,7 +192,9 @@ def test_without_data_weights_are_rounded_one_by_one():
     made, _ = quantized(net(), quant="ternary", input_ranges={"x": (-1.0, 1.0)})
     for k, name in zip(dots(lower(made).program), ("a", "c", "e", "g"), strict=True):
         w = values(name, *k.constants["weight"].shape)
-        assert np.array_equal(k.constants["weight"], few(w.reshape(len(w), -1).astype(float), "ternary")[0].reshape(w.shape))
+        assert np.array_equal(
+            k.constants["weight"], few(w.reshape(len(w), -1).astype(float), "ternary")[0].reshape(w.shape)
+        )
 
 
 def test_without_a_few_bit_scheme_nothing_happens():

@@ -12,7 +12,9 @@ KINDS = ("binary-weights", "ternary", "int2", "int3", "int4", "log2")
 
 def problem(seed, groups=2, m=3, k=6, samples=40):
     rng = np.random.default_rng(seed)
-    x = rng.normal(size=(groups, samples, 2)) @ rng.normal(size=(groups, 2, k)) + 0.2 * rng.normal(size=(groups, samples, k))
+    x = rng.normal(size=(groups, samples, 2)) @ rng.normal(size=(groups, 2, k)) + 0.2 * rng.normal(
+        size=(groups, samples, k)
+    )
     return rng.normal(size=(groups, m, k)), damped(x.transpose(0, 2, 1) @ x / samples)
 
 

@@ -1,6 +1,6 @@
 """Post-training schemes of few bits on three networks: accuracy, bits, bytes, instructions and LUTs of the products.
 
-    python benchmarks/few_bits.py [--only NAME] [--quant SCHEME] [--lut]
+    python benchmarks/post_training.py [--only NAME] [--quant SCHEME] [--lut]
 
 Whole test sets on the C product (engine `c`, equal to the reference bit by bit); scales, rounding and the choice of `auto` see
 unlabelled training images only. Weight bytes and instructions are those of the Cortex-M4 image (QEMU, exact); `--lut` adds
@@ -35,7 +35,7 @@ LOST = 0.3  # points that auto may lose
 SYNTHESIS = 1800  # seconds
 FLOAT = 4  # bytes of a weight
 accuracy.CALIBRATION = 4096
-MEMO = ROOT / "build" / "bench" / "few_bits.json"
+MEMO = ROOT / "build" / "bench" / "post_training.json"
 
 
 def measure(network: Network, quant: str, lut: bool) -> dict:
@@ -92,7 +92,7 @@ def held(name: str, row: dict) -> bool:
 def markdown(results: dict[str, dict[str, dict]]) -> str:
     parts = [
         "# Few bits after training", "",
-        "Made by `python benchmarks/few_bits.py --lut`: whole test sets on the C product, networks trained in float, no training",
+        "Made by `python benchmarks/post_training.py --lut`: whole test sets on the C product, networks trained in float, no training",
         f"after that. {accuracy.CALIBRATION:,} unlabelled training images calibrate; fewer are used where tensors are large.",
         "[Quantization](quantization.md) says what the schemes are and which layers stay int8. Bits are the average of all weights;",
         "bytes are those of the weights in the C product, the factor is against float32; instructions are those of one inference on a",
