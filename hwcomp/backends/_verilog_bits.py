@@ -68,9 +68,10 @@ def starts(kernel: Kernel, x: Edge, y: Edge) -> Starts:
     least, most = np.minimum(sums * x.lo, sums * x.hi).sum(1), np.maximum(sums * x.lo, sums * x.hi).sum(1)
     if "pad_value" in p:
         pad = sums * p["pad_value"]
-        least, most = np.minimum(pad, np.minimum(sums * x.lo, sums * x.hi)).sum(1), np.maximum(
-            pad, np.maximum(sums * x.lo, sums * x.hi)
-        ).sum(1)
+        least, most = (
+            np.minimum(pad, np.minimum(sums * x.lo, sums * x.hi)).sum(1),
+            np.maximum(pad, np.maximum(sums * x.lo, sums * x.hi)).sum(1),
+        )
     ends = np.stack([least, most]) + kernel.constants["bias"].astype(np.int64) - spread
     begin = begin - spread
     if x.bipolar:
