@@ -5,7 +5,7 @@ from __future__ import annotations
 from hwcomp.backends import _verilog_bits as few
 from hwcomp.backends import _verilog_softmax as softmax
 from hwcomp.backends._verilog_requant import constant_bits, unit
-from hwcomp.plan.bits import PRODUCT, SMALL, decides, weights_of
+from hwcomp.plan.bits import PRODUCT, SMALL, ahead, decides, weights_of
 from hwcomp.plan.stages import OUTPUT, DataflowPlan, Source, Stage
 from hwcomp.plan.streams import Permute
 from sw_ref.program import Kernel, Program
@@ -114,6 +114,8 @@ def buffer_bits(program: Program, stage: Stage) -> int:
     kernel = program.kernels[stage.kernel]
     arrives = stage.sources[-1 if kernel.kind == "mul" else 0].arrives  # what the window buffer holds
     bits = sum(map(source_bits, stage.sources)) + stage.buffer * arrives.width
+    if ahead(kernel, program.edges[kernel.inputs[0]]) and not stage.sources[0].steps:
+        bits = stage.sources[0].depth * stage.out.width
     if stage.serialize:
         one = kernel.kind in _DOTS and decides(kernel, program.edges[kernel.outputs[0]])
         bits += stage.serialize.register_lanes() * (1 if one else kernel.params["acc_bits"])
