@@ -47,7 +47,7 @@ class Site:
 
     @property
     def width(self) -> int:
-        return self.stage.out.width
+        return self.stage.out.lanes * self.y.bits
 
     def cell(self, cell: str, source: Nets, name: str, width: int, params: dict[str, object]) -> Nets:
         return self.netlist.stage(cell, source, name, width, params)
@@ -74,7 +74,9 @@ class Site:
         """Sums of `acc` bits to the output, as many at a time as the stage says."""
         narrow = wiring.convert(self.netlist, sums, f"{self.name}_serial", self.stage.serialize, acc)
         width = self.y.bits
-        return requant(self.netlist, self.program, self.kernel, self.stage, narrow, self.name, out or self.out, acc, width)
+        return requant(
+            self.netlist, self.program, self.kernel, self.stage, narrow, self.name, out or self.out, acc, width
+        )
 
 
 def build(netlist: Netlist, program: Program, stage: Stage, sources: list[Nets], out: str) -> Nets:
@@ -96,7 +98,12 @@ def _cut(netlist: Netlist, program: Program, stage: Stage, source: Nets, out: st
     x = program.edges[kernel.inputs[0]]
     _section(netlist, program, stage)
     acc = x.bits + 1 + (not x.signed)
-    params = {"LANES": stage.out.lanes, "XW": x.bits, "X_SIGNED": int(x.signed), **threshold_params(program, kernel, acc)}
+    params = {
+        "LANES": stage.out.lanes,
+        "XW": x.bits,
+        "X_SIGNED": int(x.signed),
+        **threshold_params(program, kernel, acc),
+    }
     params |= constant_threshold(kernel, acc)
     made = wiring.lanes(netlist, "hwc_cut", source, f"k{stage.kernel}_cut", stage.out.width, params)
     return wiring.fifo(netlist, made, out, stage.sources[0].depth)
@@ -106,7 +113,9 @@ def _section(netlist: Netlist, program: Program, stage: Stage) -> None:
     kernel = program.kernels[stage.kernel]
     x, y = program.edges[kernel.inputs[0]], program.edges[kernel.outputs[0]]
     nodes = comment(", ".join(kernel.origin)) or "-"
-    netlist.section(f"{kernel.name}: ONNX {nodes}", f"{list(x.shape)} -> {list(y.shape)}, {stage.beats} beats per frame")
+    netlist.section(
+        f"{kernel.name}: ONNX {nodes}", f"{list(x.shape)} -> {list(y.shape)}, {stage.beats} beats per frame"
+    )
 
 
 def _dot(site: Site) -> Nets:

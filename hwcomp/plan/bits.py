@@ -14,7 +14,6 @@ SMALL = 6  # bits of input and weight together of which hwc_product makes a tabl
 ANY, BLOCK, LOGIC = range(3)  # STYLE of hwc_rom
 _SHALLOW, _LARGE = 16, 1024  # words; bits
 _FEW = 3  # thresholds that are compared at once, without a register
-_COUNTER = 4  # pairs of bits that a counter of hwc_agree takes, and the adder behind it
 TAKE_BITS = ("argmax", "concat", "conv2d", "dense", "maxpool2d", "pad", "reorder", "shuffle", "slice")
 """Kernels that take lanes of one bit as they are; the others get -1 and +1."""
 
@@ -105,5 +104,9 @@ def rom_style(words: int, bits: int) -> int:
 
 def dot_latency(lanes: int, weights: Weights) -> int:
     """Cycles from a beat to its sum in the accumulator; `lanes` that are added up."""
-    terms = -(-(lanes + 1) // _COUNTER) if weights.agree else lanes
-    return 3 + (terms - 1).bit_length() // 2
+    steps = 0
+    if weights.agree:
+        threes = -(-lanes // 3)
+        steps = min(5, threes // 12)
+        lanes = -(-(threes + 1) // (6 * steps + 2))
+    return 3 + (steps + (lanes - 1).bit_length()) // 2
