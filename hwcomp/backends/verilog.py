@@ -73,7 +73,7 @@ class Verilog(Backend):
                     "lanes": costs.dot_lanes(kernel, s), "fold": fold, "out_lanes": s.out.lanes,
                     "fifo_words": [source.depth for source in s.sources],
                     "rom_bits": costs.rom_bits(program, s), "buffer_bits": costs.buffer_bits(program, s),
-                    "multipliers": costs.multipliers(program, s),
+                    "multipliers": costs.multipliers(program, s), **costs.weights(program, s),
                 }
             )  # fmt: skip
         fifos = costs.fifos(program, plan)
