@@ -23,7 +23,7 @@ from hwcomp.registry import BACKENDS, OPS, PASSES, Registry
 from hwcomp.templates_dir import templates
 from hwcomp.verify import engines
 from hwcomp.verify.reference import run_program
-from tests import program_factory, random_programs
+from tests import few_bits, program_factory, random_programs
 from tests.models import ROOT, op_cases, quantized
 
 # --- imports ----------------------------------------------------------------------------------------------------------
@@ -270,6 +270,7 @@ def programs():
     yield "ternary", program_factory.ternary_map()
     for seed in range(24):
         yield f"random {seed}", random_programs.random_program(seed)
+        yield f"few bits {seed}", few_bits.few_bits_program(seed)[0]
     for label, case in op_cases():
         with suppress(UnsupportedError):
             graph, _ = quantized(case.model, check=False, input_ranges=dict(case.ranges))

@@ -35,8 +35,9 @@ class Model:
 
     @property
     def quantized(self) -> bool:
-        """Whether the model itself states integers: for activations or for weights."""
-        return any(t.stored or t.given is not None for t in self.graph.tensors.values())
+        """Whether the model itself states integers: for activations or for weights, as QDQ, QOperator or QONNX."""
+        stated = any(t.stored or t.given is not None for t in self.graph.tensors.values())
+        return stated or any(n.op == "Steps" for n in self.graph.nodes)
 
     def files(self, reserved: frozenset[str] = frozenset()) -> dict[str, Path]:
         """Files of a copy: relative path in the product -> where it is now.

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 _FEW_BITS = 3  # outputs of up to so many bits always get thresholds
 _MOST_LEVELS = 255  # others where the affine form is wrong by more than a step
+_MOST_ADDED = 2.0**40  # accumulators that steps may add
+_ON_GRID = 2.0**-16  # of a step of the output: the proof says whether it matters
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,8 @@ class Function:
         with np.errstate(all="ignore"):
             real = (acc.astype(np.float64) * self.unit[:, None]).astype(np.float32)
             if last is not None:
-                return last.integers(_steps.run(steps[:-1], real, self.constants, 0)).astype(np.int64)
+                own = [c[:, None] for c in self.constants[len(self.constants) - last.constants :]]
+                return last.integers(_steps.run(steps[:-1], real, self.constants, 0), *own).astype(np.int64)
             scaled = np.rint(_steps.run(steps, real, self.constants, 0) / np.float32(self.qtype.scale[0]))
         return np.clip(scaled.astype(np.float64) + self.qtype.zero, *self.qtype.limits).astype(np.int64)
 
@@ -85,7 +88,9 @@ def dot(ctx: LowerContext, kind: str, node: Node, params: dict, *, padded: bool)
     unit = np.broadcast_to(float(x.scale) * tensor.qtype.scales().astype(np.float64), bias.shape)
     function = Function(unit, node.attrs.steps, _data(ctx, node, 3), ctx.qtype(y, node))
     reach = bounds.of_dot(rows, bias, x_lo, x_hi)
-    rq, proof = _record(function, reach, node, y, ctx.profile)
+    found = _whole(function, reach, y, ctx.profile)
+    rq, proof, more = (*_record(function, reach, node, y, ctx.profile), 0) if found is None else found
+    bias = bias + more
     rq, down = _turned(rq, (np.abs(rows) == 1).all())
     weight = np.where(down.reshape(-1, *[1] * (weight.ndim - 1)), -weight, weight)
     bias = np.where(down, -bias, bias)
@@ -112,12 +117,8 @@ def dot(ctx: LowerContext, kind: str, node: Node, params: dict, *, padded: bool)
 def pointwise(ctx: LowerContext, node: Node) -> None:
     """Steps without a dot product in front -> a requantize kernel; nothing where the input is quantized alike already."""
     steps = node.attrs.steps
-    if (
-        len(steps) == 1
-        and (q := _steps.quantizer(steps))
-        and not q.grid
-        and ctx.qtype(node.inputs[0]) == ctx.qtype(node.outputs[0], node)
-    ):
+    plain = len(steps) == 1 and (q := _steps.quantizer(steps)) and not q.grid and not q.constants
+    if plain and ctx.qtype(node.inputs[0]) == ctx.qtype(node.outputs[0], node):
         ctx.alias(node)
         return
     x, y, data = ctx.edges[node.inputs[0]], node.outputs[0], _data(ctx, node, 1)
@@ -183,6 +184,37 @@ def _record(function: Function, reach: bounds.Bounds, node: Node, name: str, pro
     if proof.worst > 1 and last is not None and levels <= _MOST_LEVELS:
         return bisected(function, lo, hi), staircase.Proof(name, "threshold", reach.bits, 0, total, 0, channels, 0)
     return rq, proof
+
+
+def _whole(function: Function, reach: bounds.Bounds, name: str, profile: int):
+    """(Requant, proof, int64 biases [channels]) that equals `function` everywhere, with its ties: what the steps add is a
+    whole number of accumulators. None where it is not, or the output has few bits.
+    """
+    q, channels, last = function.qtype, len(function.unit), _steps.quantizer(function.steps)
+    if last is not None and (q.bits <= _FEW_BITS or last.rounding not in ("ROUND", "HALF_EVEN") or last.grid):
+        return None
+    gain, shift = _steps.affine(function.steps, function.constants, channels)
+    factor = gain * function.unit / float(np.float32(q.scale[0]))
+    added = shift / float(np.float32(q.scale[0])) + (q.zero if last is not None else 0)
+    if not (np.isfinite(factor) & (factor > 0) & (np.abs(added) < _MOST_ADDED * factor)).all():
+        return None
+    bias = np.rint(added / factor)
+    if (np.abs(bias * factor - added) > _ON_GRID).any():
+        return None
+    bias = bias.astype(np.int64)
+    first, end = reach.final_lo + bias, reach.final_hi + bias
+    lowest, highest = int(min(first.min(), bias.min())), int(max(end.max(), bias.max()))
+    width = bounds.signed_bits(lowest, highest)
+    ends = function(np.stack([reach.final_lo, reach.final_hi], axis=1))
+    zero = 0 if last is not None else q.zero
+    rq = requant.choose(
+        factor.astype(np.float32), lowest, highest, width, zero, int(ends.min()), int(ends.max()), profile
+    )
+    differing, worst, steps = staircase.compare(rq, lambda a: function(a - bias[:, None]), first, end)
+    if differing:
+        return None
+    total, most = int((end - first + 1).sum()), int(rq.multiplier.max()).bit_length()
+    return rq, staircase.Proof(name, rq.form, reach.bits, most, total, 0, channels, 0, worst, rq.bits, steps), bias
 
 
 def bisected(function: Function, lo: np.ndarray, hi: np.ndarray) -> Thresholds:

@@ -120,6 +120,27 @@ class Quantizer:
         return (self.integers(x) - np.float32(self.qtype.zero)) * np.float32(self.qtype.scale[0])
 
 
+@dataclass(frozen=True)
+class Ladder(Quantizer):
+    """The real value of least + #{i : x >= T_i}, in `count` thresholds; its constants are T_0.. T_(count - 1) [channels],
+    rising. Steps of a bipolar type are 2.
+    """
+
+    count: int = 1
+    least: int = 0
+
+    @property
+    def constants(self) -> int:
+        return self.count
+
+    def integers(self, x: np.ndarray, *thresholds: np.ndarray) -> np.ndarray:
+        met = sum((x >= t).astype(x.dtype) for t in thresholds)
+        return met * x.dtype.type(2 if self.qtype.scheme == "bipolar" else 1) + x.dtype.type(self.least)
+
+    def apply(self, x, *thresholds):
+        return self.integers(x, *thresholds) * np.float32(self.qtype.scale[0])
+
+
 Step = BatchNorm | Sum | Ratio | Limit | Quantizer
 
 

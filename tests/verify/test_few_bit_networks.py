@@ -9,7 +9,8 @@ import pytest
 
 from hwcomp import samples
 from hwcomp.driver import compile_model
-from hwcomp.options import CompileOptions
+from hwcomp.options import HLS_DIALECTS, CompileOptions
+from hwcomp.verify import compare, engines, hls_host
 from hwcomp.verify.c_host import CHost
 from hwcomp.verify.m4 import CM4
 from hwcomp.verify.reference import run_program
@@ -34,7 +35,7 @@ def images(dataset, part):
     return ((x - F(0.2860)) / F(0.3530)).astype(F) if dataset == "fashion_mnist" else x
 
 
-def product(name, folder):
+def product(name, folder, target="mcu", **options):
     """(Built, vectors, calibration data)."""
     kind, dataset = NETWORKS[name]
     with np.load(shared("vectors", f"{name}.npz")) as found:
@@ -42,7 +43,9 @@ def product(name, folder):
     data = images(dataset, "x_train") if dataset else vectors["x"]
     path = shared("models", kind, f"{name}.onnx")
     source = onnx.load(path).graph.input[0].name
-    built = compile_model(path, folder / name, CompileOptions(("mcu",), calibration={source: data}, name="net"))
+    built = compile_model(
+        path, folder / name, CompileOptions((target,), calibration={source: data}, name="net", **options)
+    )
     return built, vectors, data
 
 
@@ -63,6 +66,40 @@ def test_recorded_vectors_and_every_tensor_in_c(name, tmp_path):
     session = onnxruntime.InferenceSession(str(built.dir / "model.qdq.onnx"), providers=["CPUExecutionProvider"])
     found = session.run([output], {source: vectors["x"]})[0]
     assert np.array_equal(found, program.edges[output].to_real(want[output]))
+
+
+@pytest.mark.skipif(bool(hls_host.missing()), reason="the open HLS headers are not installed")
+@pytest.mark.parametrize("dialect", HLS_DIALECTS)
+@pytest.mark.parametrize(
+    "name", [n if n[:3] == "TFC" or n[0] == "q" else pytest.param(n, marks=pytest.mark.slow) for n in NETWORKS]
+)
+def test_every_tensor_in_hls(name, dialect, tmp_path):
+    built, vectors, _ = product(name, tmp_path, "hls", hls_dialect=dialect)
+    (source,) = built.program.inputs
+    stored = samples.to_stored(built.program, {source: vectors["x"]})
+    (outcome,) = compare.verify(built, stored, [engines.engine("hls")], {"hls": 16})
+    assert (outcome.status, outcome.detail, outcome.tensors) == ("equal", "", len(built.program.edges))
+
+
+@pytest.mark.parametrize("rest", ["int8", "fixed:Q5.10"])
+def test_jet_tagging_is_exact(rest, tmp_path):
+    """A model of QONNX keeps its types: no accumulator differs, and its last sums are the results, bit by bit."""
+    from hwcomp.verify.float_engine import run_model
+
+    built, _, _ = product("qkeras_jettagging", tmp_path, rest=rest, logits=True)
+    assert built.manifest["options"]["quant"] == "keep"
+    (source,), (output,) = built.program.inputs, built.program.outputs
+    e, x = built.program.edges[source], np.random.default_rng(1).standard_normal((3000, 16)).astype(F)
+    stored = samples.to_stored(built.program, {source: x})
+    have = built.program.edges[output].to_real(run_program(built.program, stored)[output])
+    import onnx
+    from onnx import helper
+
+    model = onnx.load(built.dir / "model.onnx")
+    model.graph.output.append(helper.make_tensor_value_info(model.graph.node[-1].input[0], 1, None))
+    onnx.save(model, tmp_path / "all.onnx")
+    want = run_model(tmp_path / "all.onnx", {source: e.to_real(stored[source])})[model.graph.output[-1].name]
+    np.testing.assert_array_equal(have, want.reshape(have.shape))
 
 
 @pytest.mark.slow
