@@ -10,11 +10,11 @@ import numpy as np
 from hwcomp.backends import _hls_wiring as wiring
 from hwcomp.backends import _verilog_rom as rom
 from hwcomp.backends._hls_design import Design, Net, integer
-from hwcomp.backends._verilog_costs import weight_bits
 from hwcomp.backends._verilog_elements import table_words
-from hwcomp.backends._verilog_requant import constant_slots, magnitude
+from hwcomp.backends._verilog_requant import constant_slots
 from hwcomp.backends._verilog_softmax import coarse_table
 from hwcomp.names import comment
+from hwcomp.plan.bits import magnitude
 from hwcomp.plan.folding import DEPTHWISE
 from hwcomp.plan.stages import Stage
 from sw_ref.program import Edge, Kernel, Program
@@ -93,10 +93,10 @@ def _words(values: np.ndarray, slots: np.ndarray) -> np.ndarray:
 
 def _dot(site: Site) -> Net:
     kernel, stage, fold = site.kernel, site.stage, site.stage.fold
-    acc, ww = kernel.params["acc_bits"], weight_bits(kernel)
+    acc, ww = kernel.params["acc_bits"], max(8, magnitude(kernel.constants["weight"]) + 1)
     roms = [
         site.design.rom(f"{site.name}_weight", ww, True, rom.weight_words(kernel, stage, site.x, site.y)),
-        site.design.rom(f"{site.name}_bias", acc, True, rom.bias_words(kernel, stage, site.y)),
+        site.design.rom(f"{site.name}_bias", acc, True, rom.start_words(kernel.constants["bias"][None], kernel, stage, site.y)),
     ]
     net = site.windows()
     made = site.sums(fold.sums, net.beats // fold.chunks, acc)

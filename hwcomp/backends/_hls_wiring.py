@@ -3,6 +3,8 @@ stream is what the plan gives the FIFOs along it."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from hwcomp.backends._hls_design import Design, Net
@@ -98,6 +100,8 @@ def pad(design: Design, net: Net, name: str, stage: Stage, shape: tuple[int, ...
 def window(design: Design, net: Net, name: str, w: Window | None) -> Net:
     if w is None:
         return net
+    if w.held:  # a buffer of one word would stop the stream in front of it while it is read
+        w = replace(w, depth=2)
     (kh, kw), (sh, sw), (dh, dw) = w.kernel, w.strides, w.dilations
     steps, beats = window_steps(w)
     made = design.net(name, net.element, w.taps * net.lanes, beats)

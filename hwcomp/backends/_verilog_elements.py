@@ -9,7 +9,7 @@ import numpy as np
 from hwcomp.backends import _verilog_rom as rom
 from hwcomp.backends import _verilog_wiring as wiring
 from hwcomp.backends._verilog_netlist import Nets, Sized, pair
-from hwcomp.backends._verilog_requant import magnitude
+from hwcomp.plan.bits import magnitude
 from sw_ref.program import Kernel
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def table_words(kernel: Kernel) -> np.ndarray:
 
 def mul(site: Site) -> Nets:
     """A gate goes through a window buffer, which repeats it for every pixel."""
-    b, p, rq = site.program.edges[site.kernel.inputs[1]], site.kernel.params, site.kernel.params["requantize"]
+    b, p, rq = site.edge(1), site.kernel.params, site.kernel.params["requantize"]
     multiplier, offset = site.kernel.constants["multiplier"], site.kernel.constants.get("offset", np.zeros(1, np.int64))
     mw, cw = magnitude(multiplier), max(magnitude(offset) + 1, 2)
     params = {

@@ -3,28 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from hwcomp.backends import _verilog_elements as elements
 from hwcomp.backends import _verilog_rom as rom
 from hwcomp.backends import _verilog_softmax as softmax
 from hwcomp.backends import _verilog_wiring as wiring
-from hwcomp.backends._verilog_costs import weight_bits
+from hwcomp.backends import _verilog_bits as few
 from hwcomp.backends._verilog_netlist import Netlist, Nets, Sized, master, pair
-from hwcomp.backends._verilog_requant import magnitude, requant
+from hwcomp.backends._verilog_requant import requant
 from hwcomp.names import comment
+from hwcomp.plan import bits
+from hwcomp.plan.bits import magnitude
 from hwcomp.plan.folding import DEPTHWISE
 from hwcomp.plan.stages import Stage
 from sw_ref.program import Edge, Kernel, Program
 
 
+# Kernels that take lanes of one bit as they are; the others get -1 and +1.
+_TAKE_BITS = ("argmax", "concat", "conv2d", "dense", "maxpool2d", "pad", "reorder", "shuffle", "slice")
+
+
 class Site:
-    """Where an engine is built: its kernel, stage and edges, the streams that have arrived, the stream to make."""
+    """Where an engine is built: its kernel, stage and edges, the streams that have arrived, the stream to make.
+
+    `x`, `y` and `edge` describe lanes: where a kernel takes -1 and +1 for bits, they are integers of 2 bits.
+    """
 
     def __init__(self, netlist: Netlist, program: Program, stage: Stage, sources: list[Nets], out: str):
         self.netlist, self.program, self.stage, self.out = netlist, program, stage, out
         self.kernel: Kernel = program.kernels[stage.kernel]
-        self.x: Edge = program.edges[self.kernel.inputs[0]]
-        self.y: Edge = program.edges[self.kernel.outputs[0]]
+        self.x, self.y = self.edge(0), program.edges[self.kernel.outputs[0]]
         self.name = f"k{stage.kernel}"
         nodes = comment(", ".join(self.kernel.origin)) or "-"
         netlist.section(
@@ -36,6 +45,14 @@ class Site:
             wiring.arrive(netlist, s, nets, f"{self.name}_{i}" if several else self.name)
             for i, (s, nets) in enumerate(zip(stage.sources, sources, strict=True))
         ]
+
+        for i, head in enumerate(self.heads):
+            if self.edge(i) is not program.edges[self.kernel.inputs[i]]:
+                self.heads[i] = wiring.widened(netlist, head)
+
+    def edge(self, position: int) -> Edge:
+        edge = self.program.edges[self.kernel.inputs[position]]
+        return _integers(edge) if self.kernel.kind not in _TAKE_BITS else edge
 
     @property
     def width(self) -> int:
@@ -55,41 +72,55 @@ class Site:
     def requant(self, sums: Nets, acc: int, out: str | None = None) -> Nets:
         """Sums of `acc` bits to the output, as many at a time as the stage says."""
         narrow = wiring.convert(self.netlist, sums, f"{self.name}_serial", self.stage.serialize, acc)
-        return requant(self.netlist, self.program, self.kernel, self.stage, narrow, self.name, out or self.out, acc)
+        width = self.y.bits
+        return requant(self.netlist, self.program, self.kernel, self.stage, narrow, self.name, out or self.out, acc, width)
 
 
 def build(netlist: Netlist, program: Program, stage: Stage, sources: list[Nets], out: str) -> Nets:
     """The engine of `stage` from `sources` to the new stream `out`, FIFOs in front."""
     site = Site(netlist, program, stage, sources, out)
-    return BUILDERS[site.kernel.kind](site)
+    kernel, y = site.kernel, site.y
+    if not y.bipolar or kernel.kind in _TAKE_BITS or bits.thresholds(kernel):
+        return BUILDERS[kernel.kind](site)
+    site.y, site.out = _integers(y), f"{site.name}_wide"
+    return wiring.signs(netlist, BUILDERS[kernel.kind](site), out)
+
+
+def _integers(edge: Edge) -> Edge:
+    return replace(edge, bits=2, bipolar=False) if edge.bipolar else edge
 
 
 def _dot(site: Site) -> Nets:
     kernel, stage, x, y, name = site.kernel, site.stage, site.x, site.y, site.name
-    fold, acc, ww = stage.fold, kernel.params["acc_bits"], weight_bits(kernel)
-    taps = {
-        "XW": x.bits,
-        "X_SIGNED": int(x.signed),
-        "WW": ww,
-        "ACC_W": acc,
-        "GROUPS": fold.groups,
-        "CHUNKS": fold.chunks,
-    }
-    files = {
-        "W_FILE": site.netlist.rom(f"{name}_weight.mem", rom.hex_words(rom.weight_words(kernel, stage, x, y), ww)),
-        "B_FILE": site.netlist.rom(f"{name}_bias.mem", rom.hex_words(rom.bias_words(kernel, stage, y), acc)),
-    }
-    last = site.windows()
+    fold, held, start = stage.fold, bits.weights_of(kernel, x), few.starts(kernel, x)
+    acc, decides = start.width, bits.decides(kernel)
+    words = rom.start_words(start.values, kernel, stage, y)
+    params: dict[str, object] = {"PE": fold.pe, "SIMD": fold.taps * fold.simd}
     if fold.kind == DEPTHWISE:
-        last = site.cell(
-            "hwc_dwc", last, f"{name}_dwc", fold.simd * acc, {"LANES": fold.simd, "P": fold.taps, **taps, **files}
-        )
+        params = {"LANES": fold.simd, "P": fold.taps}
+    params |= {
+        "XW": x.bits, "X_SIGNED": int(x.signed), "X_BIPOLAR": int(x.bipolar), "WW": held.bits, "W_KIND": held.kind, "ACC_W": acc,
+        "SIGN": int(decides), "DOUBLE": int(start.double), "GROUPS": fold.groups, "CHUNKS": fold.chunks,
+        "W_FILE": site.netlist.rom(f"{name}_weight.mem", rom.hex_words(few.weight_codes(kernel, stage, x, y), held.bits)),
+        "B_FILE": site.netlist.rom(f"{name}_bias.mem", rom.hex_words(words, acc)),
+    }  # fmt: skip
+    if len(start.values) > 1:
+        rows, columns = start.rows * fold.groups, start.columns * fold.groups
+        params |= {"ZONES": len(start.values), "ROWS": len(rows), "COLS": len(columns)}
+        params |= {n: Sized(sum(int(v) << (32 * i) for i, v in enumerate(at)), 32 * len(at)) for n, at in
+                   (("ROW_AT", rows), ("COL_AT", columns))}  # fmt: skip
+    if (used := few.used_lanes(kernel, stage, x, y)) is not None:
+        params["X_FILE"] = site.netlist.rom(f"{name}_lanes.mem", rom.hex_words(used, 1))
+    cell = "hwc_dwc" if fold.kind == DEPTHWISE else "hwc_mvu"
+    each = 1 if decides else acc
+    last = site.cell(cell, site.windows(), f"{name}_{cell[4:]}", fold.sums * each, params)
+    out = site.out if stage.order is None else f"{name}_apart"
+    if decides:
+        last = wiring.same(site.netlist, wiring.convert(site.netlist, last, f"{name}_serial", stage.serialize, 1), out)
     else:
-        params = {"PE": fold.pe, "SIMD": fold.taps * fold.simd, **taps, **files}
-        last = site.cell("hwc_mvu", last, f"{name}_mvu", fold.pe * acc, params)
+        last = site.requant(last, acc, out)
     if stage.order is None:
-        return site.requant(last, acc)
-    last = site.requant(last, acc, f"{name}_apart")
+        return last
     return wiring.reorder(site.netlist, last, name, site.out, stage.order, stage.out.lanes, y.bits)
 
 
@@ -117,13 +148,8 @@ def _avgpool2d(site: Site) -> Nets:
 
 def _requantize(site: Site) -> Nets:
     x, lanes, head = site.x, site.stage.out.lanes, site.heads[0]
-    acc = x.bits + 1
-    wide = site.netlist.nets(f"{site.name}_wide", lanes * acc)
-    site.netlist.instance(
-        "hwc_extend", f"{site.name}_wide", {"LANES": lanes, "IN_W": x.bits, "OUT_W": acc, "IS_SIGNED": int(x.signed)},
-        {"data_i": f"{head.name}_data", "data_o": f"{wide.name}_data"}, clocked=False,
-    )  # fmt: skip
-    wiring.join(site.netlist, head, wide, data=False)
+    acc = x.bits + 1 + (not x.signed)
+    wide = wiring.extended(site.netlist, head, f"{site.name}_extended", lanes, acc, x.signed)
     return site.requant(wide, acc)
 
 
@@ -145,7 +171,7 @@ def _maxpool2d(site: Site) -> Nets:
 
 
 def _add(site: Site) -> Nets:
-    b, rq = site.program.edges[site.kernel.inputs[1]], site.kernel.params["requantize"]
+    b, rq = site.edge(1), site.kernel.params["requantize"]
     multiplier, offset = site.kernel.constants["multiplier"], site.kernel.constants["offset"]
     kw = max(magnitude(offset) + 1, 2)
     params = {

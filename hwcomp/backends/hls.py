@@ -83,7 +83,7 @@ class Hls(Backend):
         return {
             "dialect": plan.dialect, "budget": flow.budget, "lanes": flow.lanes, "interval": flow.interval,
             "rom_bits": sum(costs.rom_bits(program, s) for s in flow.stages),
-            "multipliers": sum(costs.multipliers(program.kernels[s.kernel], s) for s in flow.stages),
+            "multipliers": sum(costs.multipliers(program, s) for s in flow.stages),
             "interface": {**interface(flow), "dialect": plan.dialect},
         }  # fmt: skip
 

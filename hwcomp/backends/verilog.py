@@ -14,7 +14,7 @@ from hwcomp.backends import _verilog_vectors as vectors
 from hwcomp.backends import _verilog_wiring as wiring
 from hwcomp.backends._dataflow_ports import interface, masters, slaves
 from hwcomp.backends._verilog_netlist import Netlist, Nets, master, slave
-from hwcomp.backends.base import Backend, Product, refuse_few_bits, refuse_kinds
+from hwcomp.backends.base import Backend, Product, refuse_kinds
 from hwcomp.names import comment
 from hwcomp.plan.dataflow import check_dataflow, plan_dataflow
 from hwcomp.plan.stages import ALIASES, OUTPUT, DataflowPlan, Stage
@@ -34,7 +34,6 @@ class Verilog(Backend):
 
     def supports(self, program: Program) -> None:
         refuse_kinds(program, self.target, self.kinds)
-        refuse_few_bits(program, self.target)
         check_dataflow(program)
 
     def plan(self, program: Program, options: dict[str, Any]) -> DataflowPlan:
@@ -74,7 +73,7 @@ class Verilog(Backend):
                     "lanes": costs.dot_lanes(kernel, s), "fold": fold, "out_lanes": s.out.lanes,
                     "fifo_words": [source.depth for source in s.sources],
                     "rom_bits": costs.rom_bits(program, s), "buffer_bits": costs.buffer_bits(program, s),
-                    "multipliers": costs.multipliers(kernel, s),
+                    "multipliers": costs.multipliers(program, s),
                 }
             )  # fmt: skip
         fifos = costs.fifos(program, plan)

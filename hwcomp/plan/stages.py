@@ -35,6 +35,11 @@ class Window:
     depth: int
     sets: int = 1
 
+    @property
+    def held(self) -> bool:
+        """Whether it is one word, which waits in front of the engine instead: there is no buffer."""
+        return self.depth == 1
+
 
 @dataclass(frozen=True)
 class Source:

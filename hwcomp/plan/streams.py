@@ -38,6 +38,12 @@ class Stream:
         padded[:, : self.channels] = np.arange(self.pixels * self.channels).reshape(self.pixels, self.channels)
         return padded.reshape(self.beats, self.lanes)
 
+    def codes(self, edge: Edge, values: np.ndarray) -> np.ndarray:
+        """Integers of `edge`, the samples first, as the bits of all slots: int64 [samples * beats, lanes], idle lanes zero."""
+        slots, flat = self.slots(edge), values.reshape(len(values), -1).astype(np.int64)
+        flat = (flat > 0).astype(np.int64) if edge.bipolar else flat
+        return np.where(slots >= 0, flat[:, slots], 0).reshape(-1, self.lanes)
+
     def slots(self, edge: Edge) -> np.ndarray:
         """int64 [beats * lanes]: the logical row-major index of the element in each slot, -1 where the lane is idle."""
         positions = self.positions().ravel()

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from hwcomp.plan import cell_timing as cells
+from hwcomp.plan.bits import PRODUCT, Weights, decides, dot_latency, thresholds, weights_of
 from hwcomp.plan.cell_timing import Buffer, Pipe
 from hwcomp.plan.execution import Execution
 from hwcomp.plan.folding import DENSE
@@ -19,6 +20,7 @@ from sw_ref.program import Kernel, Program
 
 PAD = -1
 """The place of the FIFO in front of a kernel's padding, where a Reader has the number of an input."""
+_ONES = Weights(PRODUCT, 1)  # of a window sum
 _ADD, _MUL = 5, 7  # cycles in hwc_add, hwc_mul
 EXACT = 150_000
 """Beats up to which designs are followed one by one."""
@@ -129,6 +131,8 @@ def _windows(t: Timing, program: Program, stage: Stage, head: Link) -> Link:
     padded = _padded(t, program, stage, head)
     if stage.window is None:
         return padded
+    if stage.window.held:
+        return cells.repeat(t.graph, padded, f"{stage.kernel}_repeat", stage.window.repeat)
     return t.piped(cells.windows(t.graph, padded, f"{stage.kernel}_window", stage.window, stage.fold.chunks))
 
 
@@ -141,10 +145,13 @@ def _sums(t: Timing, program: Program, kernel: Kernel, stage: Stage, heads: list
         last = cells.thinned(t.graph, last, f"{name}_sum", np.arange(last.count - words, last.count))
     else:
         lanes = fold.taps * fold.simd if fold.kind == DENSE else fold.taps
-        latency = 3 + (lanes - 1).bit_length() // 2
+        held = weights_of(kernel, program.edges[kernel.inputs[0]]) if kernel.kind != "avgpool2d" else _ONES
+        latency = dot_latency(lanes, held)
         last = t.pipe(last, f"{name}_sum", latency, np.arange(fold.chunks - 1, last.count, fold.chunks))
     results = last.count
     last = cells.width(t.graph, last, f"{name}_serial", stage.serialize)
+    if decides(kernel):
+        return last if stage.order is None else _reorder(t, stage, last)
     last = t.pipe(last, f"{name}_requant", _requant(kernel))
     if fold and last.count % results == 0:
         each, steps = max(fold.chunks, last.count // results), last.count // results
@@ -161,7 +168,10 @@ def _reorder(t: Timing, stage: Stage, source: Link) -> Link:
 
 
 def _requant(kernel: Kernel) -> int:
-    """Cycles in hwc_requant."""
+    """Cycles in hwc_requant or hwc_threshold."""
+    if count := thresholds(kernel):
+        t, down = kernel.constants["threshold"], kernel.constants["descending"]
+        return (2 if count > 1 else 1) + int(not ((t == t[:1]).all() and (down == down[0]).all()))
     m, offset = kernel.constants["multiplier"], kernel.constants.get("offset")
     if not (m == 1).all():
         return 5

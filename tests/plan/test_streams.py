@@ -41,9 +41,9 @@ def test_pack_and_unpack_are_inverse(drawn, seed):
     edge, stream = drawn
     values = np.random.default_rng(seed).integers(edge.lo, edge.hi, (3, *edge.shape), endpoint=True).astype(edge.dtype)
     values[0], values[1] = edge.lo, edge.hi
-    beats = pack(stream, stream.slots(edge), values)
+    beats = pack(stream, edge, values)
     assert beats.shape == (3 * stream.beats, ceil(stream.width / 8))
-    back = unpack(stream, stream.slots(edge), edge, beats)
+    back = unpack(stream, edge, edge, beats)
     assert back.dtype == edge.dtype
     assert back.tolist() == values.tolist()
 
@@ -51,7 +51,7 @@ def test_pack_and_unpack_are_inverse(drawn, seed):
 def test_lane_0_is_lowest_and_padding_is_zero():
     edge = Edge("e", (3, 1, 1), 3, True, -4, 3, 0x3F800000, 0, Layout.channels_last((3, 1, 1)))
     stream = Stream(2, 3, 1, 3, True)
-    beats = pack(stream, stream.slots(edge), np.array([-1, 2, -4]).reshape(1, 3, 1, 1))
+    beats = pack(stream, edge, np.array([-1, 2, -4]).reshape(1, 3, 1, 1))
     assert beats.tolist() == [[0b010_111], [0b000_100]]
 
 
