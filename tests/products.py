@@ -47,7 +47,7 @@ def stress(program, count=12, seed=0):
     stored = samples.random_stored(program, count, seed)
     for name, q in stored.items():
         edge = program.edges[name]
-        ends = (edge.lo, edge.hi, min(max(edge.zero, edge.lo), edge.hi))
+        ends = (edge.lo, edge.hi, edge.hi if edge.bipolar else min(max(edge.zero, edge.lo), edge.hi))
         q[: len(ends)] = np.array(ends).reshape(-1, *[1] * len(edge.shape))[: len(q)]
     return stored
 

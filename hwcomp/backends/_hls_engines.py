@@ -212,7 +212,7 @@ def _argmax(site: Site) -> Net:
 def _lut(site: Site) -> Net:
     """Every lane has a table of its own to look into."""
     net, made = site.heads[0], site.made()
-    words = np.repeat(table_words(site.kernel)[:, None], made.lanes, axis=1)
+    words = np.repeat(table_words(site.kernel, site.x.bits)[:, None], made.lanes, axis=1)
     table = site.design.rom(f"{site.name}_table", site.y.bits, site.y.signed, words)
     params = [net.element, made.element, made.lanes, site.x.bits, made.beats]
     site.design.call("hwc_lut", "hwc_lut", params, [net.name, made.name, table])

@@ -47,7 +47,7 @@ def used_lanes(kernel: Kernel, stage: Stage, x: Edge, y: Edge) -> np.ndarray | N
     return None if used.all() else used
 
 
-def starts(kernel: Kernel, x: Edge) -> Starts:
+def starts(kernel: Kernel, x: Edge, y: Edge) -> Starts:
     """Source: docs/hardware.md, "Few bits"."""
     p, held = kernel.params, bits.weights_of(kernel, x)
     weight = kernel.constants["weight"].astype(np.int64)
@@ -61,7 +61,7 @@ def starts(kernel: Kernel, x: Edge) -> Starts:
     if bits.zoned(kernel, x):
         rows, columns, outside = _borders(kernel, x)
         begin = begin + outside
-    if not bits.decides(kernel):
+    if not bits.decides(kernel, y):
         return Starts(begin, p["acc_bits"], x.bipolar, rows, columns)
     # The sum less the threshold: its sign is the answer. Twice a count is not below 2t exactly if it is not below t.
     spread = kernel.constants["threshold"][:, 0].astype(np.int64)

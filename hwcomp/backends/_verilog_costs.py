@@ -44,10 +44,10 @@ def rom_bits(program: Program, stage: Stage) -> int:
     bits = softmax.rom_bits(kernel) if kernel.kind == "softmax" else 0
     if kernel.kind in _DOTS:
         x, y = (program.edges[n] for n in (kernel.inputs[0], kernel.outputs[0]))
-        start, used = few.starts(kernel, x), few.used_lanes(kernel, stage, x, y)
+        start, used = few.starts(kernel, x, y), few.used_lanes(kernel, stage, x, y)
         bits += f.groups * f.chunks * f.lanes * weights_of(kernel, x).bits + len(start.values) * f.groups * f.sums * start.width
         bits += 0 if used is None else used.size
-    if "requantize" in kernel.params and kernel.kind not in ("add", "mul") and not decides(kernel):
+    if "requantize" in kernel.params and kernel.kind not in ("add", "mul") and not decides(kernel, program.edges[kernel.outputs[0]]):
         bits += constant_bits(program, kernel, stage, sum_bits(program, kernel))
     if kernel.kind == "lut":
         bits += stage.out.lanes * kernel.constants["table"].size * stage.out.bits
@@ -60,9 +60,9 @@ def rom_bits(program: Program, stage: Stage) -> int:
 
 def sum_bits(program: Program, kernel: Kernel) -> int:
     """Width of what the requantizers take."""
-    x = program.edges[kernel.inputs[0]]
+    x, y = program.edges[kernel.inputs[0]], program.edges[kernel.outputs[0]]
     if "acc_bits" in kernel.params:
-        return few.starts(kernel, x).width if kernel.kind in _DOTS else kernel.params["acc_bits"]
+        return few.starts(kernel, x, y).width if kernel.kind in _DOTS else kernel.params["acc_bits"]
     return (2 if x.bipolar else x.bits) + 1 + (not x.signed)
 
 
@@ -107,7 +107,7 @@ def buffer_bits(program: Program, stage: Stage) -> int:
     kernel = program.kernels[stage.kernel]
     arrives = stage.sources[-1 if kernel.kind == "mul" else 0].arrives  # what the window buffer holds
     bits = sum(map(source_bits, stage.sources)) + stage.buffer * arrives.width
-    bits += stage.serialize.register_lanes() * (1 if decides(kernel) else kernel.params["acc_bits"]) if stage.serialize else 0
+    bits += stage.serialize.register_lanes() * (1 if decides(kernel, program.edges[kernel.outputs[0]]) else kernel.params["acc_bits"]) if stage.serialize else 0
     if stage.window and not stage.window.held:
         bits += stage.window.taps * stage.window.depth * arrives.width
     elif kernel.kind == "softmax":

@@ -11,7 +11,7 @@ from hwcomp.backends import _verilog_softmax as softmax
 from hwcomp.backends import _verilog_wiring as wiring
 from hwcomp.backends import _verilog_bits as few
 from hwcomp.backends._verilog_netlist import Netlist, Nets, Sized, master, pair
-from hwcomp.backends._verilog_requant import requant
+from hwcomp.backends._verilog_requant import constant_threshold, requant, threshold_params
 from hwcomp.names import comment
 from hwcomp.plan import bits
 from hwcomp.plan.bits import magnitude
@@ -35,11 +35,7 @@ class Site:
         self.kernel: Kernel = program.kernels[stage.kernel]
         self.x, self.y = self.edge(0), program.edges[self.kernel.outputs[0]]
         self.name = f"k{stage.kernel}"
-        nodes = comment(", ".join(self.kernel.origin)) or "-"
-        netlist.section(
-            f"{self.kernel.name}: ONNX {nodes}",
-            f"{list(self.x.shape)} -> {list(self.y.shape)}, {stage.beats} beats per frame",
-        )
+        _section(netlist, program, stage)
         several = len(sources) > 1
         self.heads = [
             wiring.arrive(netlist, s, nets, f"{self.name}_{i}" if several else self.name)
@@ -66,8 +62,18 @@ class Site:
         p = self.kernel.params
         last = self.heads[0]
         if "pads" in p:
-            last = wiring.pad(self.netlist, last, f"{self.name}_pad", self.stage, self.x.shape, p["pad_value"])
+            last = wiring.pad(self.netlist, last, f"{self.name}_pad", self.stage, self.x.shape, self.padding())
         return wiring.window(self.netlist, last, f"{self.name}_window", self.stage)
+
+    def padding(self) -> int:
+        """What padding puts into a lane."""
+        value = self.kernel.params["pad_value"]
+        return int(value > 0) if self.x.bipolar else value
+
+    @property
+    def orders_signed(self) -> int:
+        """Whether lanes are compared as signed integers."""
+        return int(self.x.signed and not self.x.bipolar)
 
     def requant(self, sums: Nets, acc: int, out: str | None = None) -> Nets:
         """Sums of `acc` bits to the output, as many at a time as the stage says."""
@@ -78,12 +84,34 @@ class Site:
 
 def build(netlist: Netlist, program: Program, stage: Stage, sources: list[Nets], out: str) -> Nets:
     """The engine of `stage` from `sources` to the new stream `out`, FIFOs in front."""
+    kernel = program.kernels[stage.kernel]
+    if bits.ahead(kernel, program.edges[kernel.inputs[0]]) and not stage.sources[0].steps:
+        return _cut(netlist, program, stage, sources[0], out)
     site = Site(netlist, program, stage, sources, out)
-    kernel, y = site.kernel, site.y
+    y = site.y
     if not y.bipolar or kernel.kind in _TAKE_BITS or bits.thresholds(kernel):
         return BUILDERS[kernel.kind](site)
     site.y, site.out = _integers(y), f"{site.name}_wide"
     return wiring.signs(netlist, BUILDERS[kernel.kind](site), out)
+
+
+def _cut(netlist: Netlist, program: Program, stage: Stage, source: Nets, out: str) -> Nets:
+    """A requantizer of few constant thresholds, and the FIFO behind it."""
+    kernel = program.kernels[stage.kernel]
+    x = program.edges[kernel.inputs[0]]
+    _section(netlist, program, stage)
+    acc = x.bits + 1 + (not x.signed)
+    params = {"LANES": stage.out.lanes, "XW": x.bits, "X_SIGNED": int(x.signed), **threshold_params(program, kernel, acc)}
+    params |= constant_threshold(kernel, acc)
+    made = wiring.lanes(netlist, "hwc_cut", source, f"k{stage.kernel}_cut", stage.out.width, params)
+    return wiring.fifo(netlist, made, out, stage.sources[0].depth)
+
+
+def _section(netlist: Netlist, program: Program, stage: Stage) -> None:
+    kernel = program.kernels[stage.kernel]
+    x, y = program.edges[kernel.inputs[0]], program.edges[kernel.outputs[0]]
+    nodes = comment(", ".join(kernel.origin)) or "-"
+    netlist.section(f"{kernel.name}: ONNX {nodes}", f"{list(x.shape)} -> {list(y.shape)}, {stage.beats} beats per frame")
 
 
 def _integers(edge: Edge) -> Edge:
@@ -92,8 +120,8 @@ def _integers(edge: Edge) -> Edge:
 
 def _dot(site: Site) -> Nets:
     kernel, stage, x, y, name = site.kernel, site.stage, site.x, site.y, site.name
-    fold, held, start = stage.fold, bits.weights_of(kernel, x), few.starts(kernel, x)
-    acc, decides = start.width, bits.decides(kernel)
+    fold, held, start = stage.fold, bits.weights_of(kernel, x), few.starts(kernel, x, y)
+    acc, decides = start.width, bits.decides(kernel, y)
     words = rom.start_words(start.values, kernel, stage, y)
     params: dict[str, object] = {"PE": fold.pe, "SIMD": fold.taps * fold.simd}
     if fold.kind == DEPTHWISE:
@@ -101,6 +129,7 @@ def _dot(site: Site) -> Nets:
     params |= {
         "XW": x.bits, "X_SIGNED": int(x.signed), "X_BIPOLAR": int(x.bipolar), "WW": held.bits, "W_KIND": held.kind, "ACC_W": acc,
         "SIGN": int(decides), "DOUBLE": int(start.double), "GROUPS": fold.groups, "CHUNKS": fold.chunks,
+        "W_STYLE": bits.rom_style(fold.groups * fold.chunks, held.bits * fold.lanes) if held.bits < 8 else bits.ANY,
         "W_FILE": site.netlist.rom(f"{name}_weight.mem", rom.hex_words(few.weight_codes(kernel, stage, x, y), held.bits)),
         "B_FILE": site.netlist.rom(f"{name}_bias.mem", rom.hex_words(words, acc)),
     }  # fmt: skip
@@ -157,7 +186,7 @@ def _maxpool2d(site: Site) -> Nets:
     """A dilated pool gets the taps of each window one after another: a row of them is pooled into one."""
     x, p, arrives = site.x, site.kernel.params, site.stage.sources[0].arrives
     last = site.windows()
-    params: dict[str, object] = {"LANES": arrives.lanes, "EW": x.bits, "IS_SIGNED": int(x.signed)}
+    params: dict[str, object] = {"LANES": arrives.lanes, "EW": x.bits, "IS_SIGNED": site.orders_signed}
     if site.stage.window:
         taps = p["kernel"][0] * p["kernel"][1]
         params |= {"HP": 1, "WP": taps, "G": 1, "KH": 1, "KW": taps, "SH": 1, "SW": taps}
@@ -203,10 +232,10 @@ def _slice(site: Site) -> Nets:
 
 
 def _pad(site: Site) -> Nets:
-    value, stage = site.kernel.params["pad_value"], site.stage
+    stage = site.stage
     if stage.pads is None:
         return wiring.same(site.netlist, site.heads[0], site.out)
-    return wiring.pad(site.netlist, site.heads[0], site.out, stage, site.x.shape, value)
+    return wiring.pad(site.netlist, site.heads[0], site.out, stage, site.x.shape, site.padding())
 
 
 def _reorder(site: Site) -> Nets:
@@ -221,7 +250,7 @@ def _shuffle(site: Site) -> Nets:
 def _argmax(site: Site) -> Nets:
     arrives = site.stage.sources[0].arrives
     params = {
-        "LANES": arrives.lanes, "EW": site.x.bits, "IS_SIGNED": int(site.x.signed), "C": arrives.channels,
+        "LANES": arrives.lanes, "EW": site.x.bits, "IS_SIGNED": site.orders_signed, "C": arrives.channels,
         "G": arrives.beats_per_pixel, "IW": site.y.bits,
     }  # fmt: skip
     return site.cell("hwc_argmax", site.heads[0], site.out, site.width, params)

@@ -16,7 +16,7 @@ def requant(
 ) -> Nets:
     """Accumulators of `acc` bits in `stage.out.lanes` lanes to the output's integers of `bits`."""
     if thresholds(kernel):
-        return _threshold(netlist, program, kernel, stage, source, name, out, acc, bits)
+        return _threshold(netlist, program, kernel, stage, source, name, out, acc)
     rq, m = kernel.params["requantize"], kernel.constants["multiplier"]
     lanes = stage.out.lanes
     one, signed = unit(m), bool((m < 0).any())
@@ -43,20 +43,28 @@ def requant(
 
 
 def _threshold(
-    netlist: Netlist, program: Program, kernel: Kernel, stage: Stage, source: Nets, name: str, out: str, acc: int, bits: int
+    netlist: Netlist, program: Program, kernel: Kernel, stage: Stage, source: Nets, name: str, out: str, acc: int
 ) -> Nets:
     """The same by thresholds. One that no accumulator of `acc` bits can tell from another is cut to that width."""
-    rq, lanes, count = kernel.params["requantize"], stage.out.lanes, thresholds(kernel)
-    words, slots = threshold_words(kernel, acc), constant_slots(program, kernel, stage)
-    params: dict[str, object] = {
-        "LANES": lanes, "ACC_W": acc, "N": count, "LO": 0 if rq["step"] == 2 else rq["lo"], "OUT_W": bits,
-    }  # fmt: skip
+    lanes, words, slots = stage.out.lanes, threshold_words(kernel, acc), constant_slots(program, kernel, stage)
+    params: dict[str, object] = {"LANES": lanes, **threshold_params(program, kernel, acc)}
     if (words == words[0]).all():
-        word = sum((int(v) & ((1 << w) - 1)) << at for v, w, at in _fields(words[0], acc))
-        params |= {"CONST": 1, "T": Sized(word, count * acc + 1)}
+        params |= {"CONST": 1, **constant_threshold(kernel, acc)}
     else:
         params |= {"GROUPS": len(slots), "T_FILE": netlist.rom(f"{name}_threshold.mem", _threshold_text(words, slots, acc))}
-    return netlist.stage("hwc_threshold", source, out, lanes * bits, params)
+    return netlist.stage("hwc_threshold", source, out, stage.out.width, params)
+
+
+def threshold_params(program: Program, kernel: Kernel, acc: int) -> dict[str, object]:
+    rq, y = kernel.params["requantize"], program.edges[kernel.outputs[0]]
+    numbers = {} if y.bipolar else {"LO": rq["lo"], "STEP": rq["step"]}  # bits: 0 and 1
+    return {"ACC_W": acc, "N": thresholds(kernel), **numbers, "OUT_W": y.bits}
+
+
+def constant_threshold(kernel: Kernel, acc: int) -> dict[str, object]:
+    word = threshold_words(kernel, acc)[0]
+    value = sum((int(v) & ((1 << w) - 1)) << at for v, w, at in _fields(word, acc))
+    return {"T": Sized(value, (len(word) - 1) * acc + 1)}
 
 
 def threshold_words(kernel: Kernel, acc: int) -> np.ndarray:

@@ -48,16 +48,16 @@ def same(netlist: Netlist, source: Nets, name: str) -> Nets:
 
 def widened(netlist: Netlist, source: Nets) -> Nets:
     """Lanes of one bit as integers of 2 bits, -1 and +1."""
-    return _lanes(netlist, "hwc_bipolar", source, f"{source.name}_wide", 2 * source.width, {"LANES": source.width})
+    return lanes(netlist, "hwc_bipolar", source, f"{source.name}_wide", 2 * source.width, {"LANES": source.width})
 
 
 def signs(netlist: Netlist, source: Nets, name: str) -> Nets:
     """Integers of 2 bits, -1 and +1, as lanes of one bit."""
-    lanes = source.width // 2
-    return _lanes(netlist, "hwc_sign", source, name, lanes, {"LANES": lanes, "W": 2})
+    count = source.width // 2
+    return lanes(netlist, "hwc_sign", source, name, count, {"LANES": count, "W": 2})
 
 
-def _lanes(netlist: Netlist, cell: str, source: Nets, name: str, width: int, params: dict[str, object]) -> Nets:
+def lanes(netlist: Netlist, cell: str, source: Nets, name: str, width: int, params: dict[str, object]) -> Nets:
     """A combinational cell on the data of a stream."""
     made = netlist.nets(name, width)
     ports = {"data_i": f"{source.name}_data", "data_o": f"{name}_data"}
@@ -66,10 +66,10 @@ def _lanes(netlist: Netlist, cell: str, source: Nets, name: str, width: int, par
     return made
 
 
-def extended(netlist: Netlist, source: Nets, name: str, lanes: int, bits: int, signed: bool) -> Nets:
+def extended(netlist: Netlist, source: Nets, name: str, count: int, bits: int, signed: bool) -> Nets:
     """Lanes of more bits."""
-    params: dict[str, object] = {"LANES": lanes, "IN_W": source.width // lanes, "OUT_W": bits, "IS_SIGNED": int(signed)}
-    return _lanes(netlist, "hwc_extend", source, name, lanes * bits, params)
+    params: dict[str, object] = {"LANES": count, "IN_W": source.width // count, "OUT_W": bits, "IS_SIGNED": int(signed)}
+    return lanes(netlist, "hwc_extend", source, name, count * bits, params)
 
 
 def arrive(netlist: Netlist, source: Source, stream: Nets, name: str) -> Nets:

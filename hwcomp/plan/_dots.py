@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import ceil
 from typing import TYPE_CHECKING
 
 from hwcomp.plan import folding
 from hwcomp.plan._windows import Frame, row_of
+from hwcomp.plan.bits import decides, parts
 from hwcomp.plan.folding import DENSE, DEPTHWISE, Fold
 from hwcomp.plan.stages import Source, Stage, unsupported
 from hwcomp.plan.streams import Convert, Stream, convert_slots, divisors
@@ -27,7 +29,7 @@ def conv2d(sweep: Sweep, index: int, kernel: Kernel) -> Stage:
             DEPTHWISE, sets, each, frame.taps, frame.pixels, frame.arriving, frame.buffered
         )  # fmt: skip
         folds = apart if each == 1 else folding.best_of(apart, folds)
-    fold = sweep.fold(folds)
+    fold = sweep.fold(replace(folds, parts=parts(kernel, edge, sweep.program.edges[kernel.outputs[0]])))
     group = edge.shape[0] if fold.kind == DEPTHWISE else channels
     source = sweep.source(kernel, 0, group, fold.simd, Layout.channels_last(edge.shape))
     return _dot_stage(sweep, index, kernel, frame, fold, source, each)
@@ -40,13 +42,14 @@ def dense(sweep: Sweep, index: int, kernel: Kernel) -> Stage:
         if y.layout != Layout.row_major(y.shape):
             raise unsupported(kernel, f"a dense layer whose output {list(y.shape)} is not carried row by row")
         frame = row_of(x.size // features, features)
-        fold = sweep.fold(folding.conv_folds(outputs, 1, features, frame.pixels, frame.pixels, 2 * features))
+        folds = folding.conv_folds(outputs, 1, features, frame.pixels, frame.pixels, 2 * features)
+        fold = sweep.fold(replace(folds, parts=parts(kernel, x, y)))
         source = sweep.source(kernel, 0, features, fold.simd, Layout.row_major(x.shape))
         return _dot_stage(sweep, index, kernel, frame, fold, source, outputs)
     # One row: the weights follow whatever order and idle lanes its elements come in.
     stream = sweep.stream(kernel)
     slots = stream.beats * stream.lanes
-    fold = sweep.fold(folding.dense_folds(outputs, slots))
+    fold = sweep.fold(replace(folding.dense_folds(outputs, slots), parts=parts(kernel, x, y)))
     convert = convert_slots(stream.lanes, fold.simd, stream.beats)
     arrives = Stream(fold.simd, slots, 1, stream.bits, stream.signed)
     source = Source(sweep.roots[x.name], stream, arrives, (convert,) if convert else ())
@@ -83,6 +86,8 @@ def _out(
     outputs, channels = len(kernel.constants["bias"]), sweep.channels(y)
     limit = max(fold.beats, sweep.target or 0)
     fit = [d for d in divisors(fold.sums) if pixels * fold.groups * (fold.sums // d) <= limit]
+    if decides(kernel, y):  # single bits: a conversion costs more than the lanes
+        fit = fit[::-1]
     if fold.kind == DEPTHWISE:
         order = None
         if each > 1 and fold.simd > 1:  # outputs come as the first of every lane, the second of every lane

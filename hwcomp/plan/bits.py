@@ -6,11 +6,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hwcomp.plan.folding import Parts
 from sw_ref.program import Edge, Kernel
 
 PRODUCT, SIGN, TERNARY, POWER = range(4)  # W_KIND of hwc_product
 SMALL = 6  # bits of input and weight together of which hwc_product makes a table
-AGREE_FIRST = 8  # pairs of bits that hwc_agree counts at once
+ANY, BLOCK, LOGIC = range(3)  # STYLE of hwc_rom
+_SHALLOW, _LARGE = 16, 1024  # words; bits
+_FEW = 3  # thresholds that are compared at once, without a register
+_COUNTER = 4  # pairs of bits that a counter of hwc_agree takes, and the adder behind it
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,7 @@ class Weights:
 def weights_of(kernel: Kernel, x: Edge) -> Weights:
     """The narrowest form that holds all weights of a dot product that reads `x`."""
     size = np.abs(kernel.constants["weight"].astype(np.int64))
-    most, least = int(size.max(initial=0)), int(size.min(initial=0))
+    most, least = int(size.max(initial=0)), int(size.min(initial=1))
     if most == least == 1:
         return Weights(SIGN, 1, x.bipolar)
     bits = magnitude(kernel.constants["weight"]) + 1
@@ -56,9 +60,17 @@ def thresholds(kernel: Kernel) -> int:
     return kernel.constants["threshold"].shape[1]
 
 
-def decides(kernel: Kernel) -> bool:
+def decides(kernel: Kernel, y: Edge) -> bool:
     """Whether a dot product gives one bit per sum, with its threshold in the bias: the sign of what is left."""
-    return kernel.kind in ("conv2d", "dense") and thresholds(kernel) == 1 and not kernel.constants["descending"].any()
+    one = thresholds(kernel) == 1 and y.bits == 1 and (y.bipolar or not y.signed)
+    return one and kernel.kind in ("conv2d", "dense") and not kernel.constants["descending"].any()
+
+
+def ahead(kernel: Kernel, x: Edge) -> bool:
+    """Whether a requantizer is a few comparisons with constants: they stand in front of its FIFO, which holds their results."""
+    if kernel.kind != "requantize" or x.bipolar or not 0 < thresholds(kernel) <= _FEW:
+        return False
+    return all(len(np.unique(kernel.constants[c], axis=0)) == 1 for c in ("threshold", "descending"))
 
 
 def zoned(kernel: Kernel, x: Edge) -> bool:
@@ -66,7 +78,25 @@ def zoned(kernel: Kernel, x: Edge) -> bool:
     return kernel.kind == "conv2d" and x.bipolar and kernel.params["pad_value"] == 0 and any(kernel.params["pads"])
 
 
+def parts(kernel: Kernel, x: Edge, y: Edge) -> Parts:
+    """What an engine is made of, for the choice between folds."""
+    held = weights_of(kernel, x)
+    if held.kind == PRODUCT and not x.bipolar and x.bits + held.bits > SMALL:
+        return Parts()
+    lane = 1.5 if held.agree else 1.5 * (held.bits if x.bipolar else x.bits + 1)
+    acc = kernel.params["acc_bits"]
+    return Parts(lane, 2.0 * acc if decides(kernel, y) else 60.0, 120.0, x.bits)
+
+
+def rom_style(words: int, bits: int) -> int:
+    """STYLE of hwc_rom for the weights of a dot product of few bits: few words are logic that is one with the counters, large
+    ROMs are block RAM."""
+    if words <= _SHALLOW:
+        return LOGIC
+    return BLOCK if words * bits >= _LARGE else ANY
+
+
 def dot_latency(lanes: int, weights: Weights) -> int:
     """Cycles from a beat to its sum in the accumulator; `lanes` that are added up."""
-    terms = -(-lanes // AGREE_FIRST) if weights.agree else lanes
+    terms = -(-(lanes + 1) // _COUNTER) if weights.agree else lanes
     return 3 + (terms - 1).bit_length() // 2

@@ -136,9 +136,16 @@ class Sweep:
         return Source(self.roots[edge.name], stream, arrives, tuple(steps))
 
     def channels(self, edge: Edge) -> int:
-        """Channels of a pixel of this edge: those of the feature map that it is, or that reshapes make of it."""
+        """Channels of a pixel of this edge: those of the feature map that it is, or that reshapes make of it.
+
+        A map of one channel that is only read under another shape has the channels of that one: beats of more than one.
+        """
         if len(edge.shape) >= 3 and edge.layout == Layout.channels_last(edge.shape):
-            return edge.shape[0]
+            readers = self.program.consumers(edge.name)
+            if edge.shape[0] > 1 or not readers or any(r.kind not in ALIASES for r in readers):
+                return edge.shape[0]
+            found = {self.channels(self.program.edges[r.outputs[0]]) for r in readers}
+            return found.pop() if len(found) == 1 else 1
         for reader in self.program.consumers(edge.name):
             if reader.kind in ALIASES:
                 inner = self.program.edges[reader.outputs[0]]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from hwcomp.plan import cell_timing as cells
-from hwcomp.plan.bits import PRODUCT, Weights, decides, dot_latency, thresholds, weights_of
+from hwcomp.plan.bits import PRODUCT, Weights, ahead, decides, dot_latency, thresholds, weights_of
 from hwcomp.plan.cell_timing import Buffer, Pipe
 from hwcomp.plan.execution import Execution
 from hwcomp.plan.folding import DENSE
@@ -150,7 +150,7 @@ def _sums(t: Timing, program: Program, kernel: Kernel, stage: Stage, heads: list
         last = t.pipe(last, f"{name}_sum", latency, np.arange(fold.chunks - 1, last.count, fold.chunks))
     results = last.count
     last = cells.width(t.graph, last, f"{name}_serial", stage.serialize)
-    if decides(kernel):
+    if decides(kernel, program.edges[kernel.outputs[0]]):
         return last if stage.order is None else _reorder(t, stage, last)
     last = t.pipe(last, f"{name}_requant", _requant(kernel))
     if fold and last.count % results == 0:
@@ -194,6 +194,8 @@ def _maxpool2d(t: Timing, program: Program, kernel: Kernel, stage: Stage, heads:
 
 
 def _requantize(t: Timing, program: Program, kernel: Kernel, stage: Stage, heads: list[Link]) -> Link:
+    if ahead(kernel, program.edges[kernel.inputs[0]]) and not stage.sources[0].steps:
+        return heads[0]
     return t.pipe(heads[0], f"{stage.kernel}_requant", _requant(kernel))
 
 

@@ -28,6 +28,7 @@ module hwc_dwc #(
     parameter COLS      = 1,   // columns of pixels
     parameter [ROWS*32-1:0] ROW_AT = {ROWS*32{1'b0}},  // where the biases of each row are
     parameter [COLS*32-1:0] COL_AT = {COLS*32{1'b0}},  // .. of each column, from there
+    parameter W_STYLE   = 0,   // memory of the weights, see hwc_rom
     parameter W_FILE    = "",  // weight ROM, hex
     parameter B_FILE    = "",  // bias ROM, hex
     parameter X_FILE    = ""   // which lanes count: CHUNKS words of a bit each, hex; none: all do
@@ -47,7 +48,7 @@ module hwc_dwc #(
   localparam integer GW = (STARTS > 1) ? $clog2(STARTS) : 1;
   localparam integer OW = (SIGN != 0) ? 1 : ACC_W;  // bits per output
   localparam integer WAW = (WORDS > 1) ? $clog2(WORDS) : 1;
-  localparam integer TERMS = (X_BIPOLAR != 0 && W_KIND == 1) ? (P + 7) / 8 : P;
+  localparam integer TERMS = (X_BIPOLAR != 0 && W_KIND == 1) ? (P + 4) / 4 : P;
   localparam integer LAT = 1 + $clog2(TERMS) / 2;  // of hwc_dot
 
   generate
@@ -72,7 +73,7 @@ module hwc_dwc #(
       .m_ready_i(m_ready_i), .en_o(en), .take_o(take), .waddr_o(waddr), .last_o(unused_last), .load_o(load),
       .baddr_o(baddr), .add_o(add), .first_o(first)
   );
-  hwc_rom #(.W(P * LANES * WW), .DEPTH(WORDS), .AW(WAW), .MEM_FILE(W_FILE)) u_weights (
+  hwc_rom #(.W(P * LANES * WW), .DEPTH(WORDS), .AW(WAW), .STYLE(W_STYLE), .MEM_FILE(W_FILE)) u_weights (
       .clk_i(clk_i), .en_i(take), .addr_i(waddr), .data_o(w)
   );
   hwc_rom #(.W(LANES * ACC_W), .DEPTH(STARTS), .AW(GW), .MEM_FILE(B_FILE)) u_bias (

@@ -64,7 +64,7 @@ module hwc_engine #(
       valid_q <= 1'b0;
     end else if (en_o) begin
       beat_q  <= {beat_q[LAT-1:0], s_valid_i};
-      valid_q <= beat_q[LAT] && last_q[LAT];
+      valid_q <= beat_q[LAT] && (CHUNKS == 1 || last_q[LAT]);
     end
   end
   always @(posedge clk_i) begin
@@ -74,10 +74,10 @@ module hwc_engine #(
 
   assign en_o      = !valid_q || m_ready_i;
   assign take_o    = en_o && s_valid_i;
-  assign last_o    = last_q[0];
-  assign load_o    = en_o && beat_q[LAT-1] && first_q[LAT-1];
+  assign last_o    = CHUNKS == 1 || last_q[0];
+  assign load_o    = en_o && beat_q[LAT-1] && (CHUNKS == 1 || first_q[LAT-1]);
   assign add_o     = en_o && beat_q[LAT];
-  assign first_o   = first_q[LAT];
+  assign first_o   = CHUNKS == 1 || first_q[LAT];
   assign s_ready_o = en_o;
   assign m_valid_o = valid_q;
 

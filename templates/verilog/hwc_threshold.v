@@ -1,4 +1,4 @@
-// hwc_threshold: per-lane outputs of few bits: y = LO + #{i : a >= T_i}, LO + N - # in channels whose staircase falls.
+// hwc_threshold: per-lane outputs of few bits: y = LO + STEP*#{i : a >= T_i}, or N - # in channels whose staircase falls.
 //
 // a and T are two's complement; y is the low OUT_W bits of the result. Beats cycle through GROUPS ROM words; CONST: one
 // set T of thresholds for all channels, no ROM. One beat per cycle. Latency: 1 cycle, 2 with N > 1, one more with a ROM.
@@ -10,6 +10,7 @@ module hwc_threshold #(
     parameter                   ACC_W  = 8,                 // bits per input lane
     parameter                   N      = 1,                 // thresholds per channel
     parameter integer           LO     = 0,                 // lowest output
+    parameter                   STEP   = 1,                 // 1 or 2
     parameter                   OUT_W  = 1,                 // bits per output lane, at most 30
     parameter                   GROUPS = 1,                 // beats per pixel
     parameter                   CONST  = 0,                 // 1: all channels alike
@@ -70,7 +71,7 @@ module hwc_threshold #(
   genvar i;
   generate
     for (i = 0; i < LANES; i = i + 1) begin : g_lane
-      hwc_threshold_lane #(.ACC_W(ACC_W), .N(N), .LO(LO), .OUT_W(OUT_W)) u_lane (
+      hwc_threshold_lane #(.ACC_W(ACC_W), .N(N), .LO(LO), .STEP(STEP), .OUT_W(OUT_W)) u_lane (
           .clk_i(clk_i), .en_i(en), .a_i(a[i*ACC_W +: ACC_W]), .t_i(t[i*TW +: TW-1]), .down_i(t[i*TW+TW-1]),
           .y_o(m_data_o[i*OUT_W +: OUT_W])
       );
