@@ -81,7 +81,7 @@ def compile_options(args: Namespace) -> CompileOptions:
     given = {
         "name": args.name, "quant": args.quant, "rest": args.rest, "requantize": args.requantize or None,
         "pe_simd_budget": args.pe_simd_budget, "golden": args.golden, "requantize_bits": args.requantize_bits,
-        "logits": args.logits or None, "hls_dialect": args.hls_dialect,
+        "logits": args.logits or None, "hls_dialect": args.hls_dialect, "unroll": tuple(args.unroll) if args.unroll else None,
     }  # fmt: skip
     given = {k: v for k, v in given.items() if v is not None}
     given |= {"input_ranges": parse_ranges(args.input_range), "input_types": parse_types(args.input)}

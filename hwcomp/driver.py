@@ -121,6 +121,8 @@ def compile_model(path: Path | str, folder: Path | str, options: CompileOptions,
     options = options.for_model(model.quantized)
     if options.pe_simd_budget is not None and not {"fpga", "hls"} & set(options.targets):
         watch.warned("--pe-simd-budget only matters to targets fpga and hls")
+    if options.unroll and "fpga" not in options.targets:
+        watch.warned("--unroll only matters to target fpga")
     graph, ctx = quantized_graph(model, options, watch)
     watch.progress("lowering", 0, 1)
     lowered = lower(graph, options.requantize_bits)
@@ -134,7 +136,10 @@ def compile_model(path: Path | str, folder: Path | str, options: CompileOptions,
     targets = {}
     for backend in backends:
         watch.progress(f"emitting {backend.target}", 0, 1)
-        plan = backend.plan(program, {"pe_simd_budget": options.pe_simd_budget, "hls_dialect": options.hls_dialect})
+        chosen = {
+            "pe_simd_budget": options.pe_simd_budget, "hls_dialect": options.hls_dialect, "unroll": options.unroll,
+        }  # fmt: skip
+        plan = backend.plan(program, chosen)
         files |= backend.emit(program, plan, facts)
         targets[backend.target] = backend.report(program, plan)
     files["program/program.json"] = product.dump_json(program.to_json())
@@ -194,6 +199,7 @@ def _banner(model: Model, lowered: Lowered, options: CompileOptions) -> tuple[st
     words += ["--requantize"] if options.requantize else []
     words += ["--logits"] if options.logits else []
     words += [f"--pe-simd-budget {options.pe_simd_budget}"] if options.pe_simd_budget else []
+    words += [f"--unroll {name}" for name in options.unroll]
     bearing = {k: v for k, v in _options_json(options).items() if k not in ("name", "targets")}
     everything = hashlib.sha256(product.dump_json(bearing).encode()).hexdigest()
     return (

@@ -29,6 +29,7 @@ class CompileOptions:
     left in float. `requantize`: drop what it states.
     `requantize_bits`: most bits of a requantize multiplier; 16 fits one DSP block of an FPGA. `golden`: samples stored
     in the product with their outputs. `hls_dialect`: ap_int and hls::stream (vitis), or ac_int and ac_channel (ac).
+    `unroll`: binary layers whose weights are wired in on target fpga, by the name of their node, or ("all",).
     """
 
     targets: tuple[str, ...]
@@ -45,6 +46,7 @@ class CompileOptions:
     requantize_bits: int = 31
     golden: int = 4
     hls_dialect: str = "vitis"
+    unroll: tuple[str, ...] = ()
 
     def check(self) -> None:
         for target in self.targets:
@@ -166,6 +168,8 @@ def from_toml(path: Path, given: dict[str, Any]) -> dict[str, Any]:
         elif key == "input" and isinstance(value, dict) and all(isinstance(v, str) for v in value.values()):
             types = {n: Pixels.parse(v) for n, v in value.items()}
             merged["input_types"] = {**types, **given.get("input_types", {})}
+        elif key == "unroll" and isinstance(value, list) and all(isinstance(v, str) for v in value):
+            merged.setdefault(key, tuple(value))
         elif key in kinds and type(value) is kinds[key]:
             merged.setdefault(key, value)
         else:

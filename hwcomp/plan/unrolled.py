@@ -8,12 +8,60 @@ Source: docs/hardware.md, "Unrolled layers".
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-GROUP = 3
+from hwcomp.errors import UnsupportedError, shown
+from hwcomp.plan.bits import weights_of, zoned
+from sw_ref.program import Kernel, Program
+
+GROUP = 6
 """Inputs of a counter: of 1 to 7, what takes the fewest LUTs in the layers measured."""
+MOST = 1 << 18
+"""Weights of a layer beyond which synthesis takes hours."""
+STEPS, REGISTER = 3, 2
+"""Of hwc_popcount, as hwc_tally has it: steps of its counters, and levels per pipeline register."""
+ALL = "all"
+
+
+def chosen(program: Program, names: Sequence[str]) -> frozenset[str]:
+    """The kernels that `names` ask for: names of kernels, of ONNX nodes fused into them, or "all" for all that can be.
+
+    UnsupportedError where one can't, and where nothing has such a name.
+    """
+    found = set()
+    for name in names:
+        named = [k for k in program.kernels if name == k.name or name in k.origin or name == ALL]
+        able = [k for k in named if (why := _obstacle(program, k)) is None]
+        if not able:
+            why = why if named and name != ALL else "no layer has this name" if name != ALL else "no layer can be"
+            raise UnsupportedError(
+                f"--unroll {shown(name)}", why=why, fix="unroll dense layers and convolutions of -1 and +1 on bipolar inputs"
+            )
+        found |= {k.name for k in able}
+    return frozenset(found)
+
+
+def _obstacle(program: Program, kernel: Kernel) -> str | None:
+    """Why a kernel can't be unrolled."""
+    if kernel.kind not in ("conv2d", "dense") or not weights_of(kernel, program.edges[kernel.inputs[0]]).agree:
+        return f"{kernel.name} is not binary: weights of -1 and +1 on a bipolar input"
+    if kernel.params.get("groups", 1) > 1:
+        return f"{kernel.name} has groups"
+    if zoned(kernel, program.edges[kernel.inputs[0]]):
+        return f"padding of {kernel.name} is a third value"
+    if (size := kernel.constants["weight"].size) > MOST:
+        return f"{kernel.name} has {size} weights, more than {MOST}"
+    return None
+
+
+def latency(kernel: Kernel) -> int:
+    """Cycles from a window to its results: registers of the inputs, the counters, in and behind the popcounts, the outputs."""
+    groups = -(-kernel.constants["weight"][0].size // GROUP)
+    leaf = 6 * STEPS + 2
+    return 4 + (STEPS + (-(-(groups + 1) // leaf) - 1).bit_length()) // REGISTER
 
 
 @dataclass(frozen=True)
