@@ -6,7 +6,15 @@ from sw_ref.program import Edge, Layout
 from tests.program_factory import ONE, Builder
 from tests.strategies import Seeded, window
 
-TYPES = [(1, True, True), (1, True, True), (1, False, False), (2, True, False), (3, False, False), (4, True, False), (8, True, False)]
+TYPES = [
+    (1, True, True),
+    (1, True, True),
+    (1, False, False),
+    (2, True, False),
+    (3, False, False),
+    (4, True, False),
+    (8, True, False),
+]
 
 
 class Bits(Builder):

@@ -96,7 +96,9 @@ def _dot(site: Site) -> Net:
     acc, ww = kernel.params["acc_bits"], max(8, magnitude(kernel.constants["weight"]) + 1)
     roms = [
         site.design.rom(f"{site.name}_weight", ww, True, rom.weight_words(kernel, stage, site.x, site.y)),
-        site.design.rom(f"{site.name}_bias", acc, True, rom.start_words(kernel.constants["bias"][None], kernel, stage, site.y)),
+        site.design.rom(
+            f"{site.name}_bias", acc, True, rom.start_words(kernel.constants["bias"][None], kernel, stage, site.y)
+        ),
     ]
     net = site.windows()
     made = site.sums(fold.sums, net.beats // fold.chunks, acc)

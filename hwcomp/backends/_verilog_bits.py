@@ -28,7 +28,8 @@ def weight_codes(kernel: Kernel, stage: Stage, x: Edge, y: Edge) -> np.ndarray:
     """int64 [groups * chunks, lanes]: the weights as hwc_product takes them."""
     words, held = rom.weight_words(kernel, stage, x, y), bits.weights_of(kernel, x)
     if held.kind == bits.SIGN:
-        return (words > 0 if held.agree else words < 0).astype(np.int64)
+        # An idle lane is cleared; against a 1 it does not agree.
+        return (words >= 0 if held.agree else words < 0).astype(np.int64)
     if held.kind == bits.POWER:
         size = np.abs(words)
         exponent = np.where(size > 0, np.frexp(size.astype(np.float64))[1], 0).astype(np.int64)
@@ -68,9 +69,10 @@ def starts(kernel: Kernel, x: Edge, y: Edge) -> Starts:
     least, most = np.minimum(sums * x.lo, sums * x.hi).sum(1), np.maximum(sums * x.lo, sums * x.hi).sum(1)
     if "pad_value" in p:
         pad = sums * p["pad_value"]
-        least, most = np.minimum(pad, np.minimum(sums * x.lo, sums * x.hi)).sum(1), np.maximum(
-            pad, np.maximum(sums * x.lo, sums * x.hi)
-        ).sum(1)
+        least, most = (
+            np.minimum(pad, np.minimum(sums * x.lo, sums * x.hi)).sum(1),
+            np.maximum(pad, np.maximum(sums * x.lo, sums * x.hi)).sum(1),
+        )
     ends = np.stack([least, most]) + kernel.constants["bias"].astype(np.int64) - spread
     begin = begin - spread
     if x.bipolar:

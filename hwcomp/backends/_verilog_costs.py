@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from hwcomp.backends import _verilog_softmax as softmax
 from hwcomp.backends import _verilog_bits as few
+from hwcomp.backends import _verilog_softmax as softmax
 from hwcomp.backends._verilog_requant import constant_bits, unit
-from hwcomp.plan.bits import PRODUCT, SMALL, decides, weights_of
+from hwcomp.plan.bits import PRODUCT, SMALL, ahead, decides, weights_of
 from hwcomp.plan.stages import OUTPUT, DataflowPlan, Source, Stage
 from hwcomp.plan.streams import Permute
 from sw_ref.program import Kernel, Program
@@ -45,9 +45,16 @@ def rom_bits(program: Program, stage: Stage) -> int:
     if kernel.kind in _DOTS and not f.unrolled:
         x, y = (program.edges[n] for n in (kernel.inputs[0], kernel.outputs[0]))
         start, used = few.starts(kernel, x, y), few.used_lanes(kernel, stage, x, y)
-        bits += f.groups * f.chunks * f.lanes * weights_of(kernel, x).bits + len(start.values) * f.groups * f.sums * start.width
+        bits += (
+            f.groups * f.chunks * f.lanes * weights_of(kernel, x).bits
+            + len(start.values) * f.groups * f.sums * start.width
+        )
         bits += 0 if used is None else used.size
-    if "requantize" in kernel.params and kernel.kind not in ("add", "mul") and not decides(kernel, program.edges[kernel.outputs[0]]):
+    if (
+        "requantize" in kernel.params
+        and kernel.kind not in ("add", "mul")
+        and not decides(kernel, program.edges[kernel.outputs[0]])
+    ):
         bits += constant_bits(program, kernel, stage, sum_bits(program, kernel))
     if kernel.kind == "lut":
         bits += stage.out.lanes * kernel.constants["table"].size * stage.out.bits
@@ -107,7 +114,11 @@ def buffer_bits(program: Program, stage: Stage) -> int:
     kernel = program.kernels[stage.kernel]
     arrives = stage.sources[-1 if kernel.kind == "mul" else 0].arrives  # what the window buffer holds
     bits = sum(map(source_bits, stage.sources)) + stage.buffer * arrives.width
-    bits += stage.serialize.register_lanes() * (1 if decides(kernel, program.edges[kernel.outputs[0]]) else kernel.params["acc_bits"]) if stage.serialize else 0
+    if ahead(kernel, program.edges[kernel.inputs[0]]) and not stage.sources[0].steps:
+        bits = stage.sources[0].depth * stage.out.width
+    if stage.serialize:
+        one = kernel.kind in _DOTS and decides(kernel, program.edges[kernel.outputs[0]])
+        bits += stage.serialize.register_lanes() * (1 if one else kernel.params["acc_bits"])
     if stage.window and not stage.window.held:
         bits += stage.window.taps * stage.window.depth * arrives.width
     elif kernel.kind == "softmax":

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from hwcomp.backends import _verilog_bits as few
 from hwcomp.backends import _verilog_elements as elements
 from hwcomp.backends import _verilog_rom as rom
 from hwcomp.backends import _verilog_softmax as softmax
 from hwcomp.backends import _verilog_unrolled as unrolled
 from hwcomp.backends import _verilog_wiring as wiring
-from hwcomp.backends import _verilog_bits as few
 from hwcomp.backends._verilog_netlist import Netlist, Nets, Sized, master, pair
 from hwcomp.backends._verilog_requant import constant_threshold, requant, threshold_params
 from hwcomp.names import comment
@@ -19,7 +19,6 @@ from hwcomp.plan.bits import magnitude
 from hwcomp.plan.folding import DEPTHWISE
 from hwcomp.plan.stages import Stage
 from sw_ref.program import Edge, Kernel, Program
-
 
 # Kernels that take lanes of one bit as they are; the others get -1 and +1.
 _TAKE_BITS = ("argmax", "concat", "conv2d", "dense", "maxpool2d", "pad", "reorder", "shuffle", "slice")
@@ -53,7 +52,7 @@ class Site:
 
     @property
     def width(self) -> int:
-        return self.stage.out.width
+        return self.stage.out.lanes * self.y.bits
 
     def cell(self, cell: str, source: Nets, name: str, width: int, params: dict[str, object]) -> Nets:
         return self.netlist.stage(cell, source, name, width, params)
@@ -80,7 +79,9 @@ class Site:
         """Sums of `acc` bits to the output, as many at a time as the stage says."""
         narrow = wiring.convert(self.netlist, sums, f"{self.name}_serial", self.stage.serialize, acc)
         width = self.y.bits
-        return requant(self.netlist, self.program, self.kernel, self.stage, narrow, self.name, out or self.out, acc, width)
+        return requant(
+            self.netlist, self.program, self.kernel, self.stage, narrow, self.name, out or self.out, acc, width
+        )
 
 
 def build(netlist: Netlist, program: Program, stage: Stage, sources: list[Nets], out: str) -> Nets:
@@ -102,7 +103,12 @@ def _cut(netlist: Netlist, program: Program, stage: Stage, source: Nets, out: st
     x = program.edges[kernel.inputs[0]]
     _section(netlist, program, stage)
     acc = x.bits + 1 + (not x.signed)
-    params = {"LANES": stage.out.lanes, "XW": x.bits, "X_SIGNED": int(x.signed), **threshold_params(program, kernel, acc)}
+    params = {
+        "LANES": stage.out.lanes,
+        "XW": x.bits,
+        "X_SIGNED": int(x.signed),
+        **threshold_params(program, kernel, acc),
+    }
     params |= constant_threshold(kernel, acc)
     made = wiring.lanes(netlist, "hwc_cut", source, f"k{stage.kernel}_cut", stage.out.width, params)
     return wiring.fifo(netlist, made, out, stage.sources[0].depth)
@@ -112,7 +118,9 @@ def _section(netlist: Netlist, program: Program, stage: Stage) -> None:
     kernel = program.kernels[stage.kernel]
     x, y = program.edges[kernel.inputs[0]], program.edges[kernel.outputs[0]]
     nodes = comment(", ".join(kernel.origin)) or "-"
-    netlist.section(f"{kernel.name}: ONNX {nodes}", f"{list(x.shape)} -> {list(y.shape)}, {stage.beats} beats per frame")
+    netlist.section(
+        f"{kernel.name}: ONNX {nodes}", f"{list(x.shape)} -> {list(y.shape)}, {stage.beats} beats per frame"
+    )
 
 
 def _integers(edge: Edge) -> Edge:

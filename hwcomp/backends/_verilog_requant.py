@@ -12,7 +12,15 @@ from sw_ref.program import Kernel, Program
 
 
 def requant(
-    netlist: Netlist, program: Program, kernel: Kernel, stage: Stage, source: Nets, name: str, out: str, acc: int, bits: int
+    netlist: Netlist,
+    program: Program,
+    kernel: Kernel,
+    stage: Stage,
+    source: Nets,
+    name: str,
+    out: str,
+    acc: int,
+    bits: int,
 ) -> Nets:
     """Accumulators of `acc` bits in `stage.out.lanes` lanes to the output's integers of `bits`."""
     if thresholds(kernel):
@@ -51,7 +59,10 @@ def _threshold(
     if (words == words[0]).all():
         params |= {"CONST": 1, **constant_threshold(kernel, acc)}
     else:
-        params |= {"GROUPS": len(slots), "T_FILE": netlist.rom(f"{name}_threshold.mem", _threshold_text(words, slots, acc))}
+        params |= {
+            "GROUPS": len(slots),
+            "T_FILE": netlist.rom(f"{name}_threshold.mem", _threshold_text(words, slots, acc)),
+        }
     return netlist.stage("hwc_threshold", source, out, stage.out.width, params)
 
 
@@ -81,10 +92,11 @@ def _fields(word: np.ndarray, acc: int):
 
 
 def _threshold_text(words: np.ndarray, slots: np.ndarray, acc: int) -> str:
-    chosen = np.where(slots[..., None] >= 0, np.broadcast_to(words, (max(len(words), int(slots.max()) + 1), words.shape[1]))[slots], 0)
-    ones = [((chosen[..., i, None] >> np.arange(w)) & 1) for i, w in ((i, acc if i < words.shape[1] - 1 else 1) for i in range(words.shape[1]))]
-    flat = np.concatenate(ones, axis=-1).reshape(len(slots), -1)
-    return rom.hex_words(flat, 1)
+    channels = np.broadcast_to(words, (max(len(words), int(slots.max()) + 1), words.shape[1]))
+    chosen = np.where(slots[..., None] >= 0, channels[slots], 0)
+    thresholds_of = chosen[..., :-1, None] >> np.arange(acc) & 1
+    ones = np.concatenate([thresholds_of.reshape(*slots.shape, -1), chosen[..., -1:]], axis=-1)
+    return rom.hex_words(ones.reshape(len(slots), -1), 1)
 
 
 def constant_slots(program: Program, kernel: Kernel, stage: Stage) -> np.ndarray:

@@ -28,7 +28,7 @@ class Steps(Op):
     """Inputs (x, constants of the steps [channels])."""
 
     kernels = ("requantize",)
-    note = "few bits on target mcu only"
+    note = "few bits not on target hls"
 
     def infer(self, node, inputs):
         need_float(node, *inputs)

@@ -12,7 +12,10 @@ from rtl_tests.formulas import signed
 def channels(p):
     """(thresholds, falls) of every lane of every beat; never and always among them."""
     rng, limit = random.Random(5), 1 << (p["ACC_W"] - 1)
-    found = [(sorted(rng.randrange(-limit, limit) for _ in range(p["N"])), rng.randrange(2)) for _ in range(p["GROUPS"] * p["LANES"])]
+    found = [
+        (sorted(rng.randrange(-limit, limit) for _ in range(p["N"])), rng.randrange(2))
+        for _ in range(p["GROUPS"] * p["LANES"])
+    ]
     found[0][0][-1], found[-1][0][0] = limit - 1, -limit
     return [found[0]] * len(found) if p["CONST"] else found
 

@@ -11,7 +11,12 @@ from cocotb.triggers import FallingEdge
 
 from rtl_tests.common import pack, simulate
 
-SETS = {"one": (1, [0], [0]), "groups": (3, [0], [0]), "map": (2, [0, 6, 6, 12], [0, 2, 4]), "row": (1, [0], [1, 0, 0, 3])}
+SETS = {
+    "one": (1, [0], [0]),
+    "groups": (3, [0], [0]),
+    "map": (2, [0, 6, 6, 12], [0, 2, 4]),
+    "row": (1, [0], [1, 0, 0, 3]),
+}
 
 
 @cocotb.test()
