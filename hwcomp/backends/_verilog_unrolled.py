@@ -26,7 +26,7 @@ def values(name: str, kernel: Kernel, stage: Stage, x: Edge, y: Edge) -> dict[st
     outputs = [
         {
             "start": int(first),
-            "flip": f"{len(flips)}'b{''.join('01'[f] for f in flips[::-1])}",
+            "flip": f"{len(flips)}'b{''.join(str(int(f)) for f in flips[::-1])}",
             "reads": [f"c_q[{r * bits}+:{bits}]" for r in reads[::-1]],
         }
         for first, flips, reads in zip(begin, c.flips, c.reads, strict=True)

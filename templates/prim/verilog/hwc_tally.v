@@ -35,6 +35,7 @@ module hwc_tally #(
       wire [CW-1:0] count;
       reg  [CW-1:0] count_q;
       wire [TW-1:0] sum;
+      wire          unused_top = ^sum;
       for (i = 0; i < N; i = i + 1) begin : g_bit
         assign bits[i] = c_i[i*B+b] ^ FLIP[i];
       end
@@ -52,7 +53,6 @@ module hwc_tally #(
     if (SIGN != 0) begin : g_sign
       // total >= LEAST, from the lowest bit on: logic of few inputs, not an adder.
       wire [TW:0] ge;
-      wire        unused = g_column[0].sum[TW-1];
       assign ge[0] = 1'b1;
       for (i = 0; i < TW; i = i + 1) begin : g_ge
         assign ge[i+1] = (LEAST >> i) % 2 != 0 ? g_column[0].sum[i] & ge[i] : g_column[0].sum[i] | ge[i];
