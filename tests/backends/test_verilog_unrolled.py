@@ -40,7 +40,7 @@ def test_every_tensor_is_equal_with_stalls(name, tmp_path):
     program = NETS[name]()
     built = from_program(program, tmp_path, "fpga", unroll=("all",))
     assert (built.dir / "rtl").glob("*_unrolled.v")
-    check(built, ["verilator"], paced=False)
+    check(built, ["verilator"])
 
 
 @pytest.mark.parametrize("name", NETS)
@@ -75,4 +75,4 @@ def test_idle_lanes_are_read_by_nobody(tmp_path):
     program = start((7,)).layer(9, "ternary", BIT).layer(4, "sign", BIT).program()
     built = from_program(program, tmp_path, "fpga", budget=9, unroll=("all",))
     assert lint(built.dir / "rtl") == []
-    check(built, ["verilator"], paced=False)
+    check(built, ["verilator"])

@@ -32,18 +32,6 @@ module hwc_popcount #(
     taken = (k <= STEPS) ? M * (FIRST + 6 * k) : M * LEAF + M - left(k);
   endfunction
 
-  // Ones among six bits.
-  function [2:0] ones(input [5:0] b);
-    reg p, q, r, s;
-    begin
-      p = b[0] ^ b[1] ^ b[2];
-      q = (b[0] & b[1]) | (b[2] & (b[0] | b[1]));
-      r = b[3] ^ b[4] ^ b[5];
-      s = (b[3] & b[4]) | (b[5] & (b[3] | b[4]));
-      ones = {(q & s) | (p & r & (q ^ s)), q ^ s ^ (p & r), p ^ r};
-    end
-  endfunction
-
   genvar k, i;
   generate
     if (N < 1 || (FIRST != 1 && FIRST != 3 && FIRST != 6) || STEPS < 0 || REG < 0) begin : g_check
@@ -61,14 +49,7 @@ module hwc_popcount #(
       if (k == 0) begin : g_first
         wire [SIZE:0] x = {{SIZE + 1 - N{1'b0}}, x_i};
         for (i = 0; i < M; i = i + 1) begin : g_counter
-          wire [2:0] count;
-          wire       unused = ^count;
-          if (FIRST == 6) begin : g_six
-            assign count = ones(x[i*6 +: 6]);
-          end else begin : g_few
-            assign count = ones({{6 - FIRST{1'b0}}, x[i*FIRST +: FIRST]});
-          end
-          assign sum[i*W +: W] = count[W-1:0];
+          hwc_ones #(.K(FIRST)) u_ones (.x_i(x[i*FIRST +: FIRST]), .ones_o(sum[i*W +: W]));
         end
         assign rest = x[SIZE:M*FIRST];
       end else begin : g_later
@@ -78,15 +59,14 @@ module hwc_popcount #(
           wire [W:0] a, b, y;
           wire       unused = ^{b, y};
           if (k <= STEPS) begin : g_step
-            wire [2:0] count = ones({1'b0, g_level[k-1].rest_r[6*i+1 +: 5]});
+            wire [2:0] five;
+            wire [W:0] wide = {{W - 2{1'b0}}, five};
+            hwc_ones #(.K(5)) u_ones (.x_i(g_level[k-1].rest_r[6*i+1 +: 5]), .ones_o(five));
             assign a = {{W - WB{1'b0}}, g_level[k-1].sum_r[i*WB +: WB], g_level[k-1].rest_r[6*i]};
-            if (W == 3) begin : g_exact
-              assign b = {count, 1'b0};
-            end else begin : g_wide
-              assign b = {{W - 3{1'b0}}, count, 1'b0};
-            end
+            assign b = {wide[W-1:0], 1'b0};
             // a + b: synthesis may exchange the operands of a sum, and then the count no longer fits the chain's logic.
             assign y = a - ~b;
+            wire unused_wide = wide[W];
           end else if (2 * i + 1 < CB) begin : g_pair
             assign a = {1'b0, g_level[k-1].sum_r[2*i*WB +: WB], g_level[k-1].rest_r[i]};
             assign b = {1'b0, g_level[k-1].sum_r[(2*i+1)*WB +: WB], g_level[k-1].rest_r[i]};
