@@ -226,6 +226,8 @@ def _options_json(options: CompileOptions) -> dict[str, Any]:
         del data["rest"]
     if not options.requantize:
         del data["requantize"]
+    if not options.unroll:
+        del data["unroll"]
     return data
 
 

@@ -36,10 +36,12 @@ def chosen(program: Program, names: Sequence[str]) -> frozenset[str]:
         named = [k for k in program.kernels if name == k.name or name in k.origin or name == ALL]
         able = [k for k in named if (why := _obstacle(program, k)) is None]
         if not able:
-            why = why if named and name != ALL else "no layer has this name" if name != ALL else "no layer can be"
+            if name == ALL:
+                why = "no layer can be"
             raise UnsupportedError(
-                f"--unroll {shown(name)}", why=why, fix="unroll dense layers and convolutions of -1 and +1 on bipolar inputs"
-            )
+                f"--unroll {shown(name)}", why=why if named else "no layer has this name",
+                fix="unroll dense layers and convolutions of -1 and +1 on bipolar inputs",
+            )  # fmt: skip
         found |= {k.name for k in able}
     return frozenset(found)
 

@@ -48,9 +48,7 @@ def test_it_takes_the_cycles_of_the_model(name, tmp_path):
     program = NETS[name]()
     plan = plan_dataflow(program, unroll=chosen(program, ["all"]))
     built = from_program(program, tmp_path, "fpga", plan=plan)
-    _, first, done = verilated._simulate(
-        built, verilated._load(built), samples.random_stored(program, 8), False, 0
-    )
+    _, first, done = verilated._simulate(built, verilated._load(built), samples.random_stored(program, 8), False, 0)
     assert (done - first).tolist() == timing.completions(timing.build(program, plan), 8).tolist()
     assert timing.frame_latency(program, plan) == done[0] - first + 1
     assert (np.diff(done)[3:] == plan.interval).all()

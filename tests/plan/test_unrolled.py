@@ -61,7 +61,13 @@ def test_alike_columns_are_put_together():
 
 
 def net():
-    return Bits(np.random.default_rng(1)).source((20,), BIT).layer(12, "sign", BIT).layer(7, "ternary", BIT).layer(3, "sign", BIT)
+    return (
+        Bits(np.random.default_rng(1))
+        .source((20,), BIT)
+        .layer(12, "sign", BIT)
+        .layer(7, "ternary", BIT)
+        .layer(3, "sign", BIT)
+    )
 
 
 def test_layers_are_named_by_kernel_or_node():
@@ -73,7 +79,8 @@ def test_layers_are_named_by_kernel_or_node():
 
 
 @pytest.mark.parametrize(
-    ("name", "why"), [("dense_1", "dense_1 is not binary"), ("nothing", "no layer has this name"), ("/dense_1/Node", "not binary")]
+    ("name", "why"),
+    [("dense_1", "dense_1 is not binary"), ("nothing", "no layer has this name"), ("/dense_1/Node", "not binary")],
 )
 def test_other_layers_are_refused_by_name(name, why):
     with pytest.raises(UnsupportedError, match=why) as error:

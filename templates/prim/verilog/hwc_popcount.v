@@ -2,7 +2,7 @@
 //
 // Counters start from FIRST bits each, take six more in each of STEPS steps, and are then added in pairs; every adder
 // takes one more bit as its carry in. In a step five bits are counted by the logic in front of the adder's carry chain.
-// REG > 0: a register after every REG-th level (STEPS steps, then a level of adders per doubling); REG = 0: combinational.
+// REG > 0: a register after every REG-th level (STEPS steps, then a level of adders per doubling); else combinational.
 // Latency with en_i, for REG > 0: (STEPS + clog2(ceil((N+1) / (FIRST+6*STEPS+1)))) / REG cycles, rounded down.
 `default_nettype none
 
@@ -64,7 +64,7 @@ module hwc_popcount #(
             hwc_ones #(.K(5)) u_ones (.x_i(g_level[k-1].rest_r[6*i+1 +: 5]), .ones_o(five));
             assign a = {{W - WB{1'b0}}, g_level[k-1].sum_r[i*WB +: WB], g_level[k-1].rest_r[6*i]};
             assign b = {wide[W-1:0], 1'b0};
-            // a + b: synthesis may exchange the operands of a sum, and then the count no longer fits the chain's logic.
+            // a + b: tools may exchange the operands of a sum, and then the count does not fit the chain's logic.
             assign y = a - ~b;
             wire unused_wide = wide[W];
           end else if (2 * i + 1 < CB) begin : g_pair
