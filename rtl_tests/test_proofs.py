@@ -52,7 +52,7 @@ def table(cell, params, ports, width, values):
     for name, bits in ports:
         given.append(f".{name}(x_i[{at} +: {bits}])")
         at += bits
-    out = "y_o" if cell not in OUT else OUT[cell]
+    out = OUT.get(cell, "y_o")
     clock = ".clk_i(clk_i), .en_i(1'b1), " if cell in CLOCKED else ""
     settings = ", ".join(f".{k}({v})" for k, v in params.items())
     return f"""module top (input wire clk_i, input wire [{total - 1}:0] x_i, output wire ok_o);
@@ -111,7 +111,9 @@ def inductive(n, form):
         f"  hwc_popcount #(.N({n}){settings}) u_{name} (.clk_i(clk_i), .en_i(1'b1), .x_i({x}), .count_o({name}));\n"
         for name, x in (("more", "x_i | bit_i"), ("less", "x_i & ~bit_i"), ("none", f"{n}'d0"))
     )
-    return f"""module top (input wire clk_i, input wire [{n - 1}:0] x_i, input wire [{n - 1}:0] bit_i, output wire ok_o, output wire zero_o);
+    return f"""module top (
+    input wire clk_i, input wire [{n - 1}:0] x_i, input wire [{n - 1}:0] bit_i, output wire ok_o, output wire zero_o
+);
   wire [{width - 1}:0] more, less, none;
 {cells}  assign ok_o = {{1'b0, more}} == {{1'b0, less}} + {width + 1}'d1;
   assign zero_o = none == {width}'d0;
