@@ -80,7 +80,9 @@ def main() -> int:
     with np.load(options.shared / "data" / "mnist.npz") as found:
         images = found["x_train"][:256, None].astype(np.float32) / np.float32(255)
     rows = []
-    print(f"{MACS:,} XNOR-MACs\n{'lanes':>6} {'cycles':>7} {'LUT':>7} {'RAMB36':>7} {'DSP':>4} {'LUT x cycles / MAC':>19}  tensors")
+    print(
+        f"{MACS:,} XNOR-MACs\n{'lanes':>6} {'cycles':>7} {'LUT':>7} {'RAMB36':>7} {'DSP':>4} {'LUT x cycles / MAC':>19}  tensors"
+    )
     for budget in map(int, options.budgets.split(",")):
         row = measure(model, images, budget)
         rows.append(row)

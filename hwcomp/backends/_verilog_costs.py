@@ -5,7 +5,7 @@ from __future__ import annotations
 from hwcomp.backends import _verilog_bits as few
 from hwcomp.backends import _verilog_softmax as softmax
 from hwcomp.backends._verilog_requant import constant_bits, unit
-from hwcomp.plan.bits import PRODUCT, SMALL, ahead, decides, weights_of
+from hwcomp.plan.bits import FORMS, PRODUCT, SMALL, STYLES, ahead, decides, rom_style, weights_of
 from hwcomp.plan.stages import OUTPUT, DataflowPlan, Source, Stage
 from hwcomp.plan.streams import Permute
 from sw_ref.program import Kernel, Program
@@ -36,6 +36,16 @@ def _multiplies(program: Program, kernel: Kernel) -> bool:
     x = program.edges[kernel.inputs[0]]
     held = weights_of(kernel, x)
     return held.kind == PRODUCT and not x.bipolar and x.bits + held.bits > SMALL
+
+
+def weights(program: Program, stage: Stage) -> dict[str, int | str]:
+    """How the weights of a dot product are held, for the report."""
+    kernel, fold = program.kernels[stage.kernel], stage.fold
+    if kernel.kind not in _DOTS:
+        return {}
+    held = weights_of(kernel, program.edges[kernel.inputs[0]])
+    style = rom_style(held, fold.groups * fold.chunks, fold.lanes)
+    return {"weight_bits": held.bits, "weight_form": FORMS[held.kind], "weight_memory": STYLES[style]}
 
 
 def rom_bits(program: Program, stage: Stage) -> int:

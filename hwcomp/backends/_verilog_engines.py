@@ -140,7 +140,7 @@ def _dot(site: Site) -> Nets:
     params |= {
         "XW": x.bits, "X_SIGNED": int(x.signed), "X_BIPOLAR": int(x.bipolar), "WW": held.bits, "W_KIND": held.kind, "ACC_W": acc,
         "SIGN": int(decides), "DOUBLE": int(start.double), "GROUPS": fold.groups, "CHUNKS": fold.chunks,
-        "W_STYLE": bits.rom_style(fold.groups * fold.chunks, held.bits * fold.lanes) if held.bits < 8 else bits.ANY,
+        "W_STYLE": bits.rom_style(held, fold.groups * fold.chunks, fold.lanes),
         "W_FILE": site.netlist.rom(f"{name}_weight.mem", rom.hex_words(few.weight_codes(kernel, stage, x, y), held.bits)),
         "B_FILE": site.netlist.rom(f"{name}_bias.mem", rom.hex_words(words, acc)),
     }  # fmt: skip

@@ -16,10 +16,10 @@ from hwcomp.backends._dataflow_ports import interface, masters, slaves
 from hwcomp.backends._verilog_netlist import Netlist, Nets, master, slave
 from hwcomp.backends.base import Backend, Product, refuse_kinds
 from hwcomp.names import comment
+from hwcomp.plan import unrolled
 from hwcomp.plan.dataflow import check_dataflow, plan_dataflow
 from hwcomp.plan.stages import ALIASES, OUTPUT, DataflowPlan, Stage
 from hwcomp.plan.timing import frame_latency
-from hwcomp.plan.unrolled import chosen
 from hwcomp.registry import backend
 from hwcomp.templates_dir import templates
 from sw_ref.program import Program
@@ -39,7 +39,10 @@ class Verilog(Backend):
         check_dataflow(program)
 
     def plan(self, program: Program, options: dict[str, Any]) -> DataflowPlan:
-        return plan_dataflow(program, options.get("pe_simd_budget"), chosen(program, options.get("unroll", ())))
+        return plan_dataflow(
+            program, options.get("pe_simd_budget"), bool(options.get("least_fifos")),
+            unrolled.chosen(program, options.get("unroll", ())),
+        )  # fmt: skip
 
     def emit(self, program: Program, plan: DataflowPlan, product: Product) -> dict[str, str | bytes]:
         netlist = Netlist(product.name)
@@ -80,7 +83,7 @@ class Verilog(Backend):
                     "lanes": costs.dot_lanes(kernel, s), "fold": fold, "out_lanes": s.out.lanes,
                     "fifo_words": [source.depth for source in s.sources],
                     "rom_bits": costs.rom_bits(program, s), "buffer_bits": costs.buffer_bits(program, s),
-                    "multipliers": costs.multipliers(program, s),
+                    "multipliers": costs.multipliers(program, s), **costs.weights(program, s),
                 }
             )  # fmt: skip
         fifos = costs.fifos(program, plan)

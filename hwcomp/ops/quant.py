@@ -83,6 +83,8 @@ class BipolarQuant(Op):
         ]  # fmt: skip
         constants = {"s": np.float32(0.5), "w": random("bits w", 5, 3, 3, 3), "u": random("bits u", 2, 5, 2, 2)}
         yield case("bipolar maps", nodes, {"x": (1, 3, 6, 5)}, constants, opset=11)
+        nodes = [bits("x", "b"), ("AveragePool", ["b"], ["y"], {"kernel_shape": [2, 2]})]
+        yield case("bipolar average", nodes, {"x": (1, 3, 6, 5)}, {"s": np.float32(0.5)}, opset=11)
 
 
 def _numbers(node, ctx, index, what):

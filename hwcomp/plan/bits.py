@@ -12,9 +12,11 @@ from sw_ref.program import Edge, Kernel
 PRODUCT, SIGN, TERNARY, POWER = range(4)  # W_KIND of hwc_product
 SMALL = 6  # bits of input and weight together of which hwc_product makes a table
 ANY, BLOCK, LOGIC = range(3)  # STYLE of hwc_rom
+STYLES = ("any", "block", "logic")
+FORMS = ("product", "sign", "ternary", "power of two")
 _SHALLOW, _LARGE = 16, 1024  # words; bits
+_WIDE = 8  # bits of weights whose memory the tools choose
 _FEW = 3  # thresholds that are compared at once, without a register
-_COUNTER = 4  # pairs of bits that a counter of hwc_agree takes, and the adder behind it
 
 
 @dataclass(frozen=True)
@@ -88,15 +90,21 @@ def parts(kernel: Kernel, x: Edge, y: Edge) -> Parts:
     return Parts(lane, 2.0 * acc if decides(kernel, y) else 60.0, 120.0, x.bits)
 
 
-def rom_style(words: int, bits: int) -> int:
-    """STYLE of hwc_rom for the weights of a dot product of few bits: few words are logic that is one with the counters, large
-    ROMs are block RAM."""
+def rom_style(weights: Weights, words: int, lanes: int) -> int:
+    """STYLE of hwc_rom for `words` words of weights for `lanes` lanes. Of few bits: few words are logic, which is one with the
+    counters, large ROMs are block RAM."""
+    if weights.bits >= _WIDE:
+        return ANY
     if words <= _SHALLOW:
         return LOGIC
-    return BLOCK if words * bits >= _LARGE else ANY
+    return BLOCK if words * lanes * weights.bits >= _LARGE else ANY
 
 
 def dot_latency(lanes: int, weights: Weights) -> int:
     """Cycles from a beat to its sum in the accumulator; `lanes` that are added up."""
-    terms = -(-(lanes + 1) // _COUNTER) if weights.agree else lanes
-    return 3 + (terms - 1).bit_length() // 2
+    steps = 0
+    if weights.agree:
+        threes = -(-lanes // 3)
+        steps = min(5, threes // 12)
+        lanes = -(-(threes + 1) // (6 * steps + 2))
+    return 3 + (steps + (lanes - 1).bit_length()) // 2

@@ -22,15 +22,18 @@ _ENGINES: dict[str, Callable[..., Stage]] = {
 }  # fmt: skip
 
 
-def plan_dataflow(program: Program, budget: int | None = None, unroll: Collection[str] = ()) -> DataflowPlan:
-    """What `fold_dataflow` finds, with FIFOs that keep its interval."""
-    return fifos.sized(program, fold_dataflow(program, budget, unroll))
+def plan_dataflow(
+    program: Program, budget: int | None = None, least_fifos: bool = False, unroll: Collection[str] = ()
+) -> DataflowPlan:
+    """What `fold_dataflow` finds, with FIFOs that keep its interval; `least_fifos`: see hwcomp.plan.fifos.sized."""
+    return fifos.sized(program, fold_dataflow(program, budget, unroll), least_fifos)
 
 
 def fold_dataflow(program: Program, budget: int | None = None, unroll: Collection[str] = ()) -> DataflowPlan:
     """The plan with the shortest interval whose lanes fit `budget` (default 64, or one per dot product if more).
 
-    `unroll`: names of dot products whose weights are wired in; they take no lanes of the budget. WorkFailed where the budget has fewer lanes than the network has dot products.
+    `unroll`: names of dot products whose weights are wired in; they take no lanes of the budget. WorkFailed where the
+    budget has fewer lanes than the network has other dot products.
     """
     dots = [k for k in program.kernels if k.kind in DOTS and k.name not in unroll]
     budget = max(DEFAULT_LANES, len(dots)) if budget is None else budget

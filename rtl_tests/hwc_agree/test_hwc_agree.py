@@ -13,7 +13,9 @@ from rtl_tests.common import simulate
 
 
 def latency(n):
-    return 1 + (-(-(n + 1) // 4) - 1).bit_length() // 2
+    threes = -(-n // 3)
+    steps = min(5, threes // 12)
+    return 1 + (steps + (-(-(threes + 1) // (6 * steps + 2)) - 1).bit_length()) // 2
 
 
 @cocotb.test()

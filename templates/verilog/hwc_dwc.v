@@ -48,14 +48,11 @@ module hwc_dwc #(
   localparam integer GW = (STARTS > 1) ? $clog2(STARTS) : 1;
   localparam integer OW = (SIGN != 0) ? 1 : ACC_W;  // bits per output
   localparam integer WAW = (WORDS > 1) ? $clog2(WORDS) : 1;
-  localparam integer TERMS = (X_BIPOLAR != 0 && W_KIND == 1) ? (P + 4) / 4 : P;
-  localparam integer LAT = 1 + $clog2(TERMS) / 2;  // of hwc_dot
-
-  generate
-    if (LANES < 1 || P < 1 || XW < 1 || WW < 1 || ACC_W < 2 || GROUPS < 1 || CHUNKS < 1) begin : g_check
-      hwc_error_dwc_sizes_must_be_ge_1 u_error ();
-    end
-  endgenerate
+  localparam AGREE = X_BIPOLAR != 0 && W_KIND == 1;
+  localparam integer T = (P + 2) / 3;
+  localparam integer STEPS = !AGREE ? 0 : (T >= 60) ? 5 : T / 12;
+  localparam integer TERMS = AGREE ? (T + 6 * STEPS + 2) / (6 * STEPS + 2) : P;
+  localparam integer LAT = 1 + (STEPS + $clog2(TERMS)) / 2;  // of hwc_dot
 
   reg  [ P*LANES*XW-1:0] x_q;
   wire [ P*LANES*XW-1:0] x;
@@ -80,20 +77,17 @@ module hwc_dwc #(
       .clk_i(clk_i), .en_i(load), .addr_i(baddr), .data_o(bias)
   );
 
-  generate
-    if (X_FILE != "") begin : g_mask
-      hwc_mask #(.LANES(P * LANES), .XW(XW), .CHUNKS(CHUNKS), .MEM_FILE(X_FILE)) u_mask (
-          .clk_i(clk_i), .rst_ni(rst_ni), .en_i(take), .data_i(s_data_i), .data_o(x)
-      );
-    end else begin : g_all
-      assign x = s_data_i;
-    end
-  endgenerate
+  hwc_mask #(.LANES(P * LANES), .XW(XW), .CHUNKS(CHUNKS), .MEM_FILE(X_FILE)) u_mask (
+      .clk_i(clk_i), .rst_ni(rst_ni), .en_i(take), .data_i(s_data_i), .data_o(x)
+  );
 
   always @(posedge clk_i) if (take) x_q <= x;
 
   genvar i, t;
   generate
+    if (LANES < 1 || P < 1 || XW < 1 || WW < 1 || ACC_W < 2 || GROUPS < 1 || CHUNKS < 1) begin : g_check
+      hwc_error_dwc_sizes_must_be_ge_1 u_error ();
+    end
     for (i = 0; i < LANES; i = i + 1) begin : g_lane
       wire [ P*XW-1:0] x_lane;
       wire [ P*WW-1:0] w_lane;

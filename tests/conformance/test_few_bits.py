@@ -19,7 +19,9 @@ def padded(pad, m=7, **how):
 
 
 def flat(b):
-    return b.add("reshape", b.typed((b.x.size,), (b.x.bits, b.x.signed, b.x.bipolar), b.x.layout), {"shape": [b.x.size]})
+    return b.add(
+        "reshape", b.typed((b.x.size,), (b.x.bits, b.x.signed, b.x.bipolar), b.x.layout), {"shape": [b.x.size]}
+    )
 
 
 # What each has to go wrong: padding of bits, borders by classes, idle lanes, weights that no bit holds, results of one bit.

@@ -43,7 +43,7 @@ def test_pack_and_unpack_are_inverse(drawn, seed):
     values[0], values[1] = edge.lo, edge.hi
     beats = pack(stream, edge, values)
     assert beats.shape == (3 * stream.beats, ceil(stream.width / 8))
-    back = unpack(stream, edge, edge, beats)
+    back = unpack(stream, stream.slots(edge), edge, beats)
     assert back.dtype == edge.dtype
     assert back.tolist() == values.tolist()
 

@@ -50,7 +50,9 @@ def test_other_networks(name, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("scheme", SCHEMES)
-@pytest.mark.parametrize(("name", "dataset"), [("lenet5_caffe_mnist", "mnist"), ("resnet8_bn_fashion", "fashion_mnist")])
+@pytest.mark.parametrize(
+    ("name", "dataset"), [("lenet5_caffe_mnist", "mnist"), ("resnet8_bn_fashion", "fashion_mnist")]
+)
 def test_schemes(name, dataset, scheme, tmp_path):
     import onnx
 
