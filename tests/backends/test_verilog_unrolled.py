@@ -3,15 +3,19 @@
 import re
 
 import numpy as np
+import onnx
 import pytest
 
 from hwcomp import samples
+from hwcomp.driver import compile_model
+from hwcomp.options import CompileOptions
 from hwcomp.plan import timing
 from hwcomp.plan.dataflow import plan_dataflow
 from hwcomp.plan.unrolled import chosen
-from hwcomp.verify import verilated
+from hwcomp.verify import compare, engines, verilated
 from tests.backends.test_verilog_tools import lint, simulate, yosys
 from tests.few_bits import Bits
+from tests.models import shared
 from tests.products import check, from_program
 
 BIT, BYTE = (1, True, True), (8, True, False)
@@ -39,7 +43,7 @@ NETS = {
 def test_every_tensor_is_equal_with_stalls(name, tmp_path):
     program = NETS[name]()
     built = from_program(program, tmp_path, "fpga", unroll=("all",))
-    assert (built.dir / "rtl").glob("*_unrolled.v")
+    assert list((built.dir / "rtl").glob("net_k*_unrolled.v"))
     check(built, ["verilator"])
 
 
@@ -74,3 +78,19 @@ def test_idle_lanes_are_read_by_nobody(tmp_path):
     built = from_program(program, tmp_path, "fpga", budget=9, unroll=("all",))
     assert lint(built.dir / "rtl") == []
     check(built, ["verilator"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "kind"), [("TFC_1W1A", "qonnx"), ("bnn_mlp_mnist", "bnn")])
+def test_networks_with_all_binary_layers_unrolled(name, kind, tmp_path):
+    with np.load(shared("data", "mnist.npz")) as found:
+        images = found["x_test"][:20, None].astype(np.float32) / np.float32(255)
+    path = shared("models", kind, f"{name}.onnx")
+    source = onnx.load(path).graph.input[0].name
+    options = CompileOptions(("fpga",), calibration={source: images}, name="net", unroll=("all",))
+    built = compile_model(path, tmp_path / name, options)
+    stored = samples.to_stored(built.program, {source: images})
+    outcome = compare.verify(built, stored, [engines.engine("verilator")])[0]
+    assert (outcome.status, outcome.detail) == ("equal", "")
+    assert outcome.samples == 20
+    assert outcome.stats["cycles_per_frame"] == outcome.stats["largest_engine_beats"]
