@@ -48,6 +48,13 @@ def parser() -> argparse.ArgumentParser:
                    "in these units (127.5, not 0.5), one for all channels or one per channel as 1:2:3")  # fmt: skip
     p.add_argument("--config", metavar="FILE.toml", help="options as TOML; the command line wins")
     p.add_argument("--pass", action="append", default=[], dest="passes", metavar="PASS.field=VALUE")
+    p.add_argument(
+        "--xnor-k", action="store_true", help="--quant binary: compute XNOR-Net's K map (pass few_bits, field xnor_k)"
+    )
+    p.add_argument(
+        "--c-weights", metavar="packed|fast", help="mcu: weights of few bits in as little flash as they need (packed), or bytes "
+        "where these take fewer instructions (fast)"
+    )
     p.add_argument("--pe-simd-budget", type=int, metavar="N", help="fpga, hls: most multiply-accumulate lanes in all")
     p.add_argument(
         "--least-fifos", action="store_true", help="fpga, hls: the least FIFOs of large networks too; minutes"

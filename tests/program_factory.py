@@ -306,6 +306,12 @@ def lenet5(seed: int = 5) -> Program:
     return b.dense(500, lo=0, **how).dense(10, name="logits", **how).program()
 
 
+def ternary_map(seed: int = 6) -> Program:
+    """A convolution with ternary weights, small beside its map: as many windows at once as there are kernels for."""
+    rng = np.random.default_rng(seed)
+    return Builder(rng).input((1, 28, 28)).conv2d(8, (5, 5), weight=rng.integers(-1, 2, (8, 1, 5, 5))).program()
+
+
 def c_product(program: Program, folder, name: str = "net", stored=None, **options):
     """The C product of a Program in `folder` (without a model) -> Built. `options` go to the plan."""
     from hwcomp.backends.base import Product

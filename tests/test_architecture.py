@@ -267,6 +267,7 @@ def emitted():
 def programs():
     """(label, Program) of what `lower` takes of the operators' cases, of random chains and of a larger network."""
     yield "lenet5", program_factory.lenet5()
+    yield "ternary", program_factory.ternary_map()
     for seed in range(24):
         yield f"random {seed}", random_programs.random_program(seed)
     for label, case in op_cases():

@@ -17,6 +17,7 @@ from hwcomp.graph import Graph
 from hwcomp.ops import _steps
 from hwcomp.ops.steps import StepsAttrs
 from hwcomp.passes._compensated import Compensated
+from hwcomp.passes._k_map import KMap, possible
 from hwcomp.passes._mixed import calibration, choose
 from hwcomp.passes.base import Pass, PassContext, constant, free_name
 from hwcomp.passes.streamline import gathered
@@ -33,7 +34,8 @@ _DOT = ("Conv", "Dense")
 class FewBits(Pass):
     """`loss`: what `auto` may lose, as the part of the outputs' energy that the error of all layers together has.
 
-    `samples`: how many of the calibration samples `auto` and `binary` look at.
+    `samples`: how many of the calibration samples `auto` and `binary` look at. `xnor_k` (`--xnor-k`): XNOR-Net's K map stands for
+    the sizes of binarized inputs, place by place; else one factor per tensor does.
     """
 
     name: ClassVar[str] = "few_bits"
@@ -41,12 +43,14 @@ class FewBits(Pass):
     layers: str = ""
     loss: float = 0.0025
     samples: int = 1024
+    xnor_k: bool = False
 
     def run(self, graph: Graph, ctx: PassContext) -> Graph:
         given = self._given(graph)
         kind = scheme(ctx.quant).few
         dots = [n for n in graph.nodes if n.op in _DOT and not n.attrs.steps]
         if not (kind or given):
+            self._no_map(ctx)
             return graph
         found = Compensated(graph, ctx, dots, self.samples)
         if kind == "auto":
@@ -56,6 +60,7 @@ class FewBits(Pass):
             chosen = {n.name: kind for n in dots} if kind else {}
         chosen |= given
         if kind != "auto" and all(k in ("", "int8") for k in chosen.values()):
+            self._no_map(ctx)
             return graph
         first = next((n.name for n in dots), "")
         means = self._means(graph, ctx, [n for n in dots if chosen.get(n.name) == "binary" and n.name != first])
@@ -67,13 +72,29 @@ class FewBits(Pass):
             if which in ("", "int8"):
                 nodes.append(node)
                 continue
-            nodes += _converted(node, tensors, found.weights(node, which), means.get(node.name))
-            how = ", inputs of one bit" if node.name in means else ""
+            weights, (mean, mean_size, most) = found.weights(node, which), means.get(node.name, (None, 0.0, 0.0))
+            how = ", inputs of one bit" if mean is not None else ""
+            if mean is not None and self.xnor_k and possible(node, graph):
+                k = KMap(node, tensors, weights, mean, most)
+                made, cost = k.build()
+                nodes += made
+                if k.unlimited:
+                    ctx.observed[k.unlimited] = ctx.observed[node.outputs[0]]
+                how += f", times the K map: {cost}"
+            else:
+                nodes += _converted(node, tensors, weights, None if mean is None else (mean, mean_size))
+                how += ", no K map: one factor per tensor stands for the size of its input" if mean is not None else ""
             ctx.note(self.name, f"{node.op} '{node.name}': {which} weights{how}")
         ctx.note(self.name, f"{bits / max(count, 1):.2f} bits per weight on average")
-        if means:
-            ctx.note(self.name, "no K map: one factor per tensor stands for the size of binarized inputs")
+        if not means:
+            self._no_map(ctx)
         return gathered(graph.rebuilt(nodes, tensors), ctx)
+
+    def _no_map(self, ctx: PassContext) -> None:
+        if self.xnor_k:
+            text = "no layer has a K map: none has its inputs made binary (--quant binary)"
+            ctx.note(self.name, text)
+            ctx.warn(text)
 
     def _given(self, graph: Graph) -> dict[str, str]:
         """Scheme by node name, from `layers`."""
@@ -91,8 +112,8 @@ class FewBits(Pass):
             found |= {n.name: kind for n in nodes}
         return found
 
-    def _means(self, graph: Graph, ctx: PassContext, dots: list[Node]) -> dict[str, tuple[float, float]]:
-        """(mean m, mean |x - m|) of the inputs of dot products, by node name."""
+    def _means(self, graph: Graph, ctx: PassContext, dots: list[Node]) -> dict[str, tuple[float, float, float]]:
+        """(mean m, mean |x - m|, largest |x - m|) of the inputs of dot products, by node name."""
         if not dots:
             return {}
         wanted = {n.inputs[0] for n in dots}
@@ -109,7 +130,8 @@ class FewBits(Pass):
         found = {}
         for name, parts in seen.items():
             values = np.concatenate([p.ravel() for p in parts]).astype(np.float64)
-            found[name] = (float(values.mean()), float(np.abs(values - values.mean()).mean()) or 1.0)
+            sizes = np.abs(values - values.mean())
+            found[name] = (float(values.mean()), float(sizes.mean()) or 1.0, float(sizes.max()) or 1.0)
         return {n.name: found[n.inputs[0]] for n in dots}
 
 

@@ -132,7 +132,7 @@ def test_name_goes_into_the_generated_code(compiled):
 def test_options_are_in_the_manifest(compiled, net):
     _, folder = compiled(
         "--requantize-bits", 16, "--golden", 2, "--pe-simd-budget", 9, "--least-fifos", "--input-range", "x=-1,1.5", "--pass",
-        "calibrate.samples=3", "--hls-dialect", "ac",
+        "calibrate.samples=3", "--hls-dialect", "ac", "--c-weights", "fast", "--xnor-k",
         "--logits", "--quant", "int8", target="fpga",
     )  # fmt: skip
     digest = hashlib.sha256(net.real.tobytes()).hexdigest()
@@ -140,7 +140,7 @@ def test_options_are_in_the_manifest(compiled, net):
         "targets": ["fpga"], "name": None, "quant": "int8", "input_ranges": {"x": [-1.0, 1.5]},
         "input_types": {},
         "passes": {"calibrate": {"samples": "3"}}, "pe_simd_budget": 9, "least_fifos": True, "logits": True, "requantize_bits": 16,
-        "golden": 2, "hls_dialect": "ac",
+        "golden": 2, "hls_dialect": "ac", "c_weights": "fast", "xnor_k": True,
         "calibration": {"x": {"samples": 6, "sha256": digest}},
     }  # fmt: skip
 
@@ -197,6 +197,7 @@ def test_an_impossible_budget_says_what_is_reachable(rejected):
     (["--target", "asic"], ["unknown target 'asic'", "mcu, fpga, hls"]), (["--target", ""], ["unknown target ''"]),
     (["--target", "mcu,mcu"], ["each target once"]), (["--target", "mcu,"], ["unknown target ''"]),
     (["--hls-dialect", "spatial"], ["unknown HLS dialect 'spatial'", "vitis, ac"]),
+    (["--c-weights", "small"], ["unknown form of weights 'small'", "packed, fast"]),
     (["--quant", "int3"], ["unknown quantization 'int3'"]),
     (["--quant", "keep"], ["--quant keep for a float model", "leave it out"]),
     (["--quant", "fixed:Q10.7"], ["18 bits", "4 to 16"]),
@@ -371,6 +372,7 @@ def test_toml_holds_options(compiled, toml):
         requantize_bits = 20
         golden = 3
         hls_dialect = "ac"
+        c_weights = "fast"
         [input_range]
         x = [-2, 2.5]
         [pass.calibrate]
@@ -385,7 +387,7 @@ def test_toml_holds_options(compiled, toml):
         "targets": ["fpga"], "name": "From TOML", "quant": "int8", "input_ranges": {"x": [-2.0, 2.5]},
         "input_types": {},
         "passes": {"calibrate": {"samples": 5}, "fuse_bias": {"enabled": False}}, "pe_simd_budget": 11, "logits": True,
-        "least_fifos": True, "requantize_bits": 20, "golden": 3, "hls_dialect": "ac",
+        "least_fifos": True, "requantize_bits": 20, "golden": 3, "hls_dialect": "ac", "c_weights": "fast", "xnor_k": False,
     }  # fmt: skip
 
 
@@ -419,6 +421,7 @@ def test_the_command_line_wins_over_toml(compiled, toml, text, arguments, key, w
     ("[input_range]\nx = 3", ["'input_range'", "NAME = [lo, hi]"]), ("[input_range]\nx = [1]", ["'input_range'"]),
     ("[input_range]\nx = [2, 1]", ["low < high"]), ("[input_range]\nz = [0, 1]", ["names 'z'"]),
     ('quant = "int5"', ["'int5'"]), ('hls_dialect = "c"', ["unknown HLS dialect 'c'"]), ("hls_dialect = 1", ["'hls_dialect'"]),
+    ('c_weights = "c"', ["unknown form of weights 'c'"]), ("xnor_k = 1", ["'xnor_k'"]),
     ("targets = 1", ["'targets'"]), ("'a\nb' = 1", ["not valid TOML"]), ('"a\\nb" = 1', ["'a\\nb' in"]),
 ], ids=lambda v: "")  # fmt: skip
 def test_bad_toml_is_refused(rejected, toml, text, texts):

@@ -106,3 +106,67 @@ def test_without_a_few_bit_scheme_nothing_happens():
     program, ctx = compiled("int8")
     assert "few_bits" not in ctx.notes
     assert all(np.abs(k.constants["weight"]).max() == 127 for k in dots(program))
+
+
+# --- XNOR-Net's K map -------------------------------------------------------------------------------------------------
+
+
+def k_net():
+    """Conv, padded Conv with Relu, Flatten, Gemm."""
+    constants = {
+        "w0": values("a", 4, 2, 3, 3), "b0": values("b", 4), "w1": values("c", 6, 4, 3, 2), "b1": values("d", 6),
+        "w2": values("e", 5, 6 * 4 * 8), "b2": values("f", 5),
+    }  # fmt: skip
+    nodes = [
+        ("Conv", ["x", "w0", "b0"], ["c0"], {"pads": [1] * 4}),
+        ("Conv", ["c0", "w1", "b1"], ["c1"], {"pads": [1, 1, 1, 0], "strides": [2, 1]}), ("Relu", ["c1"], ["r1"], {}),
+        ("Flatten", ["r1"], ["f"], {}), ("Gemm", ["f", "w2", "b2"], ["y"], {"transB": 1}),
+    ]  # fmt: skip
+    return model(nodes, {"x": (1, 2, 8, 8)}, constants)
+
+
+def test_the_k_map_is_the_mean_of_sizes_under_a_box_filter():
+    x = {"x": data(100)}
+    made, ctx = quantized(k_net(), quant="binary", calibration=x, passes={"few_bits": {"xnor_k": True}})
+    program = lower(made).program
+    seen = run_program(program, samples.to_stored(program, x), taps=True)
+    real = {n: program.edges[n].to_real(v).astype(np.float64) for n, v in seen.items()}
+    constants = {k.outputs[0]: k.constants for k in program.kernels}
+
+    def windows(a, pad):
+        a = np.pad(a, ((0, 0), (0, 0), (1, 1), (1, 0)), constant_values=pad)
+        return np.lib.stride_tricks.sliding_window_view(a, (3, 2), axis=(2, 3))[:, :, ::2]
+
+    for y, padded in (("r1", True), ("y", False)):
+        centred, size, k, sign, product = (real[f"{y}__{n}"] for n in ("centred", "size", "k", "sign", "product"))
+        step = {n: float(program.edges[f"{y}__{n}"].scale) for n in ("size", "k", "product")}
+        assert np.abs(size - np.abs(centred)).max() <= 0.51 * step["size"]
+        signs, weight = np.where(centred >= 0, 1, -1), constants[f"{y}__sign"]["weight"].astype(np.int64)
+        assert (np.abs(weight) == 1).all()
+        if padded:
+            mean = -float(real[f"{y}__centred"].mean() - real["c0"].mean())  # how far x was moved
+            outside = program.edges[f"{y}__size"].to_real(
+                next(q for q in program.kernels if q.outputs == (f"{y}__k",)).params["pad_value"]
+            )
+            assert abs(outside - abs(mean)) < 0.02
+            want_k = windows(size, float(outside)).mean(axis=(1, 4, 5))[:, None]
+            want = np.einsum("nchwkl,mckl->nmhw", windows(signs, 1 if mean <= 0 else -1), weight)
+        else:
+            want_k, want = size.mean(axis=1, keepdims=True), signs @ weight.T
+        assert np.array_equal(sign, want)
+        assert np.abs(k - want_k).max() <= 0.51 * step["k"]
+        flat = np.moveaxis(sign * k, 1, -1).reshape(product.shape)
+        assert np.abs(product - flat).max() <= 0.51 * step["product"]
+    assert sum("times the K map" in note and "multiplications by it" in note for note in ctx.notes["few_bits"]) == 2
+
+
+def test_a_k_map_that_is_dropped_is_said():
+    program, ctx = compiled("binary")
+    notes = [note for note in ctx.notes["few_bits"] if "no K map" in note]
+    assert len(notes) == 3
+    program, ctx = compiled("binary", xnor_k=True)  # the second convolution has groups
+    assert sum("no K map" in note for note in ctx.notes["few_bits"]) == 1
+    assert sum("times the K map" in note for note in ctx.notes["few_bits"]) == 2
+    assert "mul" in {k.kind for k in program.kernels}
+    _, ctx = compiled("ternary", xnor_k=True)
+    assert any("no layer has a K map" in note for note in ctx.notes["few_bits"])

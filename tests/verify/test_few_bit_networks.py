@@ -1,6 +1,9 @@
 """Whole networks of few bits: the decisions of the float model, every tensor equal in C, and an independent program."""
 
+import shutil
+
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 
@@ -8,8 +11,10 @@ from hwcomp import samples
 from hwcomp.driver import compile_model
 from hwcomp.options import CompileOptions
 from hwcomp.verify.c_host import CHost
+from hwcomp.verify.m4 import CM4
 from hwcomp.verify.reference import run_program
 from tests.models import shared
+from tests.passes.test_few_bits import data, net
 
 F = np.float32
 NETWORKS = {
@@ -36,8 +41,6 @@ def product(name, folder):
         vectors = dict(found)
     data = images(dataset, "x_train") if dataset else vectors["x"]
     path = shared("models", kind, f"{name}.onnx")
-    import onnx
-
     source = onnx.load(path).graph.input[0].name
     built = compile_model(path, folder / name, CompileOptions(("mcu",), calibration={source: data}, name="net"))
     return built, vectors, data
@@ -76,3 +79,43 @@ def test_decisions_on_all_test_images(name, tmp_path):
     wanted = run_model(built.dir / "model.onnx", {source: x})[output]
     wrong = np.flatnonzero(real.argmax(-1).ravel() != wanted.reshape(real.shape).argmax(-1).ravel())
     assert len(wrong) <= (5 if name == "bnn_cnn_fashion" else 0), wrong
+
+
+SCHEMES = ("binary", "binary-weights", "ternary", "int2", "int4", "log2", "auto")
+
+
+@pytest.mark.parametrize(
+    ("quant", "options"),
+    [*((q, o) for q in SCHEMES for o in ({}, {"c_weights": "fast"})), ("binary", {"xnor_k": True})],
+    ids=lambda v: v if isinstance(v, str) else " ".join(map(str, v.values())) or "packed",
+)
+def test_every_scheme_in_c(quant, options, tmp_path):
+    """Every tensor, on the host and on a Cortex-M4; a plan never changes the Program."""
+    onnx.save(net(), tmp_path / "net.onnx")
+    built = compile_model(
+        tmp_path / "net.onnx",
+        tmp_path / "out",
+        CompileOptions(("mcu",), quant=quant, calibration={"x": data()}, **options),
+    )
+    given = samples.random_stored(built.program, 4)
+    want = run_program(built.program, given, taps=True)
+    engines = [CHost(), *([CM4()] if shutil.which("arm-none-eabi-gcc") else [])]
+    for engine in engines:
+        have = engine.run(built, given, taps=True).values
+        assert all(np.array_equal(have[n], want[n]) for n in want)
+    if options.get("c_weights"):
+        usual = compile_model(
+            tmp_path / "net.onnx", tmp_path / "packed", CompileOptions(("mcu",), quant=quant, calibration={"x": data()})
+        )
+        assert usual.program.sha256() == built.program.sha256()
+
+
+@pytest.mark.parametrize("name", ["TFC_1W2A", "TFC_2W2A", "kwsmlp_w3a3"])
+def test_every_tensor_on_a_cortex_m4(name, tmp_path):
+    if not shutil.which("arm-none-eabi-gcc"):
+        pytest.skip("arm-none-eabi-gcc is not installed")
+    built, vectors, _ = product(name, tmp_path)
+    (source,) = built.program.inputs
+    stored = {n: a[:2] for n, a in samples.to_stored(built.program, {source: vectors["x"]}).items()}
+    want, have = run_program(built.program, stored, taps=True), CM4().run(built, stored, taps=True).values
+    assert all(np.array_equal(have[n], want[n]) for n in want)
