@@ -82,7 +82,9 @@ def threshold_words(kernel: Kernel, acc: int) -> np.ndarray:
     """int64 [channels or 1, thresholds + 1]: those of a channel, then 1 where its staircase falls."""
     limit = 1 << (acc - 1)
     t = np.clip(kernel.constants["threshold"].astype(np.int64), -limit, limit - 1)
-    return np.append(t, kernel.constants["descending"].astype(np.int64)[:, None], axis=1)
+    falls = kernel.constants["descending"].astype(np.int64)[:, None]
+    rows = max(len(t), len(falls))
+    return np.append(np.broadcast_to(t, (rows, t.shape[1])), np.broadcast_to(falls, (rows, 1)), axis=1)
 
 
 def _fields(word: np.ndarray, acc: int):

@@ -1,8 +1,8 @@
 // hwc_rom: read-only memory from a hex file, synchronous read.
 //
 // Read latency 1: data_o holds word addr_i of the last cycle with en_i. STYLE: 0 block RAM or logic as the tool likes,
-// 1 block RAM, 2 logic behind a register of the address, so that what reads the word can be one with it. The file has DEPTH words of
-// ceil(W/4) hex digits, one a line, word 0 first.
+// 1 block RAM, 2 logic behind a register of the address, so that what reads the word can be one with it.
+// The file has DEPTH words of ceil(W/4) hex digits, one a line, word 0 first.
 `default_nettype none
 
 module hwc_rom #(

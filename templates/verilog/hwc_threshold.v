@@ -1,7 +1,7 @@
-// hwc_threshold: per-lane outputs of few bits: y = LO + STEP*#{i : a >= T_i}, or N - # in channels whose staircase falls.
+// hwc_threshold: outputs of few bits per lane: y = LO + STEP*#{i : a >= T_i}, or N - # in channels that fall.
 //
-// a and T are two's complement; y is the low OUT_W bits of the result. Beats cycle through GROUPS ROM words; CONST: one
-// set T of thresholds for all channels, no ROM. One beat per cycle. Latency: 1 cycle, 2 with N > 1, one more with a ROM.
+// a and T are two's complement; y is the low OUT_W bits of the result. Beats cycle through GROUPS ROM words; CONST:
+// one set T of thresholds for all channels, no ROM. One beat per cycle. Latency: 1 cycle, 2 with N > 1; a ROM 1 more.
 // ROM: GROUPS words; lane i at bits [i*(N*ACC_W+1)]: N thresholds, the first at the bottom, then 1 where it falls.
 `default_nettype none
 

@@ -69,9 +69,7 @@ module hwc_width #(
       wire             in_last = in_full || (short && in == END_LI[CIW-1:0]);
       wire             more = BO > 1 && left_q != {COW{1'b0}};
       wire             free = !valid_q || (m_ready_i && !more);
-      wire             load = s_valid_i && in_last && free;
-      wire             push = s_valid_i && s_ready_o;
-
+      wire             load = s_valid_i && in_last && free, push = s_valid_i && s_ready_o;
       hwc_count #(.N(BLOCKS), .W(KW)) u_block (
           .clk_i(clk_i), .rst_ni(rst_ni), .en_i(load), .count_o(unused_block), .last_o(short)
       );
@@ -85,9 +83,7 @@ module hwc_width #(
       assign block[(BI-1)*IW +: IW] = s_data_i;
       if (BLOCKS == 1 && BI > 1) begin : g_row  // all blocks alike: the beats move up
         reg [(BI-1)*IW-1:0] held_q;
-        wire [BI*IW-1:0]    moved = {s_data_i, held_q};
-        wire                unused_low = ^moved[IW-1:0];
-        always @(posedge clk_i) if (push) held_q <= moved[BI*IW-1:IW];
+        always @(posedge clk_i) if (push) held_q <= block[BI*IW-1:IW];
         assign block[(BI-1)*IW-1:0] = held_q;
       end else begin : g_slots
         for (k = 0; k < BI - 1; k = k + 1) begin : g_slot

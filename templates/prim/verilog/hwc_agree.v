@@ -1,8 +1,9 @@
 // hwc_agree: how many of N pairs of bits agree, modulo 2**OW.
 //
-// Three pairs are two functions of six bits, ones and twos, and each of these columns is counted by hwc_popcount, with a
-// register after every second level: about 1.1 LUT6 a pair. Then twice the twos and the ones, registered. Latency with
-// en_i: 1 + (STEPS + clog2(ceil((T+1) / (6*STEPS+2)))) / 2 cycles, T = ceil(N/3), STEPS = min(5, T / 12), rounded down.
+// Three pairs are two functions of six bits, ones and twos, and each of these columns is counted by hwc_popcount, with
+// a register after every second level: about 1.1 LUT6 a pair. Then the ones and twice the twos, registered. Latency
+// with en_i: 1 + (STEPS + clog2(ceil((T+1) / (6*STEPS+2)))) / 2 cycles, rounded down; T = ceil(N/3), STEPS =
+// min(5, T / 12).
 `default_nettype none
 
 module hwc_agree #(
