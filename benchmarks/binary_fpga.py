@@ -31,7 +31,7 @@ MEMORIES = {
     "RAM16X1D": 1, "RAM32M": 4, "RAM64M": 4, "RAM32X1D": 2, "RAM64X1D": 2, "RAM128X1D": 4, "SRL16E": 1, "SRLC32E": 1,
 }  # fmt: skip
 SCRIPT = """read_verilog -defer {files}
-chparam -set MEM_DIR "{mem}" $abstract\\{top}
+{memory}
 hierarchy -check -top {top}
 synth_xilinx -flatten -family xc7 -top {top}
 tee -o {out} stat
@@ -43,7 +43,8 @@ def synthesized(folder: Path, top: str) -> dict[str, int]:
     rtl, out = folder / "rtl", folder / "stat.txt"
     files = " ".join((rtl / f"{top.removesuffix('_top')}.f").read_text().split())
     script = folder / "synth.ys"
-    script.write_text(SCRIPT.format(files=files, mem=rtl / "mem", top=top, out=out))
+    memory = f'chparam -set MEM_DIR "{rtl / "mem"}" $abstract\\{top}' if "MEM_DIR" in (rtl / f"{top}.v").read_text() else ""
+    script.write_text(SCRIPT.format(files=files, memory=memory, top=top, out=out))
     subprocess.run(["yosys", "-q", "-s", script], cwd=rtl, check=True, capture_output=True)
     return {name: int(count) for name, count in re.findall(r"^\s+(\w+)\s+(\d+)$", out.read_text(), re.MULTILINE)}
 

@@ -82,7 +82,7 @@ def compile_options(args: Namespace) -> CompileOptions:
         "name": args.name, "quant": args.quant, "rest": args.rest, "requantize": args.requantize or None,
         "pe_simd_budget": args.pe_simd_budget, "least_fifos": args.least_fifos or None,
         "golden": args.golden, "requantize_bits": args.requantize_bits,
-        "logits": args.logits or None, "hls_dialect": args.hls_dialect,
+        "logits": args.logits or None, "hls_dialect": args.hls_dialect, "unroll": tuple(args.unroll) if args.unroll else None,
         "c_weights": args.c_weights, "xnor_k": args.xnor_k or None,
     }  # fmt: skip
     given = {k: v for k, v in given.items() if v is not None}

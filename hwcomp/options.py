@@ -30,6 +30,7 @@ class CompileOptions:
     left in float. `requantize`: drop what it states.
     `requantize_bits`: most bits of a requantize multiplier; 16 fits one DSP block of an FPGA. `golden`: samples stored
     in the product with their outputs. `hls_dialect`: ap_int and hls::stream (vitis), or ac_int and ac_channel (ac).
+    `unroll`: binary layers whose weights are wired in on target fpga, by the name of their node, or ("all",).
     `c_weights`: weights of few bits in fields of words (packed) or as bytes (fast). `xnor_k`: pass few_bits computes K maps.
     `least_fifos`: search the least depths of FIFOs however long it takes.
     """
@@ -49,6 +50,7 @@ class CompileOptions:
     requantize_bits: int = 31
     golden: int = 4
     hls_dialect: str = "vitis"
+    unroll: tuple[str, ...] = ()
     c_weights: str = "packed"
     xnor_k: bool = False
 
@@ -183,6 +185,8 @@ def from_toml(path: Path, given: dict[str, Any]) -> dict[str, Any]:
         elif key == "input" and isinstance(value, dict) and all(isinstance(v, str) for v in value.values()):
             types = {n: Pixels.parse(v) for n, v in value.items()}
             merged["input_types"] = {**types, **given.get("input_types", {})}
+        elif key == "unroll" and isinstance(value, list) and all(isinstance(v, str) for v in value):
+            merged.setdefault(key, tuple(value))
         elif key in kinds and type(value) is kinds[key]:
             merged.setdefault(key, value)
         else:

@@ -132,6 +132,19 @@ SETS = {
     ],
     "hwc_gap": [{"MOST": 0}, {"EW": 30, "MOST": 1073741822}],
     "hwc_share": [{"F": 0, "TW": 1, "SW": 1, "HI": 1, "OUT_W": 2}, {"SW": 40, "F": 24, "OUT_W": 30, "HI": 536870911}],
+    "hwc_ones": [{"K": 1}, {"K": 6}, {"K": 7}],
+    "hwc_tally": [
+        {"N": 11, "B": 3, "FLIP": "11'h2a5", "START": -20, "SIGN": 1},
+        {"N": 40, "START": -90, "DOUBLE": 1, "ACC_W": 9, "STEPS": 3, "REG": 2},
+        {"N": 3, "B": 1, "START": -9, "SIGN": 1},
+    ],
+    "hwc_popcount": [
+        {"N": 1},
+        {"N": 27, "STEPS": 2, "REG": 1},
+        {"N": 100, "STEPS": 5, "REG": 2},
+        {"N": 65, "FIRST": 3},
+        {"N": 40, "FIRST": 6, "REG": 9},
+    ],
     "hwc_extend": [{"LANES": 3, "IN_W": 4, "OUT_W": 11}, {"OUT_W": 9, "IS_SIGNED": 0}],
 }
 
@@ -160,6 +173,9 @@ BAD = [
     ("hwc_hold", {"N": 0}, "hold_sizes_must_be_ge_1"),
     ("hwc_softmax", {"MOST": 256}, "softmax_needs_most_below_two_to_ew"),
     ("hwc_share", {"F": 25}, "share_needs_sw_ge_tw_f_0_to_24"),
+    ("hwc_ones", {"K": 8}, "ones_needs_1_to_7_bits"),
+    ("hwc_tally", {"ACC_W": 1}, "tally_needs_n_and_b_ge_1_and_acc_w_ge_2"),
+    ("hwc_popcount", {"FIRST": 2}, "popcount_needs_n_ge_1_and_first_1_3_or_6"),
     ("hwc_chanperm", {"C": 4, "LANES": 3}, "chanperm_needs_lanes_that_divide_c"),
     ("hwc_chanperm", {"C": 2, "LANES": 2, "ORDER": "32'h00020000"}, "chanperm_order_must_be_below_c"),
 ]

@@ -52,7 +52,7 @@ def rom_bits(program: Program, stage: Stage) -> int:
     """Bits of weights, biases, requantize constants and orders in ROM, idle lanes included."""
     kernel, f = program.kernels[stage.kernel], stage.fold
     bits = softmax.rom_bits(kernel) if kernel.kind == "softmax" else 0
-    if kernel.kind in _DOTS:
+    if kernel.kind in _DOTS and not f.unrolled:
         x, y = (program.edges[n] for n in (kernel.inputs[0], kernel.outputs[0]))
         start, used = few.starts(kernel, x, y), few.used_lanes(kernel, stage, x, y)
         bits += (

@@ -8,6 +8,7 @@ from hwcomp.backends import _verilog_bits as few
 from hwcomp.backends import _verilog_elements as elements
 from hwcomp.backends import _verilog_rom as rom
 from hwcomp.backends import _verilog_softmax as softmax
+from hwcomp.backends import _verilog_unrolled as unrolled
 from hwcomp.backends import _verilog_wiring as wiring
 from hwcomp.backends._verilog_netlist import Netlist, Nets, Sized, master, pair
 from hwcomp.backends._verilog_requant import constant_threshold, requant, threshold_params
@@ -122,6 +123,8 @@ def _dot(site: Site) -> Nets:
     kernel, stage, x, y, name = site.kernel, site.stage, site.x, site.y, site.name
     fold, held, start = stage.fold, bits.weights_of(kernel, x), few.starts(kernel, x, y)
     acc, decides = start.width, bits.decides(kernel, y)
+    if fold.unrolled:
+        return _unrolled(site, acc, decides)
     words = rom.start_words(start.values, kernel, stage, y)
     params: dict[str, object] = {"PE": fold.pe, "SIMD": fold.taps * fold.simd}
     if fold.kind == DEPTHWISE:
@@ -151,6 +154,17 @@ def _dot(site: Site) -> Nets:
     if stage.order is None:
         return last
     return wiring.reorder(site.netlist, last, name, site.out, stage.order, stage.out.lanes, y.bits)
+
+
+def _unrolled(site: Site, acc: int, decides: bool) -> Nets:
+    name = f"{site.netlist.prefix}_{site.name}_unrolled"
+    site.netlist.modules[name] = unrolled.values(name, site.kernel, site.stage, site.x, site.y)
+    last = site.cell(name, site.windows(), f"{site.name}_unrolled", site.stage.fold.pe * (1 if decides else acc), {})
+    if not decides:
+        return site.requant(last, acc)
+    return wiring.same(
+        site.netlist, wiring.convert(site.netlist, last, f"{site.name}_serial", site.stage.serialize, 1), site.out
+    )
 
 
 def _avgpool2d(site: Site) -> Nets:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from hwcomp.plan import folding
 from hwcomp.plan._windows import Frame, row_of
 from hwcomp.plan.bits import decides, parts
-from hwcomp.plan.folding import DENSE, DEPTHWISE, Fold
+from hwcomp.plan.folding import DENSE, DEPTHWISE, Fold, Folds
 from hwcomp.plan.stages import Source, Stage, unsupported
 from hwcomp.plan.streams import Convert, Stream, convert_slots, divisors
 from sw_ref.program import Edge, Kernel, Layout
@@ -29,7 +29,7 @@ def conv2d(sweep: Sweep, index: int, kernel: Kernel) -> Stage:
             DEPTHWISE, sets, each, frame.taps, frame.pixels, frame.arriving, frame.buffered
         )  # fmt: skip
         folds = apart if each == 1 else folding.best_of(apart, folds)
-    fold = sweep.fold(replace(folds, parts=parts(kernel, edge, sweep.program.edges[kernel.outputs[0]])))
+    fold = _fold(sweep, kernel, folds)
     group = edge.shape[0] if fold.kind == DEPTHWISE else channels
     source = sweep.source(kernel, 0, group, fold.simd, Layout.channels_last(edge.shape))
     return _dot_stage(sweep, index, kernel, frame, fold, source, each)
@@ -43,17 +43,25 @@ def dense(sweep: Sweep, index: int, kernel: Kernel) -> Stage:
             raise unsupported(kernel, f"a dense layer whose output {list(y.shape)} is not carried row by row")
         frame = row_of(x.size // features, features)
         folds = folding.conv_folds(outputs, 1, features, frame.pixels, frame.pixels, 2 * features)
-        fold = sweep.fold(replace(folds, parts=parts(kernel, x, y)))
+        fold = _fold(sweep, kernel, folds)
         source = sweep.source(kernel, 0, features, fold.simd, Layout.row_major(x.shape))
         return _dot_stage(sweep, index, kernel, frame, fold, source, outputs)
     # One row: the weights follow whatever order and idle lanes its elements come in.
     stream = sweep.stream(kernel)
     slots = stream.beats * stream.lanes
-    fold = sweep.fold(replace(folding.dense_folds(outputs, slots), parts=parts(kernel, x, y)))
+    fold = _fold(sweep, kernel, folding.dense_folds(outputs, slots))
     convert = convert_slots(stream.lanes, fold.simd, stream.beats)
     arrives = Stream(fold.simd, slots, 1, stream.bits, stream.signed)
     source = Source(sweep.roots[x.name], stream, arrives, (convert,) if convert else ())
     return _dot_stage(sweep, index, kernel, row_of(1, slots), fold, source, outputs)
+
+
+def _fold(sweep: Sweep, kernel: Kernel, folds: Folds) -> Fold:
+    """An unrolled layer takes all at once."""
+    if kernel.name in sweep.unroll:
+        return replace(max(folds.all, key=lambda f: f.lanes), unrolled=True)
+    x, y = (sweep.program.edges[n] for n in (kernel.inputs[0], kernel.outputs[0]))
+    return sweep.fold(replace(folds, parts=parts(kernel, x, y)))
 
 
 def _dot_stage(sweep: Sweep, index: int, kernel: Kernel, frame: Frame, fold: Fold, source: Source, each: int) -> Stage:

@@ -35,6 +35,7 @@ class Fold:
 
     `kind`: dense (every output reads all lanes), depthwise (every channel lane has a sum of its own; pe is 1), or sum (as
     depthwise, without multipliers). `sets`: parts of a pixel that are read one by one, each for groups / sets groups.
+    `unrolled`: the weights are wired in, and no lanes of the budget.
     """
 
     pe: int
@@ -45,6 +46,7 @@ class Fold:
     beats: int
     kind: str = DENSE
     sets: int = 1
+    unrolled: bool = False
 
     @property
     def lanes(self) -> int:

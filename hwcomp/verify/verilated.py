@@ -160,7 +160,7 @@ def pack(stream: Stream, edge: Edge, values: np.ndarray) -> np.ndarray:
     """Logical integers [frames, *shape] -> uint8 [frames * beats, bytes per beat], lane 0 lowest, idle lanes zero."""
     lanes = stream.codes(edge, values)
     bits = ((lanes[:, :, None] >> np.arange(stream.bits)) & 1).astype(np.uint8).reshape(len(lanes), -1)
-    return np.packbits(bits, axis=1, bitorder="little")
+    return np.ascontiguousarray(np.packbits(bits, axis=1, bitorder="little"))  # of frames of one beat it is not
 
 
 def unpack(stream: Stream, slots: np.ndarray, edge: Edge, beats: np.ndarray) -> np.ndarray:

@@ -179,6 +179,11 @@ def test_hls_in_a_dialect(compiled, dialect, word):
     assert not (folder / "rtl").exists()
 
 
+@pytest.mark.parametrize(("name", "why"), [("Gemm_nothing", "no layer has this name"), ("all", "no layer can be")])
+def test_a_layer_that_is_not_binary_is_not_unrolled(rejected, name, why):
+    rejected("--unroll", name, target="fpga", texts=[f"--unroll {name}", why, "-1 and +1"])
+
+
 def test_an_impossible_budget_says_what_is_reachable(rejected):
     rejected(
         "--pe-simd-budget",
@@ -407,6 +412,7 @@ def test_the_command_line_wins_over_toml(compiled, toml, text, arguments, key, w
     ("golden = ", ["'options.toml' is not valid TOML"]), ("nothing = 1", ["'nothing' in 'options.toml'"]),
     ('golden = "4"', ["'golden' in 'options.toml'", "wrong type"]), ("golden = true", ["'golden'"]),
     ("golden = 0", ["at least one"]),
+    ("unroll = true", ["'unroll'"]), ("unroll = [1]", ["'unroll'"]),
     ("logits = 1", ["'logits'"]), ("least_fifos = 1", ["'least_fifos'"]),
     ("pe_simd_budget = 1.5", ["'pe_simd_budget'"]), ("pass = 3", ["'pass'"]),
     ("[pass]\na = 1", ["'pass'"]),
