@@ -446,20 +446,3 @@ def test_python_options_meet_the_same_checks(net, tmp_path):
     with pytest.raises(WorkFailed, match="too small"):
         hwcomp.compile(net.model, tmp_path / "out", target="fpga", calibration={"x": net.real}, pe_simd_budget=1)
     assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.parametrize(("options", "target", "text"), [
-    (["--pe-simd-budget", "9"], "mcu", "--pe-simd-budget only matters to targets fpga and hls"),
-    (["--hls-dialect", "ac"], "mcu,fpga", "--hls-dialect only matters to target hls"),
-    (["--c-weights", "fast"], "fpga", "--c-weights only matters to target mcu"),
-    (["--rest", "int16"], "mcu", "--rest only matters to models that are quantized already"),
-])  # fmt: skip
-def test_an_option_that_changes_nothing_is_a_warning(compiled, options, target, text):
-    found, folder = compiled(*options, target=target, quiet=False)
-    assert f"hwcomp: warning: {text}" in found.err
-    assert [w.startswith(text) for w in json.loads((folder / "report.json").read_text())["warnings"]] == [True]
-
-
-def test_an_option_that_matters_is_no_warning(compiled):
-    found, _ = compiled("--pe-simd-budget", 40, "--hls-dialect", "ac", target="hls", quiet=False)
-    assert "warning" not in found.err
