@@ -220,7 +220,8 @@ def inspection_text(data: dict[str, Any]) -> str:
             f"({stated['per_channel']} per channel){left}"
         )
     kept = "int8" if data["quantized"] is None else "keep"
-    return _render(table, total, "", *_memory(data["memory"], "tensors in"), f"Targets (with --quant {kept})", *(f"  {line}" for line in targets))
+    memory = _memory(data["memory"], "tensors in")
+    return _render(table, total, "", *memory, f"Targets (with --quant {kept})", *(f"  {line}" for line in targets))
 
 
 def teacher_text(report: TeacherReport) -> str:
