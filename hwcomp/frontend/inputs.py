@@ -30,8 +30,8 @@ def declared_shape(value, what: str) -> tuple[str, tuple[Dim, ...] | None]:
     return type_name(tensor.elem_type), tuple(dims)
 
 
-def read_inputs(values) -> tuple[list[Tensor], bool]:
-    """Tensors of the graph's inputs, and whether axis 0 is the batch.
+def read_inputs(values) -> tuple[list[Tensor], bool, bool]:
+    """Tensors of the graph's inputs, whether axis 0 is the batch, and whether that is symbolic.
 
     Axis 0 is the batch where every input has it symbolic or 1; it becomes 1. Inputs of rank 1 with a fixed size make a
     model without a batch. Inputs that disagree, a fixed batch above 1 and other symbolic sizes are refused.
@@ -61,7 +61,7 @@ def read_inputs(values) -> tuple[list[Tensor], bool]:
                     fix="export the model with fixed sizes",
                 )
         tensors.append(Tensor(name, fixed, stored=kinds[name]))
-    return tensors, batched
+    return tensors, batched, batched and any(isinstance(shape[0], str) for shape in shapes.values())
 
 
 def _is_batched(shapes: dict[str, tuple[Dim, ...]]) -> bool:
@@ -84,8 +84,11 @@ def _is_batched(shapes: dict[str, tuple[Dim, ...]]) -> bool:
     return not without
 
 
-def check_output(value, tensor: Tensor, batched: bool) -> None:
-    """ModelError where a declared output is not what the graph computes; a symbolic size or batch matches anything."""
+def check_output(value, tensor: Tensor, batched: bool, at: int = 0) -> None:
+    """ModelError where a declared output is not what the graph computes; a symbolic size or batch matches anything.
+
+    `at`: the axis that ONNX has the batch on.
+    """
     what = f"output '{shown(tensor.name)}'"
     kind, shape = declared_shape(value, what)
     computed = tensor.stored or {"float": "FLOAT", "int64": "INT64", "bool": "BOOL"}[tensor.dtype]
@@ -93,9 +96,10 @@ def check_output(value, tensor: Tensor, batched: bool) -> None:
         raise ModelError(f"{what} is declared as {kind}, the graph computes {computed}")
     if shape is None:
         return
-    fits = len(shape) == len(tensor.shape) and all(
-        isinstance(want, str) or want == have or (batched and axis == 0)
-        for axis, (want, have) in enumerate(zip(shape, tensor.shape, strict=True))
+    computed = (*tensor.shape[1 : at + 1], *tensor.shape[:1], *tensor.shape[at + 1 :])
+    fits = len(shape) == len(computed) and all(
+        isinstance(want, str) or want == have or (batched and axis == at)
+        for axis, (want, have) in enumerate(zip(shape, computed, strict=True))
     )
     if not fits:
-        raise ModelError(f"{what} is declared with shape {list(shape)}, the graph computes {list(tensor.shape)}")
+        raise ModelError(f"{what} is declared with shape {list(shape)}, the graph computes {list(computed)}")

@@ -99,6 +99,10 @@ class Op:
         """Whether the operator can give its result in this type, which a model states; else it is converted behind it."""
         return True
 
+    def stored_alike(self, node: Node) -> tuple[str, ...]:
+        """Inputs whose values the output's type must hold too."""
+        return ()
+
     def lower(self, node: Node, ctx: LowerContext) -> None:
         """Append the kernels that compute this node to the Program being built."""
         raise UnsupportedError(

@@ -42,6 +42,8 @@ def run_model(path: Path, inputs: dict[str, np.ndarray], progress: Progress = la
                 raise WorkFailed("onnxruntime can't run the model", why=why) from None
             step = 1  # a symbolic batch axis that only holds for one sample, as a Reshape to [1, K] leaves behind
             continue
+        if graph.output_axes:
+            values = [np.moveaxis(v, axis, 0) for v, axis in zip(values, graph.output_axes, strict=True)]
         parts.append(values if graph.batched else [v[None] for v in values])
         start += step
         progress(min(step, total - start + step))
