@@ -45,7 +45,7 @@ class Recurrent(Op):
     """Inputs (x, W [D, rows, input], R [D, rows, hidden], B [D, 2*rows] or "", y or "", first h or "", first c or "").
 
     W, R and B are constants, in the order of ONNX's gates; quantized, W and R are [D*rows, ...]. y: the hidden states,
-    where the cell states are the output.
+    where the cell states are the output, or what the products with R see instead of the states computed here.
     """
 
     gates: int
@@ -163,17 +163,19 @@ class Recurrent(Op):
         ready = None if y is None else y.reshape(samples, a.length, d, a.hidden)
         hs, cs = np.empty((samples, a.length, d, a.hidden), x.dtype), np.empty((samples, d, a.hidden), x.dtype)
         for i, direction in enumerate(a.directions):
-            state, cell = h[:, i], c[:, i]
+            seen, cell = h[:, i], c[:, i] if self.name == "LSTM" else h[:, i]
             for t in range(a.length) if direction == "forward" else range(a.length - 1, -1, -1):
-                state, cell = self.step(x[:, t], state, cell, w[i], r[i], b[i], a)
-                state = state if ready is None else ready[:, t, i]
-                hs[:, t, i] = state
+                hs[:, t, i], cell = self.step(x[:, t], seen, cell, w[i], r[i], b[i], a)
+                seen = hs[:, t, i] if ready is None else ready[:, t, i]
             cs[:, i] = cell
         found = hs if a.output == "hidden" else cs
         return [found.reshape(samples, *a.shape[1:]) if a.batched else found.reshape(a.shape)]
 
     def step(self, x, h, c, w, r, b, attrs):
-        """One step: (hidden state, cell state) [samples, hidden] from the input [samples, input] and those before."""
+        """One step: (hidden state, cell state) [samples, hidden] from the input [samples, input] and those before.
+
+        `h` is what the products with R see; a GRU's cell state is the hidden state itself.
+        """
         raise NotImplementedError
 
     def interval(self, node, inputs, graph):

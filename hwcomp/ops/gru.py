@@ -24,9 +24,10 @@ class GRU(Recurrent):
         if attrs.linear_before_reset:
             inner = reset * (h @ r[2 * n :].T + b[1, 2 * n :])
         else:
-            inner = (reset * h) @ r[2 * n :].T + b[1, 2 * n :]
+            inner = (reset * c) @ r[2 * n :].T + b[1, 2 * n :]
         g = np.tanh(given[:, 2 * n :] + inner)
-        return (1 - z) * g + z * h, c
+        state = (1 - z) * g + z * c
+        return state, state
 
     def export(self, node, writer):
         return writer.recurrent(node)
