@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from hwcomp.backends import _c_dot as dot
-from hwcomp.backends import _c_elements, _c_joins, _c_recurrent, _c_softmax, _c_xnor
+from hwcomp.backends import _c_attention, _c_elements, _c_joins, _c_recurrent, _c_softmax, _c_xnor
 from hwcomp.backends._c_bits import Bits
 from hwcomp.backends._c_common import check_map, ends, heading, map_values, refuse, window_text
 from hwcomp.backends._c_dot import Printed, Way, acc_type, add_constants, add_dot, add_record, requantizer
@@ -46,6 +46,8 @@ def macs(program: Program, kernel: Kernel) -> int:
     _, y = ends(program, kernel)
     if kernel.kind in _c_recurrent.KINDS:
         return _c_recurrent.macs(kernel)
+    if kernel.kind == "matmul":
+        return _c_attention.macs(program, kernel)
     if kernel.kind not in ("conv2d", "dense"):
         return 0
     return y.size * math.prod(kernel.constants["weight"].shape[1:])
@@ -268,6 +270,7 @@ KINDS = {
     **_c_softmax.KINDS,
     **_c_elements.KINDS,
     **_c_recurrent.KINDS,
+    **_c_attention.KINDS,
     "argmax": (_none, _no_work, _argmax_printed),
     "conv2d": (check_map, _conv_work, _conv_printed),
     "dense": (_dense_check, _dense_work, _dense_printed),
