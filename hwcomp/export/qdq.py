@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 # (opset, IR version): the first with a scale per channel, and the first with 16-bit integers.
 _BYTES, _WORDS = (13, 7), (21, 10)
+_IR_VERSIONS = {17: 8}  # of opsets that operators need
 _INT32 = np.iinfo(np.int32)
 
 
@@ -65,6 +66,7 @@ class Writer:
         self._integers: dict[str, str] = {}  # tensor -> value that holds its integers
         self._types: dict[str, tuple[str, str]] = {}  # tensor -> names of its scale and its zero point
         self._node: Node | None = None
+        self._opset = _BYTES[0]
 
     # --- for the operators -------------------------------------------------------------------------------------------
 
@@ -150,6 +152,10 @@ class Writer:
             return self.data(index)
         return self.emit("Transpose", self.data(index), perm=(1, 0, 2))
 
+    def need_opset(self, opset: int) -> None:
+        """The model is of this opset at least: 17."""
+        self._opset = max(self._opset, opset)
+
     def clamp(self, value: str, limits: tuple[float | None, float | None] | None) -> str:
         """`value` limited to real (lo, hi); None is an open end."""
         lo, hi = limits or (None, None)
@@ -219,7 +225,7 @@ class Writer:
 
         inputs, outputs = map(info, self.graph.inputs), map(info, self.graph.outputs)
         wide = any(c.data_type in (TensorProto.INT16, TensorProto.UINT16) for c in self._constants)
-        opset, ir_version = _WORDS if wide else _BYTES
+        opset, ir_version = _WORDS if wide else (self._opset, _IR_VERSIONS.get(self._opset, _BYTES[1]))
         graph = helper.make_graph(self._nodes, name, list(inputs), list(outputs), self._constants)
         model = helper.make_model(
             graph, ir_version=ir_version, opset_imports=[helper.make_opsetid("", opset)], producer_name="hwcomp",

@@ -79,13 +79,27 @@ def layernorm(ctx: LowerContext, node: Node) -> None:
     gain = scale.astype(np.float64) * math.sqrt(n) / (1 << _UNIT_BITS) / qy.scale[0]
     offset = (np.zeros(n) if bias is None else bias.astype(np.float64)) / qy.scale[0] + qy.zero
     most = 1 << _UNIT_BITS
-    rq = requant.choose_affine(gain, offset, -most, most, qy.lo, qy.hi)
+    rq = _record(node, gain, offset, qy.lo, qy.hi)
     ends = rq.apply(np.broadcast_to(np.array([-most, most]), (n, 2)))
     params = {
         "size": n, "bits": _UNIT_BITS, "fraction": fraction, "epsilon": epsilon, "requantize": rq.params(),
     }  # fmt: skip
     ctx.add_edge(y, int(ends.min()), int(ends.max()), x.layout)
     ctx.add_kernel("layernorm", node, params, rq.constants())
+
+
+def _record(node: Node, gain: np.ndarray, offset: np.ndarray, lo: int, hi: int) -> requant.Requant:
+    """gain * u + offset per place, |u| <= 2^_UNIT_BITS, with multipliers of up to 31 bits; ties up."""
+    largest = float(np.abs(gain).max() * (1 << _UNIT_BITS) + np.abs(offset).max() + 1)
+    shift = int(min(30 - np.frexp(np.abs(gain).max())[1], 61 - np.frexp(largest)[1], 60))
+    if shift < 1:
+        raise UnsupportedError(
+            f"{node.op} whose results reach {largest:g} steps can't be compiled", node=origin_of(node),
+            why="they do not fit 64 bits", fix="check its scale and bias",
+        )  # fmt: skip
+    multiplier = np.rint(np.ldexp(gain, shift)).astype(np.int64)
+    shifted = np.rint(np.ldexp(offset, shift)).astype(np.int64) + (np.int64(1) << (shift - 1))
+    return requant.Requant("affine", shift, 0, lo, hi, multiplier, shifted, 31)
 
 
 def _room(squares: int, epsilon: float) -> tuple[int, int]:

@@ -48,6 +48,7 @@ class Recurrent(Op):
     where the cell states are the output, or what the products with R see instead of the states computed here.
     """
 
+    recurs = True
     gates: int
     activations: tuple[str, ...]
     note = "default activations; no peepholes, no clip, no sequence lengths"

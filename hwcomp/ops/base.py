@@ -53,6 +53,8 @@ class Op:
     # How a quantized input's type reaches the output: True where output integers are a selection of input integers
     # (MaxPool, Reshape), so both must have one type.
     keeps_type = False
+    # Whether it reads its own output: all of the output's range counts, whatever is read behind it.
+    recurs = False
     # Whether it reads the integers of a quantized model themselves (others see the real values they stand for).
     reads_integers = False
     # Kinds of kernel that `lower` makes of it; empty where it can't stay until then (`note` says what becomes of it).

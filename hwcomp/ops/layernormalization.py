@@ -78,17 +78,10 @@ class LayerNormalization(Op):
         ctx.layernorm(node)
 
     def export(self, node, writer):
-        """In operators of opset 13."""
-        shape = writer.program.edges[node.outputs[0]].shape
-        rank, axis = len(writer.graph.tensors[node.inputs[0]].shape), node.attrs.axis
-        axes = list(range(axis, rank))
-        x = writer.data()
-        scale, bias = (writer.graph.tensors[n].data.reshape(shape[len(shape) - len(axes) :]) if n else None for n in node.inputs[1:])
-        centred = writer.emit("Sub", x, writer.emit("ReduceMean", x, axes=axes, keepdims=1))
-        variance = writer.emit("ReduceMean", writer.emit("Mul", centred, centred), axes=axes, keepdims=1)
-        deviation = writer.emit("Sqrt", writer.emit("Add", variance, np.float32(node.attrs.epsilon)))
-        y = writer.emit("Mul", writer.emit("Div", centred, deviation), scale)
-        return y if bias is None else writer.emit("Add", y, bias)
+        x = writer.graph.tensors[node.inputs[0]]
+        constants = [writer.graph.tensors[n].data.reshape(x.shape[node.attrs.axis :]) for n in node.inputs[1:] if n]
+        writer.need_opset(17)
+        return writer.emit(self.name, writer.data(), *constants, axis=node.attrs.axis, epsilon=node.attrs.epsilon)
 
     def cost(self, node, graph):
         count = math.prod(graph.tensors[node.outputs[0]].shape)

@@ -118,7 +118,7 @@ def _activation_types(graph: Graph, ctx: PassContext) -> dict[str, QType]:
     ]
     for name in floats:
         leaves = name in graph.outputs or not graph.consumers(name)
-        if (maker := graph.producer(name)) is not None and any(OPS[maker.op].stored_alike(maker)):
+        if (maker := graph.producer(name)) is not None and OPS[maker.op].recurs:
             leaves = True
         if leaves or name in graph.inputs or any(not tied(c) for c in graph.consumers(name)):
             lo, hi = ctx.observed[name]
