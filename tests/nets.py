@@ -98,6 +98,8 @@ def function(dice, c: Net):
     """A function of single elements, or a product with one as exporters write HardSwish and SiLU."""
     if dice.flag():
         op = dice.pick(FUNCTIONS if c.opset >= 9 else FUNCTIONS[:-2])
+        if op == "Exp":  # of an exponential it would be infinite
+            c.add("Tanh", [], c.shape)
         c.add(op, [], c.shape)
         return
     x, shape = c.last, c.shape

@@ -70,7 +70,7 @@ def member(name: str) -> Member:
 
 def test_images(name: str) -> tuple[np.ndarray, np.ndarray]:
     """uint8 test images and labels for a network trained on MNIST (LeNets) or Fashion-MNIST."""
-    return _pixels("mnist" if "lenet" in name else "fashion_mnist")[1:]
+    return _pixels("mnist" if name.startswith("lenet") else "fashion_mnist")[1:]
 
 
 test_images.__test__ = False  # it is no test
@@ -79,7 +79,7 @@ test_images.__test__ = False  # it is no test
 def prepared(name: str, pixels: np.ndarray) -> np.ndarray:
     """Images as the network expects them."""
     x = pixels.astype(np.float32) / np.float32(255)
-    if name not in MNIST and "lenet" not in name:
+    if name not in MNIST and not name.startswith("lenet"):
         x = (x - MEAN) / DEVIATION
     if name.startswith("squeezenets"):
         x = np.pad(x, ((0, 0), (2, 2), (2, 2)), constant_values=-MEAN / DEVIATION)

@@ -212,7 +212,7 @@ def join(graph: Graph, sources: list[Link], name: str, indices: list[np.ndarray]
         offered = np.full(count, NEVER)
         offered[index[passed]] = passed
         arc(out, source, 0, index=offered)
-        arc(_offered(graph, source, f"{source.name}_taken"), out, 0, index=index)
+        arc(_offered(graph, source, f"{source.name}_taken"), out, 0, index=index, leaves=True)
     return out
 
 

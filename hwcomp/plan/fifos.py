@@ -94,7 +94,7 @@ class _Search:
             if run.run(_SWEEPS):
                 found, high = run, run.interval
             else:
-                low, high = run.interval + 1, max(high, run.interval + 2)
+                low, high = run.interval + 1, high if run.interval < high - 1 else 2 * high
         self.interval = high
         return found
 

@@ -184,10 +184,11 @@ class Periodic(Solver):
             return (bound + (a.delay + turns * self.interval))[None]
         if a.kept is None or a.kept[0] is not a.index:
             turns, beat = np.divmod(a.index, a.source.count)
-            a.kept = a.index, beat, turns * self.interval if turns.any() else 0
-        _, beat, shift = a.kept
+            a.kept = a.index, beat, turns if turns.any() else None
+        _, beat, turns = a.kept
         bound = source[beat]
-        bound += shift
+        if turns is not None:
+            bound += turns * self.interval
         bound += a.delay
         return bound[None]
 

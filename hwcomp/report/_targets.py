@@ -13,12 +13,13 @@ _MCU_BILL = {
     "peak_live_bytes": "of the arena, most alive at once", "peak_tensor_bytes": "of the arena, most tensors at once",
     "input_bytes": "RAM, the caller's inputs", "output_bytes": "RAM, the caller's outputs",
     "stack_bytes_estimate": "RAM, stack, estimate", "ram_bytes": "RAM in all", "macs": "MACs per frame",
+    "code_bytes_estimate": "Flash, code, estimate",
 }  # fmt: skip
 _RAM = ("arena_bytes", "input_bytes", "output_bytes", "stack_bytes_estimate")
 _FPGA_BILL = {
     "interval": "Interval, cycles between frames", "latency_estimate": "Latency of a frame in cycles, estimate",
     "lanes": "Multiply-accumulate lanes", "budget": "Budget of lanes", "rom_bits": "ROM bits",
-    "buffer_bits": "Buffer bits",
+    "buffer_bits": "Buffer bits", "fifo_bits": "of these, FIFOs", "multipliers": "Multipliers",
 }  # fmt: skip
 
 

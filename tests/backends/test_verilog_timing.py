@@ -80,7 +80,7 @@ def check_times(program, budget, folder):
     plan = plan_dataflow(program, budget)
     done = simulated(program, plan, folder)
     assert done.tolist() == timing.completions(timing.build(program, plan), FRAMES).tolist()
-    assert steady(done) == plan.interval
+    assert steady(done) == plan.interval if plan.least_fifos else steady(done) <= plan.interval
     assert timing.frame_latency(program, plan) == done[0] + 1
 
 

@@ -87,3 +87,20 @@ def test_bubbles_in_a_waiting_pipeline_do_not_close():
     run.run()
     assert np.diff(out)[0] == 3 and np.diff(run.times[id(pipe.out)][0])[0] == 1
     assert out[0] == run.times[id(pipe.out)][0, 0] == 13
+
+
+def test_one_graph_has_a_steady_state_for_every_interval():
+    """What is kept of an arc from one run to the next is no matter of the interval."""
+
+    def graph():
+        g = Graph()
+        cells.pad(g, g.link("in", 12), "padded", (3, 4), 1, (0, 2, 0, 2)).resize(4)
+        return g
+
+    shared = graph()
+    for interval in (60, 30, 24):
+        alone = graph()
+        runs = Periodic(shared, interval, shared.links[1:]), Periodic(alone, interval, alone.links[1:])
+        assert runs[0].run(50) == runs[1].run(50)
+        for a, b in zip(shared.links, alone.links, strict=True):
+            assert (runs[0].times[id(a)] == runs[1].times[id(b)]).all()

@@ -181,14 +181,14 @@ def test_one_target(report, target):
 
 
 def test_a_target_without_plots_still_has_its_figures(report):
-    report["targets"] = {"hls": {"fifo_bits": 81_920, "note": "text"}}
+    report["targets"] = {"hls": {"spare_bits": 81_920, "note": "text"}}
     text = checked(render(report)).words()
-    assert "Target hls" in text and "fifo bits 81,920 10.0 KiB" in text
+    assert "Target hls" in text and "spare bits 81,920 10.0 KiB" in text
 
 
 def test_new_figures_of_a_target_are_shown(report):
-    report["targets"]["fpga"]["fifo_bits"] = 12_345_678
-    assert "fifo bits 12,345,678" in checked(render(report)).words()
+    report["targets"]["fpga"]["spare_bits"] = 12_345_678
+    assert "spare bits 12,345,678" in checked(render(report)).words()
 
 
 def renamed(value, name):
