@@ -16,7 +16,7 @@ from hwcomp.types import Node, Tensor
 class Graph:
     """`inputs` and `outputs` are tensor names in the model's order. `batched`: axis 0 of every non-constant is the batch.
 
-    `output_axes`: where the model itself has the batch of its outputs, if not all of them on axis 0.
+    `input_axes`, `output_axes`: where the model itself has the batch of these, if not all of them on axis 0.
     """
 
     tensors: dict[str, Tensor]
@@ -24,6 +24,7 @@ class Graph:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     batched: bool = True
+    input_axes: tuple[int, ...] = ()
     output_axes: tuple[int, ...] = ()
 
     @cached_property

@@ -17,6 +17,8 @@ from hwcomp.ops.transpose import TransposeAttrs
 from hwcomp.registry import OPS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from hwcomp.frontend.context import ImportContext, OnnxNode
     from hwcomp.types import Node
 
@@ -24,6 +26,16 @@ _ANY_AXIS = ("Cast", "Clip", "Dropout", "Identity", "Relu")  # and all functions
 _ARITHMETIC = ("Add", "Div", "Mul", "Sub")
 _AXIS = {"Concat": None, "Gather": 0, "Split": 0, "Softmax": -1}  # the attribute's default
 _OWN = ("GRU", "LSTM")  # they place it themselves
+
+
+def time_first(nodes: Iterable[OnnxNode]) -> set[str]:
+    """Tensors that only recurrent operators of layout 0 read, where these have the batch on axis 1."""
+    found: dict[str, bool] = {}
+    for node in nodes:
+        turned = node.op_type in _OWN and not (node.attr.has("layout") and node.opset >= 14)
+        for i, name in enumerate(node.inputs):
+            found[name] = found.get(name, True) and turned and i in (0, 5, 6)
+    return {name for name, only in found.items() if only and name}
 
 
 def convert(node: OnnxNode, ctx: ImportContext) -> list[Node]:

@@ -36,10 +36,12 @@ def import_graph(model, weights: Weights) -> tuple[Graph, int]:
     outputs = [text_of(v.name, "an output's name") for v in graph.output]
     _check_names(graph, [v.name for v in values], outputs, nodes)
     nodes = _in_order(nodes)
-    tensors, batched, symbolic = read_inputs(values)
+    tensors, batched, symbolic, placed = read_inputs(values, batch_axis.time_first(nodes))
 
     taken = {*constants, *(t.name for t in tensors), *(n for node in nodes for n in (*node.inputs, *node.outputs))}
     ctx = ImportContext(batched=batched, weights=weights, taken=taken, symbolic=symbolic)
+    for name, axis in placed.items():
+        ctx.place_batch(name, axis)
     ctx.tensors.update({t.name: t for t in tensors})
     for name, proto in constants.items():
         ctx.add_constant(name, weights.read(proto, f"constant '{shown(name)}'"), stored=integer_type(proto))
@@ -50,8 +52,10 @@ def import_graph(model, weights: Weights) -> tuple[Graph, int]:
             ctx.append(graph_node)
     ctx.type_the_rest()
 
-    axes = tuple(map(ctx.batch_axis, outputs)) if any(map(ctx.batch_axis, outputs)) else ()
-    result = Graph(ctx.tensors, (), tuple(t.name for t in tensors), tuple(outputs), batched, axes).rebuilt(ctx.nodes)
+    ends = ([t.name for t in tensors], outputs)
+    axes = (tuple(map(ctx.batch_axis, names)) if any(map(ctx.batch_axis, names)) else () for names in ends)
+    result = Graph(ctx.tensors, (), tuple(t.name for t in tensors), tuple(outputs), batched, *axes)
+    result = result.rebuilt(ctx.nodes)
     for value in graph.output:
         tensor = result.tensors[value.name]
         if tensor.is_constant:
