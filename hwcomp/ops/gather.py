@@ -32,6 +32,9 @@ class Gather(Op):
         if x.is_constant:
             ctx.compute(node, shape, x.data.dtype, lambda: np.take(x.data, indices, axis=axis))
             return []
+        if ctx.symbolic and axis == 0:
+            why, fix = "it takes some samples of a batch of any size", "leave it out, or export a batch of 1"
+            raise node.unsupported("Gather from the batch axis", why, fix)
         wanted = indices.reshape(-1) % size
         chain = Chain(node, ctx)
         if np.array_equal(wanted, np.arange(wanted[0], wanted[0] + wanted.size)):
