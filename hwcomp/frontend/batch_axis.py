@@ -94,10 +94,10 @@ def _inside(axis: int, at: int) -> int:
 
 
 def _transpose(node: OnnxNode, ctx: ImportContext, at: int) -> list[Node]:
-    """Nothing where the batch was and stays axis 0, or where `convert` swaps it with another axis of 1."""
+    """Nothing where `convert` does it: a batch of 1 that changes places with another axis of 1 stays the first."""
     rank = len(ctx.tensor(node, 0).shape)
     perm = node.axes(node.attr.integers("perm", tuple(range(rank))[::-1]), rank)
-    if len(perm) != rank or (at == 0 and onnx_shape(ctx, node.input(0))[perm[0]] == 1):
+    if len(perm) != rank or (at == 0 and (perm[0] == 0 or not ctx.symbolic) and onnx_shape(ctx, node.input(0))[perm[0]] == 1):
         return []
     after = perm.index(at)
     inner = (0, *(_inside(axis, at) for i, axis in enumerate(perm) if i != after))
