@@ -69,7 +69,9 @@ def lstm(kernel: Kernel, x: np.ndarray, *states: np.ndarray) -> np.ndarray:
     p, samples, hidden = kernel.params, len(x), kernel.params["hidden"]
     given = list(states)
     ready = given.pop(0).reshape(samples, p["steps"], -1, hidden) if p["output"] == "cell" else None
-    firsts = {name: _state(kernel, name, given.pop(0) if name in p["initial"] else None, samples) for name in ("h", "c")}
+    firsts = {
+        name: _state(kernel, name, given.pop(0) if name in p["initial"] else None, samples) for name in ("h", "c")
+    }
     x = x.reshape(samples, p["steps"], -1)
     parts = [slice(i * hidden, (i + 1) * hidden) for i in range(4)]
     y = np.empty((samples, p["steps"], len(p["directions"]), hidden), np.int64)

@@ -29,7 +29,9 @@ RECURRENT = {"LSTM", "GRU"}
 # Softmax of 16 bits is rounded to steps of 2^-16 in front of the model's own type. Recurrent layers round between their
 # steps, a GRU what its reset gate scales, too.
 STEPS = {("Softmax", 16): 2, ("LSTM", 8): 2, ("GRU", 8): 3, ("LSTM", 16): 64, ("GRU", 16): 96}
-STEP = 1  # an output may be so many steps of its type from the rounded real value, which float noise may move over a tie
+STEP = (
+    1  # an output may be so many steps of its type from the rounded real value, which float noise may move over a tie
+)
 COARSE = 1 / 64  # of the output's span: several operators in a row, with 16-bit tensors between them
 TOLERANCE = 1e-3  # of our teacher on the case's own values
 BITS = (8, 16)
@@ -167,7 +169,12 @@ def wrap(case: NodeCase, variant: Variant, bits: int) -> Wrapped:
         moved = _moved(case, name)
         if name not in variant.data:
             where = [i for n in case.model.graph.node for i, v in enumerate(n.input) if v == name]
-            dot = any(name == n.input[i] for n in case.model.graph.node for i in WEIGHTS.get(n.op_type, ()) if i < len(n.input))
+            dot = any(
+                name == n.input[i]
+                for n in case.model.graph.node
+                for i in WEIGHTS.get(n.op_type, ())
+                if i < len(n.input)
+            )
             if dot and where and array.dtype == np.float32:
                 top = 127 if bits == 8 else 32767
                 qtype = QType(bits, True, "affine", (float(np.float32(np.abs(array).max(initial=1e-3) / top)),))
@@ -185,7 +192,11 @@ def wrap(case: NodeCase, variant: Variant, bits: int) -> Wrapped:
             inner = f"{name}__held" if moved else name
             quantizers(name, f"{name}__in", inner, qtype)
             if moved:
-                nodes.append(helper.make_node("Transpose", [inner], [name], perm=np.argsort(moved).tolist(), name=f"{name} order"))
+                nodes.append(
+                    helper.make_node(
+                        "Transpose", [inner], [name], perm=np.argsort(moved).tolist(), name=f"{name} order"
+                    )
+                )
             inputs.append(helper.make_tensor_value_info(f"{name}__in", TensorProto.FLOAT, shape))
             given[f"{name}__in"] = array
             back = qtype.held(array)
@@ -337,7 +348,9 @@ def _folded(case: NodeCase) -> Result:
     for name, array in case.outputs.items():
         constants.append(numpy_helper.from_array(np.array([1, array.size]), f"{name}__shape"))
         nodes.append(helper.make_node("Cast", [name], [f"{name}__real"], to=TensorProto.FLOAT, name=f"{name} cast"))
-        nodes.append(helper.make_node("Reshape", [f"{name}__real", f"{name}__shape"], [f"{name}__row"], name=f"{name} row"))
+        nodes.append(
+            helper.make_node("Reshape", [f"{name}__real", f"{name}__shape"], [f"{name}__row"], name=f"{name} row")
+        )
         nodes.append(helper.make_node("Add", [f"{name}__zero", f"{name}__row"], [f"{name}__out"], name=f"{name} add"))
         inputs.append(helper.make_tensor_value_info(f"{name}__zero", TensorProto.FLOAT, [1, array.size]))
         outputs.append(helper.make_tensor_value_info(f"{name}__out", TensorProto.FLOAT, None))

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
 from hwcomp.lower.recurrent import table
 from sw_ref.program import Layout
 

@@ -67,13 +67,17 @@ def layernorm_printed(program: Program, plan: MemoryPlan, index: int) -> Printed
     (x, y), p = ends(program, kernel), kernel.params
     most = 1 << p["bits"]
     rq, arrays = requantizer(kernel, "int32_t", -most, most)
-    formula = f"(x - mean) / deviation of {p['size']} elements each, in steps of 2^-{p['bits']}, times sqrt({p['size']})."
+    formula = (
+        f"(x - mean) / deviation of {p['size']} elements each, in steps of 2^-{p['bits']}, times sqrt({p['size']})."
+    )
     k = {
         "id": index, "rq": rq, "x": c_type(x.dtype), "y": c_type(y.dtype), "n": p["size"], "rows": x.size // p["size"],
         "name": x.dtype.name, "fraction": p["fraction"], "epsilon": p["epsilon"],
         "whole": 61 - p["bits"] - p["fraction"] // 2, "comment": heading(program, index, formula),
     }  # fmt: skip
-    out = Printed("layernorm", k, prims={("normal", x.dtype.name): {"name": x.dtype.name, "x": k["x"]}, ("root", ""): {}})
+    out = Printed(
+        "layernorm", k, prims={("normal", x.dtype.name): {"name": x.dtype.name, "x": k["x"]}, ("root", ""): {}}
+    )
     add_record(out, index, {n: np.asarray(v) for n, v in arrays.items()})
     return out
 

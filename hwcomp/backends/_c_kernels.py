@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from hwcomp.backends import _c_dot as dot
 from hwcomp.backends import _c_attention, _c_elements, _c_joins, _c_recurrent, _c_softmax, _c_xnor
+from hwcomp.backends import _c_dot as dot
 from hwcomp.backends._c_bits import Bits
 from hwcomp.backends._c_common import check_map, ends, heading, map_values, refuse, window_text
 from hwcomp.backends._c_dot import Printed, Way, acc_type, add_constants, add_dot, add_record, requantizer

@@ -74,7 +74,14 @@ def printed(program: Program, plan: MemoryPlan, index: int) -> Printed:
     if "recurrent_offset" in c:
         arrays.append(("int64_t", f"e{index}", c["recurrent_offset"], "biases of what the reset gate scales"))
     if "h" in c:
-        arrays.append(("int32_t" if kernel.kind == "gru" else k["h"], f"h{index}", c["h"], "hidden states in front of the first step"))
+        arrays.append(
+            (
+                "int32_t" if kernel.kind == "gru" else k["h"],
+                f"h{index}",
+                c["h"],
+                "hidden states in front of the first step",
+            )
+        )
     if "c" in c:
         arrays.append(("int32_t", f"i{index}", c["c"], "cell states in front of the first step"))
     if index == first:

@@ -124,12 +124,17 @@ class Writer:
         x = self.emit("Transpose", self.data(), perm=turned)
         constants = [self.graph.tensors[n].data if n else None for n in node.inputs[1:4]]
         real = [
-            (q * self.graph.tensors[n].qtype.scales()[:, None]).reshape(len(a.directions), -1, q.shape[1]).astype(np.float32)
+            (q * self.graph.tensors[n].qtype.scales()[:, None])
+            .reshape(len(a.directions), -1, q.shape[1])
+            .astype(np.float32)
             for n, q in zip(node.inputs[1:3], constants, strict=False)
         ]
         states = [self._first_state(node, i, x) for i in (5, 6)]
         names = [x, *real, constants[2], None, *states]
-        attributes = {"hidden_size": a.hidden, "direction": "bidirectional" if len(a.directions) > 1 else a.directions[0]}
+        attributes = {
+            "hidden_size": a.hidden,
+            "direction": "bidirectional" if len(a.directions) > 1 else a.directions[0],
+        }
         if node.op == "GRU":
             attributes["linear_before_reset"] = int(a.linear_before_reset)
         cell = a.output == "cell"

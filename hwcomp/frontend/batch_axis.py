@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hwcomp.errors import shown
 from hwcomp.ops.reshape import ReshapeAttrs, resolve
 from hwcomp.ops.transpose import TransposeAttrs
 from hwcomp.registry import OPS
@@ -55,8 +54,7 @@ def convert(node: OnnxNode, ctx: ImportContext) -> list[Node]:
     if node.op_type in ("Reshape", "Squeeze", "Unsqueeze"):
         return _reshape(node, ctx, shape, at)
     if node.op_type == "Shape":
-        made = op.convert(_with_constant_input(node, ctx, shape), ctx)
-        return made
+        return op.convert(_with_constant_input(node, ctx, shape), ctx)
     if node.op_type in _AXIS and (node.op_type != "Softmax" or node.opset >= 13):
         return _along(node, ctx, shape, at)
     if node.op_type == "Slice" and node.opset >= 10:
@@ -95,9 +93,12 @@ def _inside(axis: int, at: int) -> int:
 
 def _transpose(node: OnnxNode, ctx: ImportContext, at: int) -> list[Node]:
     """Nothing where `convert` does it: a batch of 1 that changes places with another axis of 1 stays the first."""
+    node.expect(inputs=(1, 1))
     rank = len(ctx.tensor(node, 0).shape)
     perm = node.axes(node.attr.integers("perm", tuple(range(rank))[::-1]), rank)
-    if len(perm) != rank or (at == 0 and (perm[0] == 0 or not ctx.symbolic) and onnx_shape(ctx, node.input(0))[perm[0]] == 1):
+    if len(perm) != rank or (
+        at == 0 and (perm[0] == 0 or not ctx.symbolic) and onnx_shape(ctx, node.input(0))[perm[0]] == 1
+    ):
         return []
     after = perm.index(at)
     inner = (0, *(_inside(axis, at) for i, axis in enumerate(perm) if i != after))
@@ -107,6 +108,9 @@ def _transpose(node: OnnxNode, ctx: ImportContext, at: int) -> list[Node]:
 
 def _reshape(node: OnnxNode, ctx: ImportContext, shape: tuple[int, ...], at: int) -> list[Node]:
     """The batch stays behind as many elements as it was behind."""
+    optional = node.op_type == "Squeeze" and node.opset >= 13
+    needed = 1 if node.op_type == "Squeeze" or (node.op_type == "Unsqueeze" and node.opset < 13) else 2
+    node.expect(inputs=(needed, needed + optional))
     if node.op_type == "Reshape":
         allow_zero = node.opset >= 14 and node.attr.flag("allowzero", False)
         wanted = resolve(node, shape, ctx.integers(node, 1, "shape"), allow_zero)

@@ -8,7 +8,19 @@ import numpy as np
 
 from hwcomp.errors import UnsupportedError, WorkFailed
 from hwcomp.graph import Graph, origin_of
-from hwcomp.lower import attention, bounds, joins, layouts, products, recurrent, requant, search, staircase, tables, thresholds
+from hwcomp.lower import (
+    attention,
+    bounds,
+    joins,
+    layouts,
+    products,
+    recurrent,
+    requant,
+    search,
+    staircase,
+    tables,
+    thresholds,
+)
 from hwcomp.lower import softmax as softmaxes
 from hwcomp.types import Node, QType, Tensor
 from sw_ref.program import Edge, Kernel, Layout, type_range

@@ -178,7 +178,9 @@ def _gates(ctx: LowerContext, node: Node, x: Edge, h: tuple[int, int], qh, param
     params["acc_bits"] = bits = max(2, *(b.bits for b in limits))
     if bits > 53:
         raise UnsupportedError(
-            f"the accumulators of {node.op} need {bits} bits", node=origin_of(node), fix="use fewer bits or a smaller layer"
+            f"the accumulators of {node.op} need {bits} bits",
+            node=origin_of(node),
+            fix="use fewer bits or a smaller layer",
         )
     sums = [np.abs(v).sum(axis=1) * 1.0 for v in (weight, back)]
     most = [max(abs(x.lo), abs(x.hi)) + abs(x.zero), max(abs(h[0]), abs(h[1])) + abs(qh.zero)]

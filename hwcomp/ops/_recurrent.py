@@ -62,12 +62,16 @@ class Recurrent(Op):
                 found = ctx.constant(node, i, "WRB"[i - 1]).shape
                 if found != (len(a.directions), *shape):
                     want = [len(a.directions), *shape]
-                    raise node.model_error(f"'{'WRB'[i - 1]}' of {self.name} has shape {list(found)}", f"it must be {want}")
+                    raise node.model_error(
+                        f"'{'WRB'[i - 1]}' of {self.name} has shape {list(found)}", f"it must be {want}"
+                    )
         if given[4]:
             lengths = ctx.tensor(node, 4)
             if not lengths.is_constant or (lengths.data != a.length).any():
                 why = "all sequences have the length of the input's time axis"
-                raise node.unsupported(f"sequence_lens of {self.name}", why, "leave it out, and run the steps that there are")
+                raise node.unsupported(
+                    f"sequence_lens of {self.name}", why, "leave it out, and run the steps that there are"
+                )
         if given[7]:
             raise node.unsupported(
                 f"{self.name} with peepholes (input P)", "gates that read the cell state are not available",
@@ -80,7 +84,9 @@ class Recurrent(Op):
         directions = _DIRECTIONS[node.attr.text("direction", "forward", tuple(_DIRECTIONS))]
         layout = node.attr.flag("layout", False) if node.opset >= 14 else False
         functions = node.attr.texts("activations") if node.attr.has("activations") else ()
-        if functions and tuple(f.lower() for f in functions) != tuple(f.lower() for f in self.activations) * len(directions):
+        if functions and tuple(f.lower() for f in functions) != tuple(f.lower() for f in self.activations) * len(
+            directions
+        ):
             raise node.unsupported(
                 f"activations {list(functions)} of {self.name}", f"only {', '.join(self.activations)} are available",
                 "train it with these",
@@ -142,7 +148,11 @@ class Recurrent(Op):
         need_float(node, inputs[0], *inputs[4:])
         a, x = node.attrs, inputs[0]
         if x.shape[:2] != ((1, a.length) if a.batched else (a.length, 1)):
-            raise bad(node, f"{self.name} of a tensor of shape {list(x.shape)}", f"it must hold {a.length} steps of one sample")
+            raise bad(
+                node,
+                f"{self.name} of a tensor of shape {list(x.shape)}",
+                f"it must hold {a.length} steps of one sample",
+            )
         for state in inputs[5:]:
             if state is not None and math.prod(state.shape) != len(a.directions) * a.hidden:
                 why = f"{len(a.directions)} x {a.hidden} values are needed"
@@ -185,7 +195,11 @@ class Recurrent(Op):
         index = {"GRU": 5, "LSTM": 6 if a.output == "cell" else 0}[self.name]
         if index and index < len(node.inputs) and node.inputs[index]:
             tensor, state = graph.tensors[node.inputs[index]], inputs[index]
-            first = (float(tensor.data.min()), float(tensor.data.max())) if tensor.is_constant else state or (-np.inf, np.inf)
+            first = (
+                (float(tensor.data.min()), float(tensor.data.max()))
+                if tensor.is_constant
+                else state or (-np.inf, np.inf)
+            )
             low, high = min(first[0], 0.0), max(first[1], 0.0)
             return (low + ends[0], high + ends[1]) if a.output == "cell" else (min(low, ends[0]), max(high, ends[1]))
         return ends
@@ -217,9 +231,13 @@ class _Read:
             self.length = x.shape[time]
             if x.shape[batch] != 1:
                 why = f"its input is {list(x.shape)}"
-                raise node.unsupported(f"{node.op_type} of a fixed batch of {x.shape[batch]}", why, "export it with a batch of 1")
+                raise node.unsupported(
+                    f"{node.op_type} of a fixed batch of {x.shape[batch]}", why, "export it with a batch of 1"
+                )
             if layout and self.length != 1:
-                raise node.unsupported("layout=1 in a model without a batch axis", "", "give the input a leading axis of 1")
+                raise node.unsupported(
+                    "layout=1 in a model without a batch axis", "", "give the input a leading axis of 1"
+                )
 
     @staticmethod
     def _need_time_first(ctx, node, x):

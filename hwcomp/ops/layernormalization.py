@@ -34,9 +34,13 @@ class LayerNormalization(Op):
         epsilon = node.attr.real("epsilon", 1e-5)
         node.attr.integer("stash_type", 1)  # of floats inside, which there are none of
         if ctx.batched and axis == 0:
-            raise node.unsupported("LayerNormalization over the batch axis", "it mixes the samples of a batch", "set its axis")
+            raise node.unsupported(
+                "LayerNormalization over the batch axis", "it mixes the samples of a batch", "set its axis"
+            )
         if not epsilon > 0:
-            raise node.unsupported(f"LayerNormalization with epsilon {epsilon:g}", "a row of equal values has no deviation")
+            raise node.unsupported(
+                f"LayerNormalization with epsilon {epsilon:g}", "a row of equal values has no deviation"
+            )
         names = [node.input(0)]
         for i, what in ((1, "scale"), (2, "bias")):
             if not node.input(i):
@@ -65,7 +69,11 @@ class LayerNormalization(Op):
         x, scale, bias = inputs
         rows = x.reshape(*x.shape[: node.attrs.axis], -1)
         centred = rows - rows.mean(axis=-1, keepdims=True)
-        y = centred / np.sqrt((centred * centred).mean(axis=-1, keepdims=True) + x.dtype.type(node.attrs.epsilon)) * scale
+        y = (
+            centred
+            / np.sqrt((centred * centred).mean(axis=-1, keepdims=True) + x.dtype.type(node.attrs.epsilon))
+            * scale
+        )
         return [(y if bias is None else y + bias).reshape(x.shape)]
 
     def interval(self, node, inputs, graph):
@@ -93,11 +101,18 @@ class LayerNormalization(Op):
         yield _case("layernorm two axes", (1, 4, 3, 5), (3, 5), axis=2, interval=(-3.0, 1.0))
         yield _case("layernorm whole sample", ("N", 7), (7,), axis=1, stash_type=1)
         plain = [("LayerNormalization", ["x", "g"], ["y"], {})]
-        yield case("layernorm without bias", plain, {"x": (1, 2, 9)}, {"g": np.float32([1.5])}, opset=17, interval=(0.0, 200.0))
+        yield case(
+            "layernorm without bias", plain, {"x": (1, 2, 9)}, {"g": np.float32([1.5])}, opset=17, interval=(0.0, 200.0)
+        )
 
 
 def _case(label, shape, size, *, interval=(-2.0, 2.0), **attrs):
     constants = {"g": random(label, *size) + np.float32(1.1), "b": random(f"{label} bias", *size)}
     return case(
-        label, [("LayerNormalization", ["x", "g", "b"], ["y"], attrs)], {"x": shape}, constants, opset=17, interval=interval
+        label,
+        [("LayerNormalization", ["x", "g", "b"], ["y"], attrs)],
+        {"x": shape},
+        constants,
+        opset=17,
+        interval=interval,
     )

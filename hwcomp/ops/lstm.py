@@ -32,7 +32,10 @@ class LSTM(Recurrent):
 
     def cases(self):
         yield from sequences("LSTM", self.gates)
-        last = [("LSTM", ["x", "w", "r", "", "", "h", "c"], ["", "hn", "cn"], {"hidden_size": 3}), ("Concat", ["hn", "cn"], ["y"], {"axis": 2})]
+        last = [
+            ("LSTM", ["x", "w", "r", "", "", "h", "c"], ["", "hn", "cn"], {"hidden_size": 3}),
+            ("Concat", ["hn", "cn"], ["y"], {"axis": 2}),
+        ]
         shapes = {"x": (1, 1, 5), "h": (1, 1, 3), "c": (1, 1, 3)}
         yield case("LSTM one step with its states", last, shapes, weights("LSTM one", 1, 4, 5, 3, bias=False), opset=14)
 

@@ -97,7 +97,11 @@ class MatMul(Op):
         two = [("MatMul", ["x", "z"], ["y"], {})]
         yield case("matmul of two tensors", two, {"x": ("N", 3, 5), "z": ("N", 5, 4)})
         yield case("matmul of heads", two, {"x": (1, 2, 3, 5), "z": (1, 2, 5, 1)}, interval=(-0.5, 3.0))
-        clamped = [("Transpose", ["z"], ["t"], {"perm": [0, 2, 1]}), ("MatMul", ["x", "t"], ["h"], {}), ("Relu", ["h"], ["y"], {})]
+        clamped = [
+            ("Transpose", ["z"], ["t"], {"perm": [0, 2, 1]}),
+            ("MatMul", ["x", "t"], ["h"], {}),
+            ("Relu", ["h"], ["y"], {}),
+        ]
         yield case("matmul transposed", clamped, {"x": (1, 4, 6), "z": (1, 3, 6)})
         yield case("matmul attention", attention(6), {"x": ("N", 5, 6)}, heads("attention", 6))
 

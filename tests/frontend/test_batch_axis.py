@@ -53,7 +53,10 @@ FOLLOWED = {
     "hidden and cell states": [
         BOTH, ("Concat", ["h", "c"], ["v"], {"axis": 2}), ("Transpose", ["v"], ["q"], {"perm": [1, 0, 2]}), ("Flatten", ["q"], ["y"], {}),
     ],
-    "unsqueeze": [LSTM, ("Squeeze", ["s", "one"], ["v"], {}), ("Unsqueeze", ["v", "two"], ["e"], {}), ("Transpose", ["e"], ["y"], {"perm": [1, 0, 2, 3]})],
+    "unsqueeze": [
+        LSTM, ("Squeeze", ["s", "one"], ["v"], {}), ("Unsqueeze", ["v", "two"], ["e"], {}),
+        ("Transpose", ["e"], ["y"], {"perm": [1, 0, 2, 3]}),
+    ],
     "split": [LSTM, ("Squeeze", ["s", "one"], ["v"], {}), ("Split", ["v"], ["u", "k"], {"axis": 0}), BACK],
     "softmax": [LSTM, ("Squeeze", ["s", "one"], ["v"], {}), ("Softmax", ["v"], ["u"], {"axis": 0}), BACK],
     "in front": [
@@ -104,7 +107,10 @@ def test_time_in_front_is_no_batch():
     """An LSTM that reads the input itself takes axis 0 for time: of symbolic size, or beside a batch of several."""
     for shape in (("N", T, C), (1, T, C)):
         proto = model(
-            [("LSTM", ["x", "w", "r"], ["y"], {"hidden_size": H})], {"x": shape}, {k: CONSTANTS[k] for k in "wr"}, opset=17
+            [("LSTM", ["x", "w", "r"], ["y"], {"hidden_size": H})],
+            {"x": shape},
+            {k: CONSTANTS[k] for k in "wr"},
+            opset=17,
         )
         with pytest.raises(UnsupportedError, match="takes axis 0 of 'x' for time"):
             loaded(proto)
@@ -112,7 +118,9 @@ def test_time_in_front_is_no_batch():
 
 @pytest.mark.parametrize("shape", [(T, 1, C), (T, "N", C), (1, 1, C)])
 def test_inputs_with_time_in_front(shape, tmp_path):
-    proto = model([("LSTM", ["x", "w", "r"], ["y"], {"hidden_size": H})], {"x": shape}, {k: CONSTANTS[k] for k in "wr"}, opset=17)
+    proto = model(
+        [("LSTM", ["x", "w", "r"], ["y"], {"hidden_size": H})], {"x": shape}, {k: CONSTANTS[k] for k in "wr"}, opset=17
+    )
     x = values("x", shape[0], N if shape[1] == "N" else 1, C)
     (want,) = ort.InferenceSession(proto.SerializeToString()).run(None, {"x": x})
     given, want = {"x": np.moveaxis(x, 1, 0)}, np.moveaxis(want, 2, 0)

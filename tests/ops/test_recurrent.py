@@ -1,4 +1,4 @@
-"""What LSTM, GRU, LayerNormalization and products of two tensors refuse: the node, why, and what to do."""
+"""What LSTM, GRU, LayerNormalization, products of two tensors and selections of a batch refuse: the node, why, what to do."""
 
 import numpy as np
 import pytest
@@ -50,7 +50,12 @@ def test_lengths_that_are_all_steps_are_taken():
 def test_streaming_targets_refuse_by_node(target):
     two = model([("MatMul", ["x", "z"], ["y"], {}, "the node")], {"x": ("N", 3, 4), "z": ("N", 4, 3)})
     norm = model([("LayerNormalization", ["x", "g"], ["y"], {}, "the node")], {"x": ("N", 4)}, {"g": values("g", 4)})
-    for proto in (lstm(), lstm(op="GRU", constants={k: v[:, :12] if k in "wr" else v for k, v in W.items()}), two, norm):
+    for proto in (
+        lstm(),
+        lstm(op="GRU", constants={k: v[:, :12] if k in "wr" else v for k, v in W.items()}),
+        two,
+        norm,
+    ):
         program = lower(quantized(proto)[0]).program
         with pytest.raises(UnsupportedError, match="is not available for target") as error:
             BACKENDS[target].supports(program)
@@ -71,3 +76,16 @@ def test_refused_products_and_rows(nodes, shapes, message):
         loaded(model(nodes, shapes, constants))
     assert error.value.node == "the node"
     assert error.value.why or error.value.fix
+
+
+@pytest.mark.parametrize("nodes", [
+    [("Slice", ["x", "zero", "one", "zero"], ["y"], {}, "the node")], [("Gather", ["x", "zero"], ["y"], {}, "the node")],
+])  # fmt: skip
+def test_samples_of_a_symbolic_batch_are_not_selected(nodes):
+    """The first of a batch of 1 is all of it; of a batch of any size it is not."""
+    constants = {"zero": np.array([0]), "one": np.array([1])}
+    used = {k: v for k, v in constants.items() if k in nodes[0][1]}
+    assert [n.op for n in loaded(model(nodes, {"x": (1, 3)}, used)).graph.nodes] == ["Identity"]
+    with pytest.raises(UnsupportedError, match="batch axis") as error:
+        loaded(model(nodes, {"x": ("N", 3)}, used))
+    assert error.value.node == "the node"

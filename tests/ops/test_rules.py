@@ -410,16 +410,3 @@ def test_argmax_takes_the_lowest_index_on_ties(load):
     graph = load(case("argmax", [("ArgMax", ["x"], ["y"], {"axis": 1})], X2, output=("y", "int64")).model)
     result = run_float(graph, {"x": F([[1, 3, 3, 2], [0, 0, 0, 0]])})["y"]
     assert result.tolist() == [[1], [0]]
-
-
-@pytest.mark.parametrize("nodes", [
-    [("Slice", ["x", "zero", "one", "zero"], ["y"], {}, "the node")], [("Gather", ["x", "zero"], ["y"], {}, "the node")],
-])  # fmt: skip
-def test_samples_of_a_symbolic_batch_are_not_selected(nodes):
-    """The first of a batch of 1 is all of it; of a batch of any size it is not."""
-    constants = {"zero": np.array([0]), "one": np.array([1])}
-    used = {k: v for k, v in constants.items() if k in nodes[0][1]}
-    assert [n.op for n in loaded(model(nodes, {"x": (1, 3)}, used)).graph.nodes] == ["Identity"]
-    with pytest.raises(UnsupportedError, match="batch axis") as error:
-        loaded(model(nodes, {"x": ("N", 3)}, used))
-    assert error.value.node == "the node"

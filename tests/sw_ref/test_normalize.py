@@ -67,5 +67,9 @@ def test_products_of_matrices_are_exact(bits, dtype):
     a, b = rng.integers(-99, 99, (2, 3, 4, 5)), rng.integers(-99, 99, (2, 3, 5, 6))
     assert nm.exact_dtype(bits) is dtype
     want = np.einsum("...mk,...kn->...mn", a - 7, b + 3) if bits > 10 else np.einsum("...mk,...kn->...mn", a % 2, b % 2)
-    got = nm.matmul_accumulate(a, 7, b, -3, acc_bits=bits) if bits > 10 else nm.matmul_accumulate(a % 2, 0, b % 2, 0, acc_bits=bits)
+    got = (
+        nm.matmul_accumulate(a, 7, b, -3, acc_bits=bits)
+        if bits > 10
+        else nm.matmul_accumulate(a % 2, 0, b % 2, 0, acc_bits=bits)
+    )
     assert (got == want).all()

@@ -36,7 +36,9 @@ def test_every_argument_of_the_tables(name, function, bound):
     away = np.abs(got - function(a / 2.0**11) * 2.0**15).max()
     assert bound - 0.6 < away <= bound
     assert (np.diff(got) >= 0).all()
-    assert (recurrent.activation(a * 40, table(name)) == got[np.clip(a * 40, -(1 << 15), (1 << 15) - 1) + (1 << 15)]).all()
+    assert (
+        recurrent.activation(a * 40, table(name)) == got[np.clip(a * 40, -(1 << 15), (1 << 15) - 1) + (1 << 15)]
+    ).all()
 
 
 def by_hand(kernel, x, states):
@@ -65,6 +67,7 @@ def by_hand(kernel, x, states):
     out = [[[0] * hidden for _ in p["directions"]] for _ in range(p["steps"])]
     cells = []
     for d, way in enumerate(p["directions"]):
+
         def terms(r, t, h, d=d):
             return (
                 c["multiplier"][d][r] * sum(w * v for w, v in zip(c["weight"][d][r], x[t], strict=True)),
@@ -82,7 +85,8 @@ def by_hand(kernel, x, states):
         for t in range(p["steps"]) if way == "forward" else reversed(range(p["steps"])):
             if kernel.kind == "lstm":
                 i, o, f, g = (
-                    [gate(n * hidden + j, t, h, "tanh" if n == 3 else "sigmoid") for j in range(hidden)] for n in range(4)
+                    [gate(n * hidden + j, t, h, "tanh" if n == 3 else "sigmoid") for j in range(hidden)]
+                    for n in range(4)
                 )
                 cell = [half(f[j] * cell[j] + i[j] * g[j]) for j in range(hidden)]
                 made = [single(p["requantize"], o[j] * curve(half(cell[j], 4), "tanh")) for j in range(hidden)]

@@ -22,7 +22,7 @@ def steps_away(kind, quant, **attrs):
     }  # fmt: skip
     node = (kind, ["x", "w", "r", "b"], ["y"], {"hidden_size": H, "layout": 1, **attrs})
     proto = model([node], {"x": ("N", T, C)}, constants, opset=14)
-    program = lower((graph := quantized(proto, quant=quant, input_ranges={"x": (-2.0, 2.0)})[0])).program
+    program = lower(graph := quantized(proto, quant=quant, input_ranges={"x": (-2.0, 2.0)})[0]).program
     stored = random_stored(program, 50)
     y = run_program(program, stored)["y"].reshape(-1, T, H)
     edge, node = program.edges["y"], graph.nodes[0]
@@ -70,13 +70,17 @@ def mnist():
 def product(mnist, tmp_path_factory):
     images = mnist["x_train"][:256].astype(np.float32) / 255
     folder = tmp_path_factory.mktemp("lstm") / "product"
-    return hwcomp.compile(shared("models", "float", "lstm_mnist.onnx"), folder, target="mcu", calibration={"input": images})
+    return hwcomp.compile(
+        shared("models", "float", "lstm_mnist.onnx"), folder, target="mcu", calibration={"input": images}
+    )
 
 
 def test_the_lstm_keeps_its_decisions_on_the_recorded_vectors(product):
     with np.load(shared("vectors", "lstm_mnist.npz")) as recorded:
         x, y = recorded["x"], recorded["y"]
-    for outcome in compare.verify(product, {"input": product.program.edges["input"].from_real(x)}, [engines.engine("c")]):
+    for outcome in compare.verify(
+        product, {"input": product.program.edges["input"].from_real(x)}, [engines.engine("c")]
+    ):
         assert (outcome.status, outcome.tensors) == ("equal", len(product.program.edges))
     got = hwcomp.run(product.dir, {"input": x})["output"]
     assert (got.argmax(-1) == y.argmax(-1)).all()
