@@ -35,6 +35,7 @@ STEP = (
 COARSE = 1 / 64  # of the output's span: several operators in a row, with 16-bit tensors between them
 TOLERANCE = 1e-3  # of our teacher on the case's own values
 BITS = (8, 16)
+ENGINES = ("reference", "c")
 
 
 @dataclass(frozen=True)
@@ -230,8 +231,8 @@ def teacher(case: NodeCase, held: dict[str, np.ndarray]) -> dict[str, np.ndarray
     return dict(zip(case.outputs, map(np.asarray, values), strict=True))
 
 
-def check(case: NodeCase, folder: Path, names: tuple[str, ...] = ("reference", "c")) -> Result:
-    """Compile the most general variant that is taken, with 8 bits and with 16, and compare."""
+def check(case: NodeCase, folder: Path, names: tuple[str, ...] = ENGINES, wide: tuple[str, ...] = ENGINES) -> Result:
+    """Compile the most general variant that is taken, with 8 bits and with 16 (on engines `wide`), and compare."""
     refusals: list[tuple[Variant, HwcompError]] = []
     for variant in variants(case):
         if variant.first:
@@ -253,10 +254,10 @@ def check(case: NodeCase, folder: Path, names: tuple[str, ...] = ("reference", "
                 built = _compiled(wrapped, folder / "product16", BITS[1])
             except HwcompError:
                 return result
-            wide = _compared(case, wrapped, built, names)
-            wide.bits, wide.worst = [8, 16], max(result.worst, wide.worst)
-            wide.detail = wide.detail or result.detail
-            return wide
+            more = _compared(case, wrapped, built, wide)
+            more.bits, more.worst = [8, 16], max(result.worst, more.worst)
+            more.detail = more.detail or result.detail
+            return more
         return result
     if not refusals:
         return _folded(case)
