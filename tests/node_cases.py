@@ -13,16 +13,17 @@ from pathlib import Path
 
 import numpy as np
 
-import hwcomp
 from hwcomp.errors import HwcompError
 from hwcomp.frontend.float_run import run_float
+from hwcomp.lower.build import lower
 from hwcomp.quantize.schemes import affine_type
 from hwcomp.registry import BACKENDS, OPS
 from hwcomp.samples import random_stored
 from hwcomp.types import INTEGERS, QType
 from hwcomp.verify import compare, engines
 from hwcomp.verify.reference import run_program
-from tests.models import loaded
+from tests.models import loaded, quantized
+from tests.products import from_program
 
 WEIGHTS = {"Conv": (1,), "ConvTranspose": (1,), "Gemm": (1,), "MatMul": (0, 1), "LSTM": (1, 2), "GRU": (1, 2)}
 RECURRENT = {"LSTM", "GRU"}
@@ -239,7 +240,7 @@ def check(case: NodeCase, folder: Path, names: tuple[str, ...] = ENGINES, wide: 
             case = _with_one_output(case)
         wrapped = wrap(case, variant, BITS[0])
         try:
-            built = _compiled(wrapped, folder / "product8", BITS[0])
+            built = _compiled(wrapped, folder / "8")
         except HwcompError as error:
             if "does not depend on any input" in error.what:
                 return _folded(case)
@@ -251,7 +252,7 @@ def check(case: NodeCase, folder: Path, names: tuple[str, ...] = ENGINES, wide: 
         if result.status == "passed":
             try:
                 wrapped = wrap(case, variant, BITS[1])
-                built = _compiled(wrapped, folder / "product16", BITS[1])
+                built = _compiled(wrapped, folder / "16")
             except HwcompError:
                 return result
             more = _compared(case, wrapped, built, wide)
@@ -279,10 +280,10 @@ def _with_one_output(case: NodeCase) -> NodeCase:
     return replace(case, model=model, outputs={name: case.outputs[name]})
 
 
-def _compiled(wrapped: Wrapped, folder: Path, bits: int):
-    path = folder.parent / f"model{bits}.onnx"
-    path.write_bytes(wrapped.model.SerializeToString())
-    return hwcomp.compile(path, folder, target="mcu", rest="int16", golden=1)
+def _compiled(wrapped: Wrapped, folder: Path):
+    """The product of the wrapped model, without its reports."""
+    graph, _ = quantized(wrapped.model, check=False, rest="int16")
+    return from_program(lower(graph).program, folder, "mcu")
 
 
 def _samples(built, wrapped: Wrapped) -> dict[str, np.ndarray]:
