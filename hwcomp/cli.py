@@ -50,6 +50,9 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--pass", action="append", default=[], dest="passes", metavar="PASS.field=VALUE")
     p.add_argument("--pe-simd-budget", type=int, metavar="N", help="fpga, hls: most multiply-accumulate lanes in all")
     p.add_argument(
+        "--least-fifos", action="store_true", help="fpga, hls: the least FIFOs of large networks too; minutes"
+    )
+    p.add_argument(
         "--hls-dialect", metavar="vitis|ac", help="hls: ap_int and hls::stream (vitis), or ac_int and ac_channel"
     )
     p.add_argument("--requantize-bits", type=int, metavar="N", help="most bits of a requantize multiplier (31)")

@@ -80,7 +80,8 @@ def compile_options(args: Namespace) -> CompileOptions:
             raise UnsupportedError(f"{flag} is not available in this version")
     given = {
         "name": args.name, "quant": args.quant, "rest": args.rest, "requantize": args.requantize or None,
-        "pe_simd_budget": args.pe_simd_budget, "golden": args.golden, "requantize_bits": args.requantize_bits,
+        "pe_simd_budget": args.pe_simd_budget, "least_fifos": args.least_fifos or None,
+        "golden": args.golden, "requantize_bits": args.requantize_bits,
         "logits": args.logits or None, "hls_dialect": args.hls_dialect,
     }  # fmt: skip
     given = {k: v for k, v in given.items() if v is not None}

@@ -121,6 +121,8 @@ def compile_model(path: Path | str, folder: Path | str, options: CompileOptions,
     options = options.for_model(model.quantized)
     if options.pe_simd_budget is not None and not {"fpga", "hls"} & set(options.targets):
         watch.warned("--pe-simd-budget only matters to targets fpga and hls")
+    if options.least_fifos and not {"fpga", "hls"} & set(options.targets):
+        watch.warned("--least-fifos only matters to targets fpga and hls")
     graph, ctx = quantized_graph(model, options, watch)
     watch.progress("lowering", 0, 1)
     lowered = lower(graph, options.requantize_bits)
@@ -134,7 +136,7 @@ def compile_model(path: Path | str, folder: Path | str, options: CompileOptions,
     targets = {}
     for backend in backends:
         watch.progress(f"emitting {backend.target}", 0, 1)
-        plan = backend.plan(program, {"pe_simd_budget": options.pe_simd_budget, "hls_dialect": options.hls_dialect})
+        plan = backend.plan(program, {n: getattr(options, n) for n in ("pe_simd_budget", "least_fifos", "hls_dialect")})
         files |= backend.emit(program, plan, facts)
         targets[backend.target] = backend.report(program, plan)
     files["program/program.json"] = product.dump_json(program.to_json())
@@ -194,6 +196,7 @@ def _banner(model: Model, lowered: Lowered, options: CompileOptions) -> tuple[st
     words += ["--requantize"] if options.requantize else []
     words += ["--logits"] if options.logits else []
     words += [f"--pe-simd-budget {options.pe_simd_budget}"] if options.pe_simd_budget else []
+    words += ["--least-fifos"] if options.least_fifos else []
     bearing = {k: v for k, v in _options_json(options).items() if k not in ("name", "targets")}
     everything = hashlib.sha256(product.dump_json(bearing).encode()).hexdigest()
     return (
@@ -220,6 +223,8 @@ def _options_json(options: CompileOptions) -> dict[str, Any]:
         del data["rest"]
     if not options.requantize:
         del data["requantize"]
+    if not options.least_fifos:
+        del data["least_fifos"]
     return data
 
 

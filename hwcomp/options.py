@@ -29,6 +29,7 @@ class CompileOptions:
     left in float. `requantize`: drop what it states.
     `requantize_bits`: most bits of a requantize multiplier; 16 fits one DSP block of an FPGA. `golden`: samples stored
     in the product with their outputs. `hls_dialect`: ap_int and hls::stream (vitis), or ac_int and ac_channel (ac).
+    `least_fifos`: search the least depths of FIFOs however long it takes.
     """
 
     targets: tuple[str, ...]
@@ -41,6 +42,7 @@ class CompileOptions:
     input_types: dict[str, Pixels] = field(default_factory=dict)
     passes: dict[str, dict[str, Any]] = field(default_factory=dict)
     pe_simd_budget: int | None = None
+    least_fifos: bool = False
     logits: bool = False
     requantize_bits: int = 31
     golden: int = 4
@@ -150,7 +152,7 @@ def from_toml(path: Path, given: dict[str, Any]) -> dict[str, Any]:
         raise UsageError(f"'{Path(path).name}' is not valid TOML", why=str(error)) from None
     kinds = {
         "quant": str, "rest": str, "requantize": bool, "name": str, "logits": bool, "pe_simd_budget": int,
-        "requantize_bits": int, "golden": int, "hls_dialect": str,
+        "least_fifos": bool, "requantize_bits": int, "golden": int, "hls_dialect": str,
     }  # fmt: skip
     merged = dict(given)
     for key, value in data.items():

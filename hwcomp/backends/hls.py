@@ -49,7 +49,8 @@ class Hls(Backend):
 
     def plan(self, program: Program, options: dict[str, Any]) -> HlsPlan:
         return HlsPlan(
-            plan_dataflow(program, options.get("pe_simd_budget")), options.get("hls_dialect", DEFAULT_DIALECT)
+            plan_dataflow(program, options.get("pe_simd_budget"), bool(options.get("least_fifos"))),
+            options.get("hls_dialect", DEFAULT_DIALECT),
         )
 
     def emit(self, program: Program, plan: HlsPlan, product: Product) -> dict[str, str | bytes]:

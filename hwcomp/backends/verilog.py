@@ -38,7 +38,7 @@ class Verilog(Backend):
         check_dataflow(program)
 
     def plan(self, program: Program, options: dict[str, Any]) -> DataflowPlan:
-        return plan_dataflow(program, options.get("pe_simd_budget"))
+        return plan_dataflow(program, options.get("pe_simd_budget"), bool(options.get("least_fifos")))
 
     def emit(self, program: Program, plan: DataflowPlan, product: Product) -> dict[str, str | bytes]:
         netlist = Netlist()

@@ -22,9 +22,9 @@ _ENGINES: dict[str, Callable[..., Stage]] = {
 }  # fmt: skip
 
 
-def plan_dataflow(program: Program, budget: int | None = None) -> DataflowPlan:
-    """What `fold_dataflow` finds, with FIFOs that keep its interval."""
-    return fifos.sized(program, fold_dataflow(program, budget))
+def plan_dataflow(program: Program, budget: int | None = None, least_fifos: bool = False) -> DataflowPlan:
+    """What `fold_dataflow` finds, with FIFOs that keep its interval; `least_fifos`: see hwcomp.plan.fifos.sized."""
+    return fifos.sized(program, fold_dataflow(program, budget), least_fifos)
 
 
 def fold_dataflow(program: Program, budget: int | None = None) -> DataflowPlan:

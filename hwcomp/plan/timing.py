@@ -94,10 +94,14 @@ def completions(timing: Timing, frames: int) -> np.ndarray | None:
         run = Frames(timing.graph, frames)
         run.run()
         return np.max([run.times[id(link)][:, -1] for link in timing.outputs], axis=0)
-    exact = Execution(timing.graph, timing.pipes, frames)
-    if exact.stuck:
+    return finished(timing, Execution(timing.graph, timing.pipes, frames))
+
+
+def finished(timing: Timing, run: Execution) -> np.ndarray | None:
+    """int64 [frames]: the cycle in which each frame of an execution is complete; None where it gets stuck."""
+    if run.stuck:
         return None
-    return np.max([exact.times[id(link)][link.count - 1 :: link.count] for link in timing.outputs], axis=0)
+    return np.max([run.times[id(link)][link.count - 1 :: link.count] for link in timing.outputs], axis=0)
 
 
 def _arrive(t: Timing, source: Source, link: Link, key: Reader) -> Link:

@@ -131,7 +131,7 @@ def test_name_goes_into_the_generated_code(compiled):
 
 def test_options_are_in_the_manifest(compiled, net):
     _, folder = compiled(
-        "--requantize-bits", 16, "--golden", 2, "--pe-simd-budget", 9, "--input-range", "x=-1,1.5", "--pass",
+        "--requantize-bits", 16, "--golden", 2, "--pe-simd-budget", 9, "--least-fifos", "--input-range", "x=-1,1.5", "--pass",
         "calibrate.samples=3", "--hls-dialect", "ac",
         "--logits", "--quant", "int8", target="fpga",
     )  # fmt: skip
@@ -139,7 +139,7 @@ def test_options_are_in_the_manifest(compiled, net):
     assert manifest(folder)["options"] == {
         "targets": ["fpga"], "name": None, "quant": "int8", "input_ranges": {"x": [-1.0, 1.5]},
         "input_types": {},
-        "passes": {"calibrate": {"samples": "3"}}, "pe_simd_budget": 9, "logits": True, "requantize_bits": 16,
+        "passes": {"calibrate": {"samples": "3"}}, "pe_simd_budget": 9, "least_fifos": True, "logits": True, "requantize_bits": 16,
         "golden": 2, "hls_dialect": "ac",
         "calibration": {"x": {"samples": 6, "sha256": digest}},
     }  # fmt: skip
@@ -362,6 +362,7 @@ def test_toml_holds_options(compiled, toml):
         quant = "int8"
         logits = true
         pe_simd_budget = 11
+        least_fifos = true
         requantize_bits = 20
         golden = 3
         hls_dialect = "ac"
@@ -379,7 +380,7 @@ def test_toml_holds_options(compiled, toml):
         "targets": ["fpga"], "name": "From TOML", "quant": "int8", "input_ranges": {"x": [-2.0, 2.5]},
         "input_types": {},
         "passes": {"calibrate": {"samples": 5}, "fuse_bias": {"enabled": False}}, "pe_simd_budget": 11, "logits": True,
-        "requantize_bits": 20, "golden": 3, "hls_dialect": "ac",
+        "least_fifos": True, "requantize_bits": 20, "golden": 3, "hls_dialect": "ac",
     }  # fmt: skip
 
 
@@ -403,7 +404,8 @@ def test_the_command_line_wins_over_toml(compiled, toml, text, arguments, key, w
     ("golden = ", ["'options.toml' is not valid TOML"]), ("nothing = 1", ["'nothing' in 'options.toml'"]),
     ('golden = "4"', ["'golden' in 'options.toml'", "wrong type"]), ("golden = true", ["'golden'"]),
     ("golden = 0", ["at least one"]),
-    ("logits = 1", ["'logits'"]), ("pe_simd_budget = 1.5", ["'pe_simd_budget'"]), ("pass = 3", ["'pass'"]),
+    ("logits = 1", ["'logits'"]), ("least_fifos = 1", ["'least_fifos'"]),
+    ("pe_simd_budget = 1.5", ["'pe_simd_budget'"]), ("pass = 3", ["'pass'"]),
     ("[pass]\na = 1", ["'pass'"]),
     ("[pass.nothing]\na = 1", ["no pass 'nothing'"]), ("[pass.calibrate]\nsamples = 1.5", ["'1.5' is not a int"]),
     ("[pass.calibrate]\nsamples = true", ["'True' is not a int"]),

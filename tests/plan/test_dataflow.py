@@ -6,11 +6,15 @@ import numpy as np
 import pytest
 
 from hwcomp.errors import WorkFailed
-from hwcomp.plan import folding
+from hwcomp.plan import fifos, folding
+from hwcomp.plan.cell_timing import Buffer
 from hwcomp.plan.dataflow import DEFAULT_LANES, fold_dataflow, plan_dataflow
+from hwcomp.plan.execution import Execution
+from hwcomp.plan.maxplus import NEVER, Arc, Graph
 from hwcomp.plan.stages import OUTPUT
 from hwcomp.plan.streams import Permute
 from sw_ref.program import Layout
+from tests.branches import NETWORKS
 from tests.models import quantized, spine
 from tests.program_factory import Builder, lenet5
 from tests.random_programs import random_program
@@ -247,6 +251,31 @@ def test_grouped_convolutions_have_no_idle_lanes_but_for_rounding(groups, m):
         assert fold.lanes <= budget
         assert fold.beats >= macs / budget
         assert fold.beats <= max(1.35 * macs / fold.lanes, 72 * groups * ceil(12 / groups / fold.simd))
+
+
+@pytest.mark.parametrize("name", ["identity", "fire"])
+def test_least_fifos_of_a_large_design(name, monkeypatch):
+    """A design beyond the limit of the default gets depths that are enough; with the option the least, as a small one."""
+    program = NETWORKS[name]()
+    small = plan_dataflow(program)
+    monkeypatch.setattr(fifos, "EXACT_TOTAL", 0)
+    large = plan_dataflow(program)
+    assert (small.least_fifos, large.least_fifos) == (True, False)
+    assert plan_dataflow(program, least_fifos=True) == small
+
+
+@pytest.mark.parametrize("depth", [2, 3, 7])
+@pytest.mark.parametrize("indexed", [False, True])
+def test_words_that_a_fifo_holds(depth, indexed):
+    """Words come every cycle from 0 on and one leaves every three cycles: it fills up and stays full."""
+    graph = Graph()
+    push, pop = graph.link("push", 20), graph.link("pop", 40 if indexed else 20)
+    pop.arcs.append(Arc(pop, 1 if indexed else 3, -1))
+    index = np.where(np.arange(40) % 2, NEVER, np.arange(40) // 2) if indexed else None
+    buffer = Buffer(push, pop, index).resize(depth)
+    if indexed:
+        pop.arcs.append(Arc(pop, 3, -2))
+    assert fifos.words(Execution(graph, [], 2), buffer) == depth
 
 
 def test_plan_is_a_function_of_its_arguments():
