@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+import hwcomp
 from hwcomp import samples
 from hwcomp.backends import verilog
 from hwcomp.errors import UnsupportedError, WorkFailed
@@ -16,6 +17,7 @@ from tests.conformance.streaming import streaming_program
 from tests.products import from_program
 from tests.program_factory import Builder, lenet5
 from tests.random_programs import random_network
+from tests.zoo import member
 
 FRAMES = 10
 
@@ -74,6 +76,22 @@ def test_no_fifo_can_be_one_word_less(name, tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_no_fifo_of_a_residual_network_can_be_one_word_less(tmp_path, monkeypatch):
     assert len(check_least(resnet8((2, 3, 4), 8), tmp_path, monkeypatch)) >= 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["resnet8_bn_fashion", "shufflenets_fashion"])
+def test_no_fifo_of_a_large_network_can_be_one_word_less(name, tmp_path, monkeypatch):
+    """With --least-fifos."""
+    monkeypatch.setattr(verilog, "frame_latency", lambda *_: 0)
+    network = member(name)
+    data = {network.input: network.calibration}
+    program = hwcomp.compile(network.path, tmp_path / "net", target="fpga", calibration=data).program
+    plan = plan_dataflow(program, least_fifos=True)
+    assert plan.least_fifos
+    assert steady(simulated(program, plan, tmp_path / "least", 6)) == plan.interval
+    for i, key in enumerate(key for key, depth in depths(plan).items() if depth > 2):
+        fewer = simulated(program, one_less(plan, key), tmp_path / str(i), 6)
+        assert fewer is None or steady(fewer) > plan.interval, (key, depths(plan)[key])
 
 
 def check_times(program, budget, folder):
