@@ -23,9 +23,9 @@ from sw_ref.program import Edge, Program
 # Bytes of code for a Cortex-M4 at -O3, measured on the example networks; padding makes a kernel's borders code of its own.
 _CODE_BASE = 600
 _CODE = {
-    "add": 150, "argmax": 100, "avgpool2d": 450, "concat": 150, "conv2d": 800, "dense": 450, "lut": 50,
-    "maxpool2d": 250, "mul": 100, "pad": 100, "reorder": 100, "repeat": 60, "requantize": 150, "reshape": 0, "shuffle": 100, "slice": 60,
-    "softmax": 250, "transpose": 0,
+    "add": 150, "argmax": 100, "avgpool2d": 450, "concat": 150, "conv2d": 800, "dense": 450, "gru": 1000, "layernorm": 1000,
+    "lstm": 1900, "lut": 50, "matmul": 200, "maxpool2d": 250, "mul": 100, "pad": 100, "reorder": 100, "repeat": 60,
+    "requantize": 150, "reshape": 0, "shuffle": 100, "slice": 60, "softmax": 250, "transpose": 0,
 }  # fmt: skip
 _STACK_FRAMES = 512
 _BAREMETAL = (

@@ -104,9 +104,9 @@ def _names(values, what: str) -> tuple[str, ...]:
 class ImportContext:
     """The graph under construction. `batched`: axis 0 of every value that depends on an input is the batch."""
 
-    def __init__(self, *, batched: bool, weights: Weights, taken: set[str]):
-        """`taken`: every tensor name of the model, which new constants must avoid."""
-        self.batched = batched
+    def __init__(self, *, batched: bool, weights: Weights, taken: set[str], symbolic: bool = False):
+        """`taken`: every tensor name of the model, which new constants must avoid. `symbolic`: the batch has a name, no size."""
+        self.batched, self.symbolic = batched, symbolic
         self.tensors: dict[str, Tensor] = {}
         self.nodes: list[Node] = []
         self._weights = weights
@@ -115,6 +115,7 @@ class ImportContext:
         self._finite: set[str] = set()
         self._derived: dict[Any, str] = {}
         self._fold_macs = _FOLD_MACS
+        self._batch_axes: dict[str, int] = {}
         self._roots: dict[str, str] = {}  # tensors of integers -> the first one with the same type
 
     # What operators ask
@@ -122,6 +123,15 @@ class ImportContext:
     def tensor(self, node: OnnxNode, index: int) -> Tensor:
         """The tensor at an input that must be present."""
         return self.tensors[node.input(index)]
+
+    def batch_axis(self, name: str) -> int:
+        """Where ONNX has the batch of a tensor, which is axis 0 in the graph (batch_axis.py)."""
+        return self._batch_axes.get(name, 0)
+
+    def place_batch(self, name: str, axis: int) -> None:
+        """Note that the batch of tensor `name` is another axis in ONNX."""
+        if name and axis:
+            self._batch_axes[name] = axis
 
     def is_constant(self, name: str) -> bool:
         return self.tensors[name].is_constant

@@ -33,7 +33,7 @@ class Reshape(Op):
         node.expect(inputs=(2, 2))
         allow_zero = node.opset >= 14 and node.attr.flag("allowzero", False)
         target = ctx.integers(node, 1, "shape")
-        attrs = ReshapeAttrs(_resolve(node, ctx.tensor(node, 0).shape, target, allow_zero))
+        attrs = ReshapeAttrs(resolve(node, ctx.tensor(node, 0).shape, target, allow_zero))
         return [ctx.node(node, "Reshape", (node.input(0),), attrs)]
 
     def infer(self, node, inputs):
@@ -68,7 +68,7 @@ def _case(label, shape, target, *, opset=17, **attrs):
     return case(label, [("Reshape", ["x", "s"], ["y"], attrs)], {"x": shape}, {"s": np.array(target)}, opset=opset)
 
 
-def _resolve(node, shape, target, allow_zero):
+def resolve(node, shape, target, allow_zero):
     """The output shape: 0 copies the input's size (unless allowzero), one -1 is what remains."""
     if len(target) > MAX_RANK:
         raise node.model_error(f"the shape to reshape to has {len(target)} dimensions", f"at most {MAX_RANK} are taken")
