@@ -254,7 +254,10 @@ def _shuffle(t: Timing, program: Program, kernel: Kernel, stage: Stage, heads: l
 
 
 def _repeat(t: Timing, program: Program, kernel: Kernel, stage: Stage, heads: list[Link]) -> Link:
-    return t.piped(cells.windows(t.graph, heads[0], f"{stage.kernel}_window", stage.window, stage.window.words))
+    w = stage.window
+    if w.held:
+        return cells.repeat(t.graph, heads[0], f"{stage.kernel}_repeat", w.repeat)
+    return t.piped(cells.windows(t.graph, heads[0], f"{stage.kernel}_window", w, w.words))
 
 
 def _pad(t: Timing, program: Program, kernel: Kernel, stage: Stage, heads: list[Link]) -> Link:

@@ -151,8 +151,9 @@ def test_sources_lead_from_stream_to_stream():
                 assert lanes == (step.lanes if isinstance(step, Permute) else step.lanes_in)
                 lanes = step.lanes if isinstance(step, Permute) else step.lanes_out
                 if isinstance(step, Permute):
-                    assert step.words * lanes == program.edges[name].size
-                    assert sorted(step.order()) == list(range(program.edges[name].size))
+                    block = step.words * lanes
+                    assert step.blocks * block == program.edges[name].size
+                    assert sorted(step.order()) == list(range(block))
             assert lanes == source.arrives.lanes
             one_row = kernel != OUTPUT and program.kernels[kernel].kind == "dense" and source.arrives.pixels == 1
             if not one_row:  # its weights follow the slots, idle ones included
@@ -210,11 +211,8 @@ def test_window_buffers_are_deep_enough():
             row = (sh * w.cols - (across - 1) * sw) * w.words if down > 1 else 0
             frame = (w.rows * w.cols - (down - 1) * sh * w.cols - (across - 1) * sw) * w.words
             gate = program.kernels[s.kernel].kind == "mul"
-            held = not gate and (w.words, w.kernel, w.strides) == (
-                1,
-                (1, 1),
-                (1, 1),
-            )  # a word that waits in front of the engine
+            one_word = (w.words, w.kernel, w.strides) == (1, (1, 1), (1, 1))
+            held = one_word and not gate  # it waits in front of the engine
             assert w.held == held
             assert held or w.depth >= span + max(in_row, row, frame) + 4
             if program.kernels[s.kernel].kind == "mul":  # a gate: every word as often as there are elements for it
@@ -223,6 +221,9 @@ def test_window_buffers_are_deep_enough():
                     gate.channels * gate.pixels,
                     map_.beats,
                 )
+                continue
+            if program.kernels[s.kernel].kind == "repeat":
+                assert (w.taps, w.repeat, w.sets) == (1, program.kernels[s.kernel].params["times"], 1)
                 continue
             assert (w.taps, w.repeat, w.sets) == (s.fold.taps, s.fold.groups // s.fold.sets, s.fold.sets)
             x = program.edges[program.kernels[s.kernel].inputs[0]]
