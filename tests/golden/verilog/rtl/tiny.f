@@ -16,6 +16,7 @@ hwc_maxfold.v
 hwc_maxpool.v
 hwc_modadd.v
 hwc_mvu.v
+hwc_ones.v
 hwc_pad.v
 hwc_popcount.v
 hwc_product.v
