@@ -19,6 +19,7 @@ import numpy as np
 
 from hwcomp import samples
 from hwcomp.driver import compile_model
+from hwcomp.frontend.load import load_model
 from hwcomp.options import CompileOptions
 from hwcomp.verify import compare, engines
 
@@ -52,10 +53,10 @@ def synthesized(folder: Path, top: str) -> dict[str, int]:
 def measure(model: Path, images: np.ndarray, budget: int) -> dict[str, float]:
     folder = OUT / str(budget)
     subprocess.run(["rm", "-rf", str(folder)], check=True)
-    calibration = {"global_in": images}
-    options = CompileOptions(("fpga",), calibration=calibration, name="net", pe_simd_budget=budget)
+    (entry,) = load_model(model).graph.inputs
+    options = CompileOptions(("fpga",), calibration={entry: images}, name="net", pe_simd_budget=budget)
     built = compile_model(model, folder, options)
-    stored = samples.to_stored(built.program, {"global_in": images[:20]})
+    stored = samples.to_stored(built.program, {entry: images[:20]})
     outcome = compare.verify(built, stored, [engines.engine("verilator")])[0]
     cells = synthesized(folder, "net_top")
     luts = sum(n for name, n in cells.items() if re.fullmatch(r"LUT\d", name))

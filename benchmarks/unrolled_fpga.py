@@ -26,7 +26,9 @@ from binary_fpga import MEMORIES, synthesized  # noqa: E402
 from hwcomp import samples  # noqa: E402
 from hwcomp.backends import _verilog_unrolled as printed  # noqa: E402
 from hwcomp.driver import compile_model  # noqa: E402
+from hwcomp.frontend.load import load_model  # noqa: E402
 from hwcomp.options import CompileOptions  # noqa: E402
+from hwcomp.pixels import Pixels  # noqa: E402
 from hwcomp.plan import unrolled  # noqa: E402
 from hwcomp.verify import compare, engines  # noqa: E402
 
@@ -41,7 +43,10 @@ def luts_of(cells: dict[str, int]) -> int:
 
 def compiled(model: Path, images: np.ndarray, folder: Path):
     shutil.rmtree(folder, ignore_errors=True)
-    options = CompileOptions(("fpga",), calibration={"global_in": images}, name="net", unroll=("all",))
+    (entry,) = load_model(model).graph.inputs
+    options = CompileOptions(
+        ("fpga",), calibration={entry: images}, name="net", unroll=("all",), input_types={entry: Pixels((0.0,), (255.0,))}
+    )  # fmt: skip
     return compile_model(model, folder, options)
 
 
@@ -65,7 +70,7 @@ def layers(model: Path, images: np.ndarray) -> None:
 
 def whole(model: Path, images: np.ndarray) -> bool:
     built = compiled(model, images, OUT / "whole")
-    stored = samples.to_stored(built.program, {"global_in": images[:20]})
+    stored = samples.to_stored(built.program, dict.fromkeys(built.program.inputs, images[:20]), built.pixels)
     outcome = compare.verify(built, stored, [engines.engine("verilator")])[0]
     cells = synthesized(built.dir, "net_top")
     bits = sum(k.constants["weight"].size for k in built.program.kernels if "weight" in k.constants)

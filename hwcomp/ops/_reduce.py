@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from hwcomp.frontend.context import ImportContext, OnnxNode
 
 _NO_PADS = (0, 0, 0, 0)
+_PLANE_BEHIND = {1, 2}  # height and width, where the channels are last
 Shape = tuple[int, ...]
 
 
@@ -95,6 +96,8 @@ def average(node: OnnxNode, ctx: ImportContext, chain: Chain, shape: Shape, axes
         return chain.add(
             "AveragePool", _whole_means([s if a in axes else 1 for a, s in ((2, shape[2]), (3, shape[3]))], total)
         )
+    if len(shape) == 4 and set(axes) == _PLANE_BEHIND:
+        return chain.transpose(0, 3, 1, 2).add("AveragePool", _whole_means(shape[1:3], total)).transpose(0, 2, 3, 1)
     order = _order.carried(len(shape))
     if set(order[-len(axes) :]) == set(axes):  # what is carried last: a dot product of ones
         key = ("ones", node.outputs[0], count, total)
@@ -125,6 +128,9 @@ def largest(chain: Chain, shape: Shape, axes: Shape) -> Chain:
     if len(shape) == 4 and set(axes) <= {2, 3}:
         kernel = tuple(shape[a] if a in axes else 1 for a in (2, 3))
         return chain.add("MaxPool", MaxPoolAttrs(kernel, (1, 1), (1, 1), _NO_PADS))
+    if len(shape) == 4 and set(axes) == _PLANE_BEHIND:
+        planes = MaxPoolAttrs(tuple(shape[1:3]), (1, 1), (1, 1), _NO_PADS)
+        return chain.transpose(0, 3, 1, 2).add("MaxPool", planes).transpose(0, 2, 3, 1)
 
     def pool(chain: Chain, sizes: Shape) -> Shape:
         chain.add("MaxPool", MaxPoolAttrs((1, sizes[3]), (1, 1), (1, 1), _NO_PADS))
