@@ -37,7 +37,9 @@ def _form(kernel: Kernel, step: Step, printed: Printed) -> tuple[str, str]:
         inputs = f"{planes} planes of bits" if planes > 1 else "one bit each"
         return form, f"inputs of {inputs}: {each} instructions per product and plane, packed products take {_FIELDS}"
     if step.weights is None:
-        return " and ".join(dict.fromkeys(t for t, n, *_ in printed.arrays if n[0] == "w")), "every step multiplies them anew"
+        return " and ".join(
+            dict.fromkeys(t for t, n, *_ in printed.arrays if n[0] == "w")
+        ), "every step multiplies them anew"
     if step.weights.bits:
         why = f"{_FIELDS} instructions per product; each plane of bits of weights or inputs would multiply {_PLANE} ({_MASKED} if ternary)"
         return f"fields of {step.weights.bits} bits", f"{why}; bytes are at most a tenth faster (--c-weights fast)"

@@ -117,6 +117,19 @@ class Writer:
         names = [self._integers[b.name], self.constant(f"{y.name}__factor_scale", scale), zero]
         return self.data(), self.data(1) if scale == b.scale else self._emit("DequantizeLinear", names)
 
+    def divisors(self) -> list[np.ndarray]:
+        """Constants [channels] that the operator divides by in turn; the first as its coarse multiplier stands for it."""
+        kernel, node = self._kernels[self._node.outputs[0]], self._node
+        found = [self.graph.tensors[n].data for n in node.inputs[1:]]
+        if "multiplier" not in kernel.constants:
+            return found
+        x, y = (self.program.edges[n] for n in (*kernel.inputs, *kernel.outputs))
+        nominal = np.abs(1 / np.prod(found, axis=0, dtype=np.float64)).astype(np.float32)
+        multiplier, shift = kernel.constants["multiplier"], kernel.params["requantize"]["shift"]
+        bits = self._profile - 1  # factors of steps may be negative
+        scales = compiled_scales(nominal, x.scale, y.scale, np.abs(multiplier), shift, bits)
+        return [np.where(scales == nominal, found[0], found[0] * (nominal / scales)).astype(np.float32), *found[1:]]
+
     def recurrent(self, node: Node) -> str:
         """The LSTM or GRU `node` on real values, without rounding between its steps: its hidden or last cell states."""
         a = node.attrs

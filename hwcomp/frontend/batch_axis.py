@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from hwcomp.types import Node
 
 _ANY_AXIS = ("Cast", "Clip", "Dropout", "Identity", "Relu")  # and all functions of single elements
+_QUANTIZERS = ("DequantizeLinear", "QuantizeLinear")  # with one scale, whatever their attribute `axis` says
 _ARITHMETIC = ("Add", "Div", "Mul", "Sub")
 _AXIS = {"Concat": None, "Gather": 0, "Split": 0, "Softmax": -1}  # the attribute's default
 _OWN = ("GRU", "LSTM")  # they place it themselves
@@ -63,7 +64,8 @@ def convert(node: OnnxNode, ctx: ImportContext) -> list[Node]:
         return _placed(node, ctx, at, op.convert(node, ctx))
     short = all(len(ctx.tensors[n].shape) < len(shape) - at for n in node.inputs if n and ctx.is_constant(n))
     ranks = {len(ctx.tensors[n].shape) for n in data}
-    single = node.op_type in _ANY_AXIS or op.kernels == ("lut",)
+    scalar = node.op_type in _QUANTIZERS and all(ctx.tensors[n].data.size == 1 for n in node.inputs[1:] if n)
+    single = scalar or node.op_type in _ANY_AXIS or op.kernels == ("lut",)
     if single or (node.op_type in _ARITHMETIC and short and len(ranks) == 1):
         return _placed(node, ctx, at, op.convert(node, ctx))
     raise _refused(node, at, "hwcomp can't follow the batch through it")

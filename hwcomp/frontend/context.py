@@ -17,7 +17,7 @@ from hwcomp.registry import OPS
 from hwcomp.types import INTEGERS, Given, Node, QType, Tensor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection, Iterable
 
     from hwcomp.frontend.tensors import Weights
 
@@ -104,9 +104,13 @@ def _names(values, what: str) -> tuple[str, ...]:
 class ImportContext:
     """The graph under construction. `batched`: axis 0 of every value that depends on an input is the batch."""
 
-    def __init__(self, *, batched: bool, weights: Weights, taken: set[str], symbolic: bool = False):
-        """`taken`: every tensor name of the model, which new constants must avoid. `symbolic`: the batch has a name, no size."""
-        self.batched, self.symbolic = batched, symbolic
+    def __init__(
+        self, *, batched: bool, weights: Weights, taken: set[str], read: Collection[str], symbolic: bool = False
+    ):
+        """`taken`: every tensor name of the model, which new constants must avoid; `read`: those that a node reads, and the
+        outputs. `symbolic`: the batch has a name, no size.
+        """
+        self.batched, self.symbolic, self.read = batched, symbolic, frozenset(read)
         self.tensors: dict[str, Tensor] = {}
         self.nodes: list[Node] = []
         self._weights = weights

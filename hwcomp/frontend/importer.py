@@ -39,7 +39,8 @@ def import_graph(model, weights: Weights) -> tuple[Graph, int]:
     tensors, batched, symbolic, placed = read_inputs(values, batch_axis.time_first(nodes))
 
     taken = {*constants, *(t.name for t in tensors), *(n for node in nodes for n in (*node.inputs, *node.outputs))}
-    ctx = ImportContext(batched=batched, weights=weights, taken=taken, symbolic=symbolic)
+    read = {*outputs, *(n for node in nodes for n in node.inputs)}
+    ctx = ImportContext(batched=batched, weights=weights, taken=taken, read=read, symbolic=symbolic)
     for name, axis in placed.items():
         ctx.place_batch(name, axis)
     ctx.tensors.update({t.name: t for t in tensors})

@@ -109,12 +109,13 @@ class Recurrent(Op):
         return _Read(ctx, node, x, directions, hidden, self.gates * hidden, bool(layout), reset)
 
     def _outputs(self, node, ctx, given, attrs, layout):
-        names = [*node.outputs, "", "", ""][:3]
-        y = names[0] or ctx.inserted(f"{names[1] or names[2]}__hidden")
+        # Exporters name all outputs; last states that nothing reads would be a second pass over the sequence.
+        names = [name if name in ctx.read else "" for name in (*node.outputs, "", "", "")][:3]
+        if self.name != "LSTM" and any(node.outputs[2:]):
+            raise node.model_error("GRU has three outputs", "it makes two")
+        y = names[0] or ctx.inserted(f"{names[1] or names[2] or node.label}__hidden")
         made = [ctx.node(node, self.name, (*given[:4], "", given[5], given[6]), attrs, y)]
         if names[2]:
-            if self.name != "LSTM":
-                raise node.model_error("GRU has three outputs", "it makes two")
             last = RecurrentAttrs(attrs.directions, attrs.hidden, attrs.length, attrs.batched, output="cell")
             made.append(ctx.node(node, self.name, (*given[:4], y, given[5], given[6]), last, names[2]))
         if names[1]:

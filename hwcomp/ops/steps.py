@@ -55,8 +55,8 @@ class Steps(Op):
         """Quotients; with other steps the whole model is one on integers."""
         rank, axis = len(writer.graph.tensors[node.inputs[0]].shape), node.attrs.axis
         value = writer.data()
-        for name in node.inputs[1:]:
-            value = writer.emit("Div", value, writer.graph.tensors[name].data.reshape(-1, *[1] * (rank - 1 - axis)))
+        for divisor in writer.divisors():
+            value = writer.emit("Div", value, divisor.reshape(-1, *[1] * (rank - 1 - axis)))
         return value
 
     def cost(self, node, graph):

@@ -86,6 +86,24 @@ def test_outputs_with_the_batch_elsewhere_are_the_models_own():
         assert np.abs(got[name] - np.moveaxis(array, axis, 0)).max() < 1e-5
 
 
+@pytest.mark.parametrize("first", [1, "N"])
+@pytest.mark.parametrize(("attrs", "at"), [({"perm": [1, 0, 2, 3]}, 1), ({}, 3)])
+def test_a_transposed_batch_is_the_same_batch(first, attrs, at):
+    graph = loaded(model([("Transpose", ["x"], ["y"], attrs)], {"x": (first, 2, 5, 6)})).graph
+    x = values("x", N, 2, 5, 6)
+    assert graph.output_axes == (at,)
+    want = np.moveaxis(np.transpose(x, attrs.get("perm")), at, 0)
+    np.testing.assert_array_equal(run_float(graph, {"x": x})["y"], want)
+
+
+@pytest.mark.parametrize("attrs", [{"perm": [1, 0, 2, 3]}, {}])
+def test_an_operator_behind_a_transposed_batch_is_refused(attrs):
+    nodes = [("Transpose", ["x"], ["t"], attrs), ("MaxPool", ["t"], ["y"], {"kernel_shape": [1, 1]})]
+    with pytest.raises(UnsupportedError, match="MaxPool of a tensor whose batch is axis") as error:
+        loaded(model(nodes, {"x": (1, 2, 6, 6)}))
+    assert error.value.node == "MaxPool_1" and "Transpose" in error.value.fix
+
+
 REFUSED = {
     "Flatten": [LSTM, ("Flatten", ["s"], ["y"], {})],
     "Squeeze": [LSTM, ("Squeeze", ["s", "two"], ["y"], {})],
