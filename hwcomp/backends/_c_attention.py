@@ -8,12 +8,8 @@ from hwcomp.backends._c_common import ends, heading, refuse
 from hwcomp.backends._c_dot import Printed, acc_type, add_record, requantizer
 from hwcomp.backends._c_text import c_type, literal
 from hwcomp.plan.memory import MemoryPlan, Work
+from hwcomp.plan.work import macs
 from sw_ref.program import Kernel, Layout, Program
-
-
-def macs(program: Program, kernel: Kernel) -> int:
-    a, b = (program.edges[n] for n in kernel.inputs)
-    return a.size * b.shape[-1]
 
 
 def _transposed(program: Program, kernel: Kernel) -> bool | None:

@@ -14,6 +14,7 @@ from hwcomp.backends._c_common import check_map, ends, heading, map_values, refu
 from hwcomp.backends._c_dot import Printed, Way, acc_type, add_constants, add_dot, add_record, requantizer
 from hwcomp.backends._c_text import c_type
 from hwcomp.plan.memory import MemoryPlan, WeightLayout, Work
+from hwcomp.plan.work import macs
 from sw_ref.program import Edge, Kernel, Program
 
 
@@ -43,17 +44,6 @@ def printed(program: Program, plan: MemoryPlan, index: int, bits: dict[str, Bits
     found = KINDS[kernel.kind][2](program, plan, index)
     packs = kernel.outputs[0] in bits and kernel.kind not in ALIASES
     return _c_xnor.add_packing(found, kernel, bits) if packs else found
-
-
-def macs(program: Program, kernel: Kernel) -> int:
-    _, y = ends(program, kernel)
-    if kernel.kind in _c_recurrent.KINDS:
-        return _c_recurrent.macs(kernel)
-    if kernel.kind == "matmul":
-        return _c_attention.macs(program, kernel)
-    if kernel.kind not in ("conv2d", "dense"):
-        return 0
-    return y.size * math.prod(kernel.constants["weight"].shape[1:])
 
 
 def _acc_line(kernel: Kernel, program: Program) -> str:

@@ -8,14 +8,10 @@ from hwcomp.backends._c_common import heading, refuse
 from hwcomp.backends._c_dot import Printed, acc_type, weight_type
 from hwcomp.backends._c_text import c_type
 from hwcomp.plan.memory import MemoryPlan, Work
+from hwcomp.plan.work import macs
 from sw_ref.program import Edge, Kernel, Layout, Program
 
 _TYPES = {"sigmoid": "uint16_t", "tanh": "int16_t"}
-
-
-def macs(kernel: Kernel) -> int:
-    c = kernel.constants
-    return (c["weight"].size + c["recurrent"].size) * kernel.params["steps"]
 
 
 def _edges(program: Program, kernel: Kernel) -> dict[str, Edge]:
@@ -46,7 +42,8 @@ def printed(program: Program, plan: MemoryPlan, index: int) -> Printed:
     first = next(i for i, k in enumerate(program.kernels) if k.kind in KINDS)
     weight, back = weight_type(c["weight"]), weight_type(c["recurrent"])
     names = [f"{t.dtype.name}_{w[:-2]}_{acc[:-2]}" for t, w in ((e["x"], weight), (e["h"], back))]
-    sizes = f"{p['steps']} steps of {p['input']} values, {p['hidden']} states, {' and '.join(p['directions'])}; {macs(kernel)} MACs."
+    sizes = f"{p['steps']} steps of {p['input']} values, {p['hidden']} states, {' and '.join(p['directions'])}; "
+    sizes += f"{macs(program, kernel)} MACs."
     k = {
         "id": index, "x": c_type(e["x"].dtype), "y": c_type(e["y"].dtype), "h": c_type(e["h"].dtype), "scratch": True,
         "h0": c_type(e["first_h"].dtype) if "first_h" in e else "", "c0": c_type(e["first_c"].dtype) if "first_c" in e else "",

@@ -15,6 +15,7 @@ from hwcomp.backends._c_xnor import unpacked_bytes
 from hwcomp.backends.base import Backend, Product
 from hwcomp.plan import memory
 from hwcomp.plan.memory import MemoryPlan
+from hwcomp.plan.work import macs
 from hwcomp.registry import backend
 from sw_ref.program import Edge, Program
 
@@ -124,10 +125,10 @@ class CBackend(Backend):
             "weight_bytes": sum(weights),
             "stack_bytes_estimate": _STACK_FRAMES,
             "code_bytes_estimate": _CODE_BASE + sum(_CODE[k.kind] * (1 + any(k.params.get("pads", ()))) for k in program.kernels),
-            "macs": sum(kernels.macs(program, k) for k in program.kernels),
+            "macs": sum(macs(program, k) for k in program.kernels),
             "kernels": [
                 {
-                    "name": k.name, "kind": k.kind, "macs": kernels.macs(program, k), "constant_bytes": size,
+                    "name": k.name, "kind": k.kind, "macs": macs(program, k), "constant_bytes": size,
                     "scratch_bytes": step.scratch, "windows": out.k.get("n") if "dot" in out.k else None,
                     "weights": _c_forms.of(k, step, out),
                 }

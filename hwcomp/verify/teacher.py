@@ -31,6 +31,7 @@ from hwcomp.verify.reference import run_program
 from sw_ref.program import Kernel, Program
 
 MODEL, OWN = "model.qdq.onnx", "model.onnx"
+STEPWISE = _steps.KINDS  # kernels that are checked one step of time after the other
 # Graph optimizations. Those of onnxruntime compute 16-bit models wrongly (whole layers saturate): off for these.
 MODES = ("off", "on")
 _FLOAT_BITS, _WHOLE_BITS = 24, 31  # of a float32's mantissa; of a multiplier unless an option asks for fewer
@@ -119,13 +120,13 @@ def teacher_forced(
             LayerCheck(cut.tensor, program.producer(cut.tensor).kind, f"{prefix}{mode}"),
         )
         for prefix, layers_, modes_ in (("", cuts, modes), ("own model, ", own, MODES[:1]))
-        for cut in layers_ if program.producer(cut.tensor).kind not in _steps.KINDS
+        for cut in layers_ if program.producer(cut.tensor).kind not in STEPWISE
         for mode in (MODES[:1] if _float_bias(cut) else modes_)
     ]  # fmt: skip
     stepwise = [
         (_steps.Steps(cut, program, functools.partial(_session, mode=mode, what=f"the layer of tensor '{shown(cut.tensor)}'")),
          LayerCheck(cut.tensor, program.producer(cut.tensor).kind, mode))
-        for cut in cuts if program.producer(cut.tensor).kind in _steps.KINDS for mode in modes
+        for cut in cuts if program.producer(cut.tensor).kind in STEPWISE for mode in modes
     ]  # fmt: skip
     ends = [EndToEnd(name, mode) for name in program.outputs for mode in modes]
     total = len(next(iter(inputs.values())))

@@ -75,6 +75,10 @@ def product(mnist, tmp_path_factory):
     )
 
 
+def lstm_size(product):
+    return next(k.params["hidden"] for k in product.program.kernels if k.kind == "lstm")
+
+
 def test_the_lstm_keeps_its_decisions_on_the_recorded_vectors(product):
     with np.load(shared("vectors", "lstm_mnist.npz")) as recorded:
         x, y = recorded["x"], recorded["y"]
@@ -87,7 +91,9 @@ def test_the_lstm_keeps_its_decisions_on_the_recorded_vectors(product):
     l4 = hwcomp.verify_l4(product.dir, {"input": x})
     assert l4.passed
     assert all(end.agreeing == len(x) and end.largest <= 1 for end in l4.ends)
-    assert "lstm" not in {check.kind for check in l4.layers}
+    lstm = [check for check in l4.layers if check.kind == "lstm"]
+    assert [check.mode for check in lstm] == ["off", "on"]
+    assert all(check.largest <= 1 and check.outputs == len(x) * 28 * lstm_size(product) for check in lstm)
 
 
 def test_the_lstm_on_a_cortex_m4(product):
