@@ -37,6 +37,7 @@ COARSE = 1 / 64  # of the output's span: several operators in a row, with 16-bit
 TOLERANCE = 1e-3  # of our teacher on the case's own values
 BITS = (8, 16)
 ENGINES = ("reference", "c")
+ALL = (*ENGINES, "verilator")  # the Verilog of Programs that target takes
 
 
 @dataclass(frozen=True)
@@ -65,13 +66,16 @@ class Variant:
 
 @dataclass
 class Result:
-    """`status`: passed, folded (a constant that equals the case's), refused or failed. `targets`: that take it."""
+    """`status`: passed, folded (a constant that equals the case's), refused or failed. `targets`: that take it; `engines`:
+    that every tensor was equal on, in 8 bits.
+    """
 
     status: str
     detail: str = ""
     node: str | None = None
     bits: list[int] = field(default_factory=list)
     targets: list[str] = field(default_factory=list)
+    engines: list[str] = field(default_factory=list)
     worst: float = 0.0
 
 
@@ -240,7 +244,7 @@ def check(case: NodeCase, folder: Path, names: tuple[str, ...] = ENGINES, wide: 
             case = _with_one_output(case)
         wrapped = wrap(case, variant, BITS[0])
         try:
-            built = _compiled(wrapped, folder / "8")
+            built = _compiled(wrapped, folder / "8", names)
         except HwcompError as error:
             if "does not depend on any input" in error.what:
                 return _folded(case)
@@ -252,11 +256,11 @@ def check(case: NodeCase, folder: Path, names: tuple[str, ...] = ENGINES, wide: 
         if result.status == "passed":
             try:
                 wrapped = wrap(case, variant, BITS[1])
-                built = _compiled(wrapped, folder / "16")
+                built = _compiled(wrapped, folder / "16", wide)
             except HwcompError:
                 return result
             more = _compared(case, wrapped, built, wide)
-            more.bits, more.worst = [8, 16], max(result.worst, more.worst)
+            more.bits, more.worst, more.engines = [8, 16], max(result.worst, more.worst), result.engines
             more.detail = more.detail or result.detail
             return more
         return result
@@ -280,10 +284,23 @@ def _with_one_output(case: NodeCase) -> NodeCase:
     return replace(case, model=model, outputs={name: case.outputs[name]})
 
 
-def _compiled(wrapped: Wrapped, folder: Path):
-    """The product of the wrapped model, without its reports."""
+def _compiled(wrapped: Wrapped, folder: Path, names: tuple[str, ...]):
+    """The product of the wrapped model, without its reports; with Verilog if that is asked for and takes it."""
     graph, _ = quantized(wrapped.model, check=False, rest="int16")
-    return from_program(lower(graph).program, folder, "mcu")
+    program = lower(graph).program
+    rtl = "verilator" in names and "fpga" in _targets(program)
+    return from_program(program, folder, "mcu,fpga" if rtl else "mcu")
+
+
+def _targets(program) -> list[str]:
+    found = []
+    for name in BACKENDS:
+        try:
+            BACKENDS[name].supports(program)
+            found.append(name)
+        except HwcompError:
+            pass
+    return found
 
 
 def _samples(built, wrapped: Wrapped) -> dict[str, np.ndarray]:
@@ -300,15 +317,14 @@ def _compared(case: NodeCase, wrapped: Wrapped, built, names: tuple[str, ...]) -
     result, stored = Result("passed"), _samples(built, wrapped)
     more = random_stored(built.program, 4)
     both = {n: np.concatenate([a, more[n]]) for n, a in stored.items()}
-    for outcome in compare.verify(built, both, [engines.engine(n) for n in names]):
+    chosen = [
+        e for e in map(engines.engine, names) if e.target is None or e.target in built.manifest["options"]["targets"]
+    ]
+    for outcome in compare.verify(built, both, chosen):
         if outcome.status != "equal":
             return Result("failed", f"{outcome.engine}: {outcome.status} {outcome.detail}")
-    for name in BACKENDS:
-        try:
-            BACKENDS[name].supports(built.program)
-            result.targets.append(name)
-        except HwcompError:
-            pass
+        result.engines.append(outcome.engine)
+    result.targets = _targets(built.program)
     got, want = run_program(built.program, stored), teacher(case, wrapped.held)
     own = teacher(case, case.inputs)
     for name, expected in case.outputs.items():
@@ -344,7 +360,7 @@ def _folded(case: NodeCase) -> Result:
     from onnx import TensorProto, helper, numpy_helper
 
     if any(a.size == 0 for a in case.outputs.values()):
-        return Result("refused", "the case's output is empty||", None)
+        return Result("refused", "the case's output is empty|every size must be at least 1|leave it out", None)
     nodes, constants = list(case.model.graph.node), [numpy_helper.from_array(a, n) for n, a in case.inputs.items()]
     inputs, outputs = [], []
     for name, array in case.outputs.items():

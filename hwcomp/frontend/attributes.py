@@ -143,4 +143,5 @@ class Attributes:
         if self._left:
             names = ", ".join(f"'{shown(n)}'" for n in sorted(self._left)[:5])
             why = f"{op_type} of opset {opset} has no such attribute, or hwcomp does not know it"
-            raise UnsupportedError(f"unknown attribute {names} of {op_type}", node=self._label, why=why)
+            fix = "remove it if it has its default value, or export the operator without it"
+            raise UnsupportedError(f"unknown attribute {names} of {op_type}", node=self._label, why=why, fix=fix)

@@ -11,7 +11,7 @@ from hwcomp.frontend.attributes import text_of
 from hwcomp.frontend.context import ImportContext, OnnxNode
 from hwcomp.frontend.inputs import check_output, read_inputs
 from hwcomp.frontend.tensors import integer_type
-from hwcomp.graph import Graph, topological
+from hwcomp.graph import Graph, origin_of, topological
 from hwcomp.registry import OPS
 from hwcomp.types import Node
 
@@ -44,8 +44,10 @@ def import_graph(model, weights: Weights) -> tuple[Graph, int]:
     for name, axis in placed.items():
         ctx.place_batch(name, axis)
     ctx.tensors.update({t.name: t for t in tensors})
+    reader = {name: node.label for node in reversed(nodes) for name in node.inputs}
     for name, proto in constants.items():
-        ctx.add_constant(name, weights.read(proto, f"constant '{shown(name)}'"), stored=integer_type(proto))
+        read = weights.read(proto, f"constant '{shown(name)}'", reader.get(name))
+        ctx.add_constant(name, read, stored=integer_type(proto))
     for node in nodes:
         made = batch_axis.convert(node, ctx)
         node.attr.reject_unread(node.op_type, opset)
@@ -60,8 +62,9 @@ def import_graph(model, weights: Weights) -> tuple[Graph, int]:
     for value in graph.output:
         tensor = result.tensors[value.name]
         if tensor.is_constant:
-            raise UnsupportedError(f"output '{shown(value.name)}' does not depend on any input")
-        check_output(value, tensor, batched, ctx.batch_axis(value.name))
+            raise UnsupportedError(f"output '{shown(value.name)}' does not depend on any input", fix="remove it")
+        maker = result.producer(value.name)
+        check_output(value, tensor, batched, ctx.batch_axis(value.name), origin_of(maker) if maker else None)
     for name, tensor in result.tensors.items():
         if tensor.is_constant:
             ctx.check_finite(tensor, result.consumers(name)[0].origin[0])

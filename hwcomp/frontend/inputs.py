@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from hwcomp.errors import ModelError, UnsupportedError, shown
+from hwcomp.errors import BROKEN, ModelError, UnsupportedError, shown
 from hwcomp.frontend.attributes import text_of
 from hwcomp.frontend.tensors import type_name
 from hwcomp.ops._limits import MAX_RANK, elements
@@ -94,16 +94,17 @@ def _is_batched(shapes: dict[str, tuple[Dim, ...]]) -> bool:
     return not without
 
 
-def check_output(value, tensor: Tensor, batched: bool, at: int = 0) -> None:
+def check_output(value, tensor: Tensor, batched: bool, at: int = 0, node: str | None = None) -> None:
     """ModelError where a declared output is not what the graph computes; a symbolic size or batch matches anything.
 
-    `at`: the axis that ONNX has the batch on.
+    `at`: the axis that ONNX has the batch on; `node`: what messages call the node that makes it.
     """
     what = f"output '{shown(tensor.name)}'"
     kind, shape = declared_shape(value, what)
     computed = tensor.stored or {"float": "FLOAT", "int64": "INT64", "bool": "BOOL"}[tensor.dtype]
     if kind != computed:
-        raise ModelError(f"{what} is declared as {kind}, the graph computes {computed}")
+        fix = "multiply integer results by their scale in the model" if kind in INTEGERS or kind == "INT32" else BROKEN
+        raise ModelError(f"{what} is declared as {kind}, the graph computes {computed}", node=node, fix=fix)
     if shape is None:
         return
     computed = (*tensor.shape[1 : at + 1], *tensor.shape[:1], *tensor.shape[at + 1 :])
@@ -112,4 +113,6 @@ def check_output(value, tensor: Tensor, batched: bool, at: int = 0) -> None:
         for axis, (want, have) in enumerate(zip(shape, computed, strict=True))
     )
     if not fits:
-        raise ModelError(f"{what} is declared with shape {list(shape)}, the graph computes {list(computed)}")
+        raise ModelError(
+            f"{what} is declared with shape {list(shape)}, the graph computes {list(computed)}", node=node, fix=BROKEN
+        )

@@ -25,9 +25,17 @@ class MatMul(Op):
             return self._of_two(node, ctx)
         b = ctx.constant(node, 1, "right side")
         if b.ndim != 2:
-            raise node.unsupported(f"right side of shape {list(b.shape)}", "only a matrix [K, M] is available")
+            raise node.unsupported(
+                f"right side of shape {list(b.shape)}",
+                "only a matrix [K, M] is available",
+                "slice it, with one MatMul per matrix",
+            )
         if ctx.batched and len(x.shape) < 2:
-            raise node.unsupported("a matrix product over the batch axis", "it mixes the samples of a batch")
+            raise node.unsupported(
+                "a matrix product over the batch axis",
+                "it mixes the samples of a batch",
+                "give the input a batch axis in front",
+            )
         weight = ctx.moved(("transposed", node.input(1)), node, node.input(1), b.shape[::-1], np.transpose)
         return [ctx.node(node, "Dense", (node.input(0), weight, ""), DenseAttrs())]
 

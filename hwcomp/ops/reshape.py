@@ -39,7 +39,12 @@ class Reshape(Op):
     def infer(self, node, inputs):
         x, shape = inputs[0], node.attrs.shape
         if math.prod(x.shape) != math.prod(shape):
-            raise bad(node, f"a tensor of shape {list(x.shape)} can't be reshaped to {list(shape)}")
+            raise bad(
+                node,
+                f"a tensor of shape {list(x.shape)} can't be reshaped to {list(shape)}",
+                "the sizes differ",
+                "keep the batch as axis 0, and use -1 for one of the others",
+            )
         return result(node, shape, x.dtype)
 
     def evaluate(self, node, inputs):
@@ -82,6 +87,10 @@ def resolve(node, shape, target, allow_zero):
     if -1 in sizes:
         known = -math.prod(sizes)
         if math.prod(shape) % known:
-            raise node.model_error(f"a tensor of shape {list(shape)} can't be reshaped to {target}")
+            raise node.model_error(
+                f"a tensor of shape {list(shape)} can't be reshaped to {target}",
+                "the sizes differ",
+                "keep the batch as axis 0, and use -1 for one of the others",
+            )
         sizes[sizes.index(-1)] = math.prod(shape) // known
     return tuple(sizes)
