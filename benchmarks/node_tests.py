@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from hwcomp.verify import c_host  # noqa: E402  after the path
-from tests.node_cases import ENGINES, Result, cases, check, collected  # noqa: E402
+from tests.node_cases import ALL, ENGINES, Result, cases, check, collected  # noqa: E402
 
 # The C of hundreds of small models is built: quickly, no bit depends on it.
 c_host.FLAGS = ("-std=c99", "-O0", "-fPIC", "-shared")
@@ -35,7 +35,7 @@ random inputs included, the output is within one step of what the evaluator of t
 evaluator gives the case's own output. A Softmax in a stated 16-bit type is rounded twice (2 steps); recurrent layers round between
 their steps (LSTM 2, GRU 3 steps of 8 bits, 64 and 96 of 16); functions written out as several operators have 16-bit tensors between
 these and may be off by 1/64 of the output's span. "Constants" are cases that compute one from constants: it is equal. "fpga": cases
-whose Program that target takes, too.
+whose Program that target takes, too{rtl}. Every refusal names a remedy.
 
 **{passed} passed, {folded} constants, {refused} refused, {failed} failed.**
 
@@ -44,10 +44,10 @@ whose Program that target takes, too.
 """
 
 
-def run(name: str, wide: tuple[str, ...] = ENGINES) -> Result:
+def run(name: str, engines: tuple[str, ...], wide: tuple[str, ...]) -> Result:
     with tempfile.TemporaryDirectory() as folder:
         try:
-            return check(cases()[name], Path(folder), wide=wide)
+            return check(cases()[name], Path(folder), engines, wide)
         except Exception:  # whatever it is, the case has failed
             return Result("failed", traceback.format_exc().splitlines()[-1])
 
@@ -92,20 +92,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", default="", help="a regular expression on the names of cases; nothing is written")
     parser.add_argument("--jobs", type=int, default=1, help="cases at a time")
+    parser.add_argument("--verilog", action="store_true", help="on Verilator too, where that target takes the Program")
     parser.add_argument("--narrow-c", action="store_true", help="C in 8 bits only; 16 bits on the reference")
     options = parser.parse_args()
     only, wide = options.only, ENGINES[:1] if options.narrow_c else ENGINES
+    names_of = ALL if options.verilog else ENGINES
     names = [n for n in cases() if re.search(only, n)]
     results = {}
     with ProcessPoolExecutor(options.jobs, get_context("fork")) as pool:
-        for name, r in zip(names, pool.map(run, names, [wide] * len(names)), strict=True):
+        for name, r in zip(names, pool.map(run, names, [names_of] * len(names), [wide] * len(names)), strict=True):
             results[name] = r
             print(f"{name}: {r.status} {r.detail}", flush=True)
     count = Counter(r.status for r in results.values())
     first = sum(r.detail == "only its first output" for r in results.values())
     numbers = {s: count[s] for s in ("passed", "folded", "refused", "failed")}
     text = HEAD.format(
-        collected=collected(), claimed=len(results), narrow=" of 8 bits" * options.narrow_c, **numbers
+        collected=collected(),
+        claimed=len(results),
+        narrow=" of 8 bits" * options.narrow_c,
+        rtl=", and every tensor is equal on Verilator" * options.verilog,
+        **numbers,
     ) + "\n".join(table(results) + reasons(results))
     text += f"\n\nOf {first} of the cases that passed only the first output is taken; the others are refused by name.\n"
     failed = [f"- `{n}`: {r.detail}" for n, r in results.items() if r.status == "failed"]
