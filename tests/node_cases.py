@@ -27,9 +27,17 @@ from tests.products import from_program
 
 WEIGHTS = {"Conv": (1,), "ConvTranspose": (1,), "Gemm": (1,), "MatMul": (0, 1), "LSTM": (1, 2), "GRU": (1, 2)}
 RECURRENT = {"LSTM", "GRU"}
-# Softmax of 16 bits is rounded to steps of 2^-16 in front of the model's own type. Recurrent layers round between their
-# steps, a GRU what its reset gate scales, too.
-STEPS = {("Softmax", 16): 2, ("LSTM", 8): 2, ("GRU", 8): 3, ("LSTM", 16): 64, ("GRU", 16): 96}
+# Softmax of 16 bits is rounded to steps of 2^-16 in front of the model's own type; LogSoftmax: docs/numerics.md; ReduceL2 is
+# the root of a sum of 16 bits. Recurrent layers round between their steps, a GRU what its reset gate scales, too.
+STEPS = {
+    ("Softmax", 16): 2,
+    ("LogSoftmax", 16): 3,
+    ("ReduceL2", 16): 2,
+    ("LSTM", 8): 2,
+    ("GRU", 8): 3,
+    ("LSTM", 16): 64,
+    ("GRU", 16): 96,
+}
 STEP = (
     1  # an output may be so many steps of its type from the rounded real value, which float noise may move over a tie
 )
@@ -141,12 +149,15 @@ def _moved(case: NodeCase, name: str) -> tuple[int, ...] | None:
 
 @dataclass
 class Wrapped:
-    """`given`: real samples by input of `model`; `held`: the values that the case's own inputs then have."""
+    """`given`: real samples by input of `model`; `held`: the values that the case's own inputs then have; `axes`: where
+    outputs have their batch, if not in front.
+    """
 
     model: object
     given: dict[str, np.ndarray]
     held: dict[str, np.ndarray]
     types: dict[str, QType]
+    axes: dict[str, int] = field(default_factory=dict)
 
 
 def _type(a: np.ndarray, bits: int) -> QType:
@@ -286,7 +297,9 @@ def _with_one_output(case: NodeCase) -> NodeCase:
 
 def _compiled(wrapped: Wrapped, folder: Path, names: tuple[str, ...]):
     """The product of the wrapped model, without its reports; with Verilog if that is asked for and takes it."""
-    graph, _ = quantized(wrapped.model, check=False, rest="int16")
+    values = {n: a[None] if a.ndim == 1 and len(a) > 1 else a for n, a in wrapped.given.items()}  # samples in front
+    graph, _ = quantized(wrapped.model, check=False, rest="int16", calibration=values)
+    wrapped.axes.update(zip(graph.outputs, graph.output_axes, strict=False))
     program = lower(graph).program
     rtl = "verilator" in names and "fpga" in _targets(program)
     return from_program(program, folder, "mcu,fpga" if rtl else "mcu")
@@ -332,6 +345,8 @@ def _compared(case: NodeCase, wrapped: Wrapped, built, names: tuple[str, ...]) -
             return Result("failed", f"the evaluator does not give the case's {name}")
         real, moved = want[name], _moved(case, name)
         real = real.transpose(moved) if moved else real
+        out = f"{name}__out" if expected.dtype == np.float32 else name
+        real = np.moveaxis(real, wrapped.axes.get(out, 0), 0) if real.ndim else real
         if expected.dtype == np.float32:
             edge, qtype = built.program.edges[f"{name}__out"], wrapped.types[name]
             q = got[f"{name}__out"].reshape(real.shape).astype(np.int64)
