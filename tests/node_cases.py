@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hwcomp.errors import HwcompError
+from hwcomp.errors import HwcompError, ModelError, UnsupportedError
 from hwcomp.frontend.float_run import run_float
 from hwcomp.lower.build import lower
 from hwcomp.quantize.schemes import affine_type
@@ -157,6 +157,7 @@ class Wrapped:
     given: dict[str, np.ndarray]
     held: dict[str, np.ndarray]
     types: dict[str, QType]
+    batch: bool
     axes: dict[str, int] = field(default_factory=dict)
 
 
@@ -234,7 +235,7 @@ def wrap(case: NodeCase, variant: Variant, bits: int) -> Wrapped:
         outputs.append(helper.make_tensor_value_info(f"{name}__out", TensorProto.FLOAT, None))
     graph = helper.make_graph(nodes, "wrapped", inputs, outputs, [*case.model.graph.initializer, *constants])
     model = helper.make_model(graph, opset_imports=case.model.opset_import, ir_version=max(case.model.ir_version, 10))
-    return Wrapped(model, given, held, types)
+    return Wrapped(model, given, held, types, variant.batch)
 
 
 def teacher(case: NodeCase, held: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -256,7 +257,7 @@ def check(case: NodeCase, folder: Path, names: tuple[str, ...] = ENGINES, wide: 
         wrapped = wrap(case, variant, BITS[0])
         try:
             built = _compiled(wrapped, folder / "8", names)
-        except HwcompError as error:
+        except (ModelError, UnsupportedError) as error:
             if "does not depend on any input" in error.what:
                 return _folded(case)
             refusals.append((variant, error))
@@ -268,7 +269,7 @@ def check(case: NodeCase, folder: Path, names: tuple[str, ...] = ENGINES, wide: 
             try:
                 wrapped = wrap(case, variant, BITS[1])
                 built = _compiled(wrapped, folder / "16", wide)
-            except HwcompError:
+            except (ModelError, UnsupportedError):
                 return result
             more = _compared(case, wrapped, built, wide)
             more.bits, more.worst, more.engines = [8, 16], max(result.worst, more.worst), result.engines
@@ -297,7 +298,8 @@ def _with_one_output(case: NodeCase) -> NodeCase:
 
 def _compiled(wrapped: Wrapped, folder: Path, names: tuple[str, ...]):
     """The product of the wrapped model, without its reports; with Verilog if that is asked for and takes it."""
-    values = {n: a[None] if a.ndim == 1 and len(a) > 1 else a for n, a in wrapped.given.items()}  # samples in front
+    lone = not wrapped.batch  # a tensor of one axis is a sample without a batch
+    values = {n: a[None] if lone and a.ndim == 1 and len(a) > 1 else a for n, a in wrapped.given.items()}
     graph, _ = quantized(wrapped.model, check=False, rest="int16", calibration=values)
     wrapped.axes.update(zip(graph.outputs, graph.output_axes, strict=False))
     program = lower(graph).program

@@ -26,7 +26,9 @@ def net(kind, states=(), outputs=("y",), direction="bidirectional"):
         "b": values("b", d, 2 * gates * H),
     }  # fmt: skip
     node = (op, ["x", "w", "r", "b", "", *states], list(outputs), {"hidden_size": H, "direction": direction, **attrs})
-    return model([node], {"x": (T, 1, C), **dict.fromkeys(states, (d, 1, H))}, held, [o for o in outputs if o], opset=14)
+    return model(
+        [node], {"x": (T, 1, C), **dict.fromkeys(states, (d, 1, H))}, held, [o for o in outputs if o], opset=14
+    )
 
 
 def compiled(proto, folder, quant="int8"):
