@@ -6,13 +6,15 @@ HEAD = """# Networks
 
 Written by `python benchmarks/networks.py`; the networks are those of the folder `shared` beside the repository. Float
 networks: int8, calibrated on at most 256 training images. Networks that are quantized already (QDQ, QOperator, QONNX) keep
-their types. Binary ones (`bnn_*`) are float files with weights of -1 and +1. Default number of lanes.
+their types. Binary ones (`bnn_*`) are float files with weights of -1 and +1. Default number of lanes. Recurrent layers are
+there for target mcu.
 
 ## The same bits
 Engine columns: every intermediate tensor equals the NumPy reference, bit by bit, on so many samples. *Proof*: the
 requantizers against the model's float formula over every accumulator that can occur. *L4*: every layer against onnxruntime
 on `model.qdq.onnx`, and on the model itself where it brings its types, given the same integers; a difference is explained as
-a tie. *Accuracy*: of the product (and of the model in float arithmetic), on labelled samples.
+a tie, in recurrent layers (step by step, each behind the product's hidden states) as an error of tables and states that
+[numerics](numerics.md) bounds. *Accuracy*: of the product (and of the model in float arithmetic), on labelled samples.
 
 """
 COSTS = """

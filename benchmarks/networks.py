@@ -29,10 +29,10 @@ from hwcomp.errors import UnsupportedError  # noqa: E402
 from hwcomp.samples import to_stored  # noqa: E402
 from hwcomp.verify import compare, engines  # noqa: E402
 from hwcomp.verify.evaluate import evaluate  # noqa: E402
-from tests.zoo import BINARY, QONNX, QUANTIZED, TINY_INT8, ZOO, Member, member, vectors  # noqa: E402
+from tests.zoo import BINARY, QONNX, QUANTIZED, SEQUENCES, TINY_INT8, ZOO, Member, member, vectors  # noqa: E402
 
 STATED = (*QUANTIZED, *TINY_INT8, *QONNX)  # networks that bring their own types
-NETWORKS = (*ZOO, *STATED, *BINARY)
+NETWORKS = (*ZOO, *SEQUENCES, *STATED, *BINARY)
 TARGETS = {"c": "mcu", "c:m4": "mcu", "verilator": "fpga", "hls": "hls"}  # of the engines, in the order of the columns
 SAMPLES = {"c": 500, "c:m4": 2, "verilator": 4, "hls": 16}
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+# What to do where nothing better is known.
+BROKEN = "check the model with onnx.checker, and export it again"
+OTHERWISE = "write it with other operators (`hwcomp ops` lists them), or leave this part to the caller of the network"
 _LONGEST_NAME = 80
 _LONGEST_PATH = 160
 _LONGEST_PART = 300

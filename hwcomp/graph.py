@@ -14,13 +14,18 @@ from hwcomp.types import Node, Tensor
 
 @dataclass(frozen=True)
 class Graph:
-    """`inputs` and `outputs` are tensor names in the model's order. `batched`: axis 0 of every non-constant is the batch."""
+    """`inputs` and `outputs` are tensor names in the model's order. `batched`: axis 0 of every non-constant is the batch.
+
+    `input_axes`, `output_axes`: where the model itself has the batch of these, if not all of them on axis 0.
+    """
 
     tensors: dict[str, Tensor]
     nodes: tuple[Node, ...]
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     batched: bool = True
+    input_axes: tuple[int, ...] = ()
+    output_axes: tuple[int, ...] = ()
 
     @cached_property
     def _producers(self) -> dict[str, Node]:

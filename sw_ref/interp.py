@@ -10,6 +10,7 @@ from collections.abc import Callable
 import numpy as np
 
 from sw_ref import numerics as nm
+from sw_ref import recurrent
 from sw_ref.program import Kernel, Program
 
 
@@ -144,6 +145,19 @@ def _softmax(kernel: Kernel, x: np.ndarray) -> np.ndarray:
     )  # fmt: skip
 
 
+def _matmul(kernel: Kernel, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    zero_a, zero_b = kernel.params["zeros"]
+    acc = nm.matmul_accumulate(a, zero_a, b, zero_b, acc_bits=kernel.params["acc_bits"])
+    return requantize(acc, kernel, axis=acc.ndim - 1)
+
+
+def _layernorm(kernel: Kernel, x: np.ndarray) -> np.ndarray:
+    p = kernel.params
+    rows = x.reshape(len(x), -1, p["size"])
+    found = nm.normalize(rows, p["epsilon"], p["fraction"], p["bits"])
+    return requantize(found, kernel, axis=2).reshape(x.shape)
+
+
 KERNELS: dict[str, Callable[..., np.ndarray]] = {
     "add": _add,
     "argmax": _argmax,
@@ -151,7 +165,11 @@ KERNELS: dict[str, Callable[..., np.ndarray]] = {
     "concat": _concat,
     "conv2d": _conv2d,
     "dense": _dense,
+    "gru": recurrent.gru,
+    "layernorm": _layernorm,
+    "lstm": recurrent.lstm,
     "lut": _lut,
+    "matmul": _matmul,
     "maxpool2d": _maxpool2d,
     "mul": _mul,
     "pad": _pad,

@@ -155,3 +155,58 @@ def softmax(x, axes, coarse, fine, split: int, bits: int, fraction: int, zero: i
     x = np.asarray(x, np.int64)
     e = exp_lookup(x.max(axis=axes, keepdims=True) - x, coarse, fine, split, bits)
     return np.clip(divide_rne(e << fraction, e.sum(axis=axes, keepdims=True)) + zero, lo, hi)
+
+
+def shift_up(p, s: int):
+    """p / 2**s rounded to the nearest integer, ties up; s >= 1."""
+    return (np.asarray(p, np.int64) + (1 << (s - 1))) >> s
+
+
+def interpolate(x, table, bits: int):
+    """A function between its values `table` at multiples of 2**bits: straight lines, ties up; 0 <= x < (len - 1) * 2**bits."""
+    x, table = np.asarray(x, np.int64), np.asarray(table, np.int64)
+    at = x >> bits
+    return table[at] + shift_up((table[at + 1] - table[at]) * (x & ((1 << bits) - 1)), bits)
+
+
+def matmul_accumulate(a, zero_a: int, b, zero_b: int, *, acc_bits: int):
+    """Exact sums of (a - zero_a) * (b - zero_b): a [..., M, K], b [..., K, N] -> int64 [..., M, N]."""
+    dtype = exact_dtype(acc_bits)
+    return ((np.asarray(a, dtype) - zero_a) @ (np.asarray(b, dtype) - zero_b)).astype(np.int64)
+
+
+def floor_root(d):
+    """The largest integers whose squares are at most d; 0 <= d < 2**62. Bit by bit, as C does it."""
+    rest, root = np.array(d, np.int64), np.zeros(np.shape(d), np.int64)
+    for place in range(60, -1, -2):
+        trial = root + (1 << place)
+        fits = rest >= trial
+        rest = np.where(fits, rest - trial, rest)
+        root = np.where(fits, (root >> 1) + (1 << place), root >> 1)
+    return root
+
+
+def inverse_root(d):
+    """(r, k) with r / 2**(61 - k) = 1 / sqrt(d) but for a part of 2**-30; 1 <= d < 2**62, 2**30 <= r <= 2**31.
+
+    k: how many times d can be multiplied by 4 below 2**62; then r = 2**61 // floor_root(d * 4**k).
+    """
+    d = np.asarray(d, np.int64)
+    k = np.zeros(d.shape, np.int64)
+    for step in (16, 8, 4, 2, 1):
+        k = np.where(d < np.int64(1) << (62 - 2 * (k + step)), k + step, k)
+    return (np.int64(1) << 61) // floor_root(d << (2 * k)), k
+
+
+def normalize(x, epsilon: int, fraction: int, bits: int):
+    """(x - mean) / sqrt(sum of squares + epsilon) over the last axis, in steps of 2**-bits: integers of that much.
+
+    With n elements, d = n*x - sum x and D = (sum d*d << fraction) + epsilon: shift_up(d * r, 61 - bits - fraction/2 - k)
+    for (r, k) = inverse_root(D). `fraction` is even, `epsilon` >= 1 stands for 2**fraction * n**3 * (that of the model, in
+    squared steps of x). D < 2**62 and |d| < 2**31 by construction; where all x are alike every d is 0.
+    """
+    x = np.asarray(x, np.int64)
+    d = x.shape[-1] * x - x.sum(axis=-1, keepdims=True)
+    r, k = inverse_root(((d * d).sum(axis=-1, keepdims=True) << fraction) + epsilon)
+    shift = np.maximum(61 - bits - fraction // 2 - k, 1)
+    return (d * r + (np.int64(1) << (shift - 1))) >> shift

@@ -11,13 +11,14 @@ from hwcomp.lower.layouts import transposed, usual
 from hwcomp.lower.softmax import tables
 from sw_ref.program import Edge, Kernel, Layout, Program, type_range
 from tests.program_elements import Elements
+from tests.program_sequences import Sequences
 
 ONE = 0x3F800000  # the bits of 1.0f
 SCALES = (ONE, 0x3C23D70A, 0x3E800000)
 
 
 @dataclass
-class Builder(Elements):
+class Builder(Elements, Sequences):
     """Appends kernels to a chain; `last` is the edge that the next kernel reads, `at` starts a branch there."""
 
     rng: np.random.Generator

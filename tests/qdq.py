@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper, shape_inference
+from onnx.reference import ReferenceEvaluator
 
 _DOTS = {"Conv": 0, "Gemm": 1, "MatMul": 1, "ConvTranspose": 1}  # operator -> the axis of the weight's output channels
 _FREE = ("ArgMax",)  # reads reals, gives an index
@@ -49,14 +50,18 @@ def _ranges(model, ranges, samples: int) -> dict[str, tuple[float, float]]:
     whole.CopyFrom(model)
     have = {o.name for o in model.graph.output}
     whole.graph.output.extend(helper.make_tensor_value_info(n, TensorProto.FLOAT, None) for n in names if n not in have)
-    session = ort.InferenceSession(whole.SerializeToString(), providers=["CPUExecutionProvider"])
+    outputs = [o.name for o in whole.graph.output]
+    if any(a.name == "layout" and a.i for n in model.graph.node for a in n.attribute):  # onnxruntime has layout 0 only
+        session = ReferenceEvaluator(whole)
+    else:
+        session = ort.InferenceSession(whole.SerializeToString(), providers=["CPUExecutionProvider"])
     rng, seen = np.random.default_rng(0), {}
     for _ in range(samples):
         feed = {}
-        for v in session.get_inputs():
-            shape = [d if isinstance(d, int) else 1 for d in v.shape]
+        for v in model.graph.input:
+            shape = [d.dim_value or 1 for d in v.type.tensor_type.shape.dim]
             feed[v.name] = rng.uniform(*ranges.get(v.name, (0, 1)), shape).astype(np.float32)
-        results = dict(zip((o.name for o in session.get_outputs()), session.run(None, feed), strict=True))
+        results = dict(zip(outputs, session.run(outputs, feed), strict=True))
         for name, array in {**feed, **results}.items():
             if array.dtype == np.float32 and np.isfinite(array).all():
                 lo, hi = seen.get(name, (0.0, 0.0))

@@ -8,11 +8,17 @@ from hwcomp.lower.layouts import usual
 from sw_ref.program import Edge, Layout, Program
 from tests.program_elements import random_element
 from tests.program_factory import Builder
+from tests.program_sequences import random_sequence
 
 
 def random_program(seed: int) -> Program:
     """A network with branches and joins (two seeds of five), or a chain."""
     return random_network(seed) if seed % 5 in (0, 2) else random_chain(seed)
+
+
+def sequence_program(seed: int) -> Program:
+    """A network over a sequence: LSTM, GRU, products of matrices, normalized rows (reference and C only)."""
+    return random_sequence(*draws(seed))
 
 
 def draws(seed: int):

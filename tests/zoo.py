@@ -18,6 +18,7 @@ FASHION = (
     "shufflenets_fashion_dynamo", "shufflenets_fashion_dynbatch", "squeezenets_fashion",
 )  # fmt: skip
 TINY = ("ad_autoencoder_float", "ic_resnet8_float", "kws_dscnn_float", "vww_mobilenet_float")
+SEQUENCES = ("lstm_mnist",)  # for target mcu
 ZOO = (*MNIST, *FASHION, *TINY)
 QUANTIZED = (
     "lenet5_qdq_pc_asym", "lenet5_qdq_pt_sym", "lenet5_qop_pt_uint8", "mobilenetv2s_qdq_pc", "resnet8_qdq_pc_asym",
@@ -62,7 +63,7 @@ def member(name: str) -> Member:
     graph = onnx.load(path, load_external_data=False).graph
     constants = {c.name for c in graph.initializer}
     entry = next(i.name for i in graph.input if i.name not in constants)
-    if name in (*MNIST, *FASHION, *QUANTIZED, *BINARY) or name.startswith("TFC"):
+    if name in (*MNIST, *SEQUENCES, *FASHION, *QUANTIZED, *BINARY) or name.startswith("TFC"):
         *images, labels = _pixels("mnist" if _on_mnist(name) else "fashion_mnist")
         calibration, test = (prepared(name, x) for x in images)
         return Member(path, entry, calibration, test, labels)
@@ -99,7 +100,7 @@ def prepared(name: str, pixels: np.ndarray) -> np.ndarray:
         x = (x - MEAN) / DEVIATION
     if name.startswith("squeezenets"):
         x = np.pad(x, ((0, 0), (2, 2), (2, 2)), constant_values=-MEAN / DEVIATION)
-    return x if name == "conv1d_mnist" else np.ascontiguousarray(x[:, None])
+    return x if name in ("conv1d_mnist", *SEQUENCES) else np.ascontiguousarray(x[:, None])
 
 
 def vectors(name: str) -> np.ndarray:

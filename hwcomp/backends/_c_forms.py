@@ -20,12 +20,12 @@ def of(kernel: Kernel, step: Step, printed: Printed) -> dict[str, Any] | None:
     """{"form", "why", "weights", "bytes", "saving": times less than float} of a layer with weights; None of another."""
     if "weight" not in kernel.constants:
         return None
-    weight = kernel.constants["weight"]
+    weights = sum(kernel.constants[n].size for n in ("weight", "recurrent") if n in kernel.constants)
     stored = sum(np.dtype(t[:-2]).itemsize * v.size for t, n, v, _ in printed.arrays if n[0] == "w")
     form, why = _form(kernel, step, printed)
     return {
-        "form": form, "why": why, "weights": int(weight.size), "bytes": int(stored),
-        "saving": round(_FLOAT * weight.size / stored, 1),
+        "form": form, "why": why, "weights": int(weights), "bytes": int(stored),
+        "saving": round(_FLOAT * weights / stored, 1),
     }  # fmt: skip
 
 
@@ -36,6 +36,10 @@ def _form(kernel: Kernel, step: Step, printed: Printed) -> tuple[str, str]:
         form = "two bit planes, sign and mask" if masked else "one bit each"
         inputs = f"{planes} planes of bits" if planes > 1 else "one bit each"
         return form, f"inputs of {inputs}: {each} instructions per product and plane, packed products take {_FIELDS}"
+    if step.weights is None:
+        return " and ".join(
+            dict.fromkeys(t for t, n, *_ in printed.arrays if n[0] == "w")
+        ), "every step multiplies them anew"
     if step.weights.bits:
         why = f"{_FIELDS} instructions per product; each plane of bits of weights or inputs would multiply {_PLANE} ({_MASKED} if ternary)"
         return f"fields of {step.weights.bits} bits", f"{why}; bytes are at most a tenth faster (--c-weights fast)"

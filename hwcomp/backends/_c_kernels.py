@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from hwcomp.backends import _c_attention, _c_elements, _c_joins, _c_recurrent, _c_softmax, _c_xnor
 from hwcomp.backends import _c_dot as dot
-from hwcomp.backends import _c_elements, _c_joins, _c_softmax, _c_xnor
 from hwcomp.backends._c_bits import Bits
 from hwcomp.backends._c_common import check_map, ends, heading, map_values, refuse, window_text
 from hwcomp.backends._c_dot import Printed, Way, acc_type, add_constants, add_dot, add_record, requantizer
 from hwcomp.backends._c_text import c_type
 from hwcomp.plan.memory import MemoryPlan, WeightLayout, Work
+from hwcomp.plan.work import macs
 from sw_ref.program import Edge, Kernel, Program
 
 
@@ -43,13 +44,6 @@ def printed(program: Program, plan: MemoryPlan, index: int, bits: dict[str, Bits
     found = KINDS[kernel.kind][2](program, plan, index)
     packs = kernel.outputs[0] in bits and kernel.kind not in ALIASES
     return _c_xnor.add_packing(found, kernel, bits) if packs else found
-
-
-def macs(program: Program, kernel: Kernel) -> int:
-    _, y = ends(program, kernel)
-    if kernel.kind not in ("conv2d", "dense"):
-        return 0
-    return y.size * math.prod(kernel.constants["weight"].shape[1:])
 
 
 def _acc_line(kernel: Kernel, program: Program) -> str:
@@ -268,6 +262,8 @@ KINDS = {
     **_c_joins.KINDS,
     **_c_softmax.KINDS,
     **_c_elements.KINDS,
+    **_c_recurrent.KINDS,
+    **_c_attention.KINDS,
     "argmax": (_none, _no_work, _argmax_printed),
     "conv2d": (check_map, None, _conv_printed),
     "dense": (_dense_check, None, _dense_printed),

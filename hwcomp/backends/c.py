@@ -15,6 +15,7 @@ from hwcomp.backends._c_xnor import unpacked_bytes
 from hwcomp.backends.base import Backend, Product
 from hwcomp.plan import memory
 from hwcomp.plan.memory import MemoryPlan
+from hwcomp.plan.work import macs
 from hwcomp.registry import backend
 from sw_ref.program import Edge, Program
 
@@ -23,9 +24,9 @@ from sw_ref.program import Edge, Program
 # Bytes of code for a Cortex-M4 at -O3, measured on the example networks; padding makes a kernel's borders code of its own.
 _CODE_BASE = 600
 _CODE = {
-    "add": 150, "argmax": 100, "avgpool2d": 450, "concat": 150, "conv2d": 800, "dense": 450, "lut": 50,
-    "maxpool2d": 250, "mul": 100, "pad": 100, "reorder": 100, "repeat": 60, "requantize": 150, "reshape": 0, "shuffle": 100, "slice": 60,
-    "softmax": 250, "transpose": 0,
+    "add": 150, "argmax": 100, "avgpool2d": 450, "concat": 150, "conv2d": 800, "dense": 450, "gru": 1000, "layernorm": 1000,
+    "lstm": 1900, "lut": 50, "matmul": 200, "maxpool2d": 250, "mul": 100, "pad": 100, "reorder": 100, "repeat": 60,
+    "requantize": 150, "reshape": 0, "shuffle": 100, "slice": 60, "softmax": 250, "transpose": 0,
 }  # fmt: skip
 _STACK_FRAMES = 512
 _BAREMETAL = (
@@ -124,10 +125,10 @@ class CBackend(Backend):
             "weight_bytes": sum(weights),
             "stack_bytes_estimate": _STACK_FRAMES,
             "code_bytes_estimate": _CODE_BASE + sum(_CODE[k.kind] * (1 + any(k.params.get("pads", ()))) for k in program.kernels),
-            "macs": sum(kernels.macs(program, k) for k in program.kernels),
+            "macs": sum(macs(program, k) for k in program.kernels),
             "kernels": [
                 {
-                    "name": k.name, "kind": k.kind, "macs": kernels.macs(program, k), "constant_bytes": size,
+                    "name": k.name, "kind": k.kind, "macs": macs(program, k), "constant_bytes": size,
                     "scratch_bytes": step.scratch, "windows": out.k.get("n") if "dot" in out.k else None,
                     "weights": _c_forms.of(k, step, out),
                 }

@@ -15,6 +15,7 @@ import numpy as np
 
 from hwcomp import __version__
 from hwcomp.errors import UnsupportedError
+from hwcomp.ops._steps import Ratio
 from hwcomp.pixels import Pixels
 from sw_ref.program import Edge, Kernel, Program
 
@@ -27,7 +28,7 @@ _EXACT = 24  # bits of integers that float32 holds
 
 def needed(graph: Graph) -> bool:
     """Whether a graph has dot products of few bits or quantizers of its own, which QDQ can't hold."""
-    return any(getattr(n.attrs, "steps", ()) for n in graph.nodes)
+    return any(not isinstance(s, Ratio) for n in graph.nodes for s in getattr(n.attrs, "steps", ()))
 
 
 def export(program: Program, name: str, batched: bool, pixels: Mapping[str, Pixels] = MappingProxyType({})) -> bytes:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 # (opset, IR version): the first with a scale per channel, and the first with 16-bit integers.
 _BYTES, _WORDS = (13, 7), (21, 10)
+_IR_VERSIONS = {17: 8}  # of opsets that operators need
 _INT32 = np.iinfo(np.int32)
 
 
@@ -65,6 +66,7 @@ class Writer:
         self._integers: dict[str, str] = {}  # tensor -> value that holds its integers
         self._types: dict[str, tuple[str, str]] = {}  # tensor -> names of its scale and its zero point
         self._node: Node | None = None
+        self._opset = _BYTES[0]
 
     # --- for the operators -------------------------------------------------------------------------------------------
 
@@ -81,7 +83,9 @@ class Writer:
         return self._emit("DequantizeLinear", [self._integers[tensor], *self._type(self._node.outputs[0])])
 
     def emit(self, op: str, *inputs: str | np.ndarray | None, **attributes: Any) -> str:
-        """A node of one output, whose name is returned. An array becomes a constant, None is an absent input."""
+        """A node of one output (number `output_index`), whose name is returned. An array becomes a constant, None is an
+        absent input.
+        """
         stem = self._node.outputs[0]
         names = [
             i if isinstance(i, str) else "" if i is None else self.constant(f"{stem}__{op}_{n}", i)
@@ -112,6 +116,63 @@ class Writer:
         zero = self._type(b.name)[1]
         names = [self._integers[b.name], self.constant(f"{y.name}__factor_scale", scale), zero]
         return self.data(), self.data(1) if scale == b.scale else self._emit("DequantizeLinear", names)
+
+    def divisors(self) -> list[np.ndarray]:
+        """Constants [channels] that the operator divides by in turn; the first as its coarse multiplier stands for it."""
+        kernel, node = self._kernels[self._node.outputs[0]], self._node
+        found = [self.graph.tensors[n].data for n in node.inputs[1:]]
+        if "multiplier" not in kernel.constants:
+            return found
+        x, y = (self.program.edges[n] for n in (*kernel.inputs, *kernel.outputs))
+        nominal = np.abs(1 / np.prod(found, axis=0, dtype=np.float64)).astype(np.float32)
+        multiplier, shift = kernel.constants["multiplier"], kernel.params["requantize"]["shift"]
+        bits = self._profile - 1  # factors of steps may be negative
+        scales = compiled_scales(nominal, x.scale, y.scale, np.abs(multiplier), shift, bits)
+        return [np.where(scales == nominal, found[0], found[0] * (nominal / scales)).astype(np.float32), *found[1:]]
+
+    def recurrent(self, node: Node) -> str:
+        """The LSTM or GRU `node` on real values, without rounding between its steps: its hidden or last cell states."""
+        a = node.attrs
+        turned = (1, 0, 2) if self.graph.batched else (0, 1, 2)
+        x = self.emit("Transpose", self.data(), perm=turned)
+        constants = [self.graph.tensors[n].data if n else None for n in node.inputs[1:4]]
+        real = [
+            (q * self.graph.tensors[n].qtype.scales()[:, None])
+            .reshape(len(a.directions), -1, q.shape[1])
+            .astype(np.float32)
+            for n, q in zip(node.inputs[1:3], constants, strict=False)
+        ]
+        states = [self._first_state(node, i, x) for i in (5, 6)]
+        names = [x, *real, constants[2], None, *states]
+        attributes = {
+            "hidden_size": a.hidden,
+            "direction": "bidirectional" if len(a.directions) > 1 else a.directions[0],
+        }
+        if node.op == "GRU":
+            attributes["linear_before_reset"] = int(a.linear_before_reset)
+        cell = a.output == "cell"
+        found = self.emit(node.op, *names, output_index=2 if cell else 0, **attributes)
+        if not self.graph.batched:
+            return found
+        return self.emit("Transpose", found, perm=(1, 0, 2) if cell else (2, 0, 1, 3))
+
+    def _first_state(self, node: Node, index: int, x: str) -> str | None:
+        """A first state [directions, batch, hidden]; `x` has the batch on axis 1. None: zeros."""
+        name = node.inputs[index] if index < len(node.inputs) else ""
+        if not name:
+            return None
+        shape = (len(node.attrs.directions), 1, node.attrs.hidden)
+        if self.graph.tensors[name].is_constant:
+            size = self.emit("Slice", self.emit("Shape", x), np.array([1]), np.array([2]))
+            whole = self.emit("Concat", np.array(shape[:1]), size, np.array(shape[2:]), axis=0)
+            return self.emit("Expand", self.graph.tensors[name].data.reshape(shape), whole)
+        if not self.graph.batched:
+            return self.data(index)
+        return self.emit("Transpose", self.data(index), perm=(1, 0, 2))
+
+    def need_opset(self, opset: int) -> None:
+        """The model is of this opset at least: 17."""
+        self._opset = max(self._opset, opset)
 
     def clamp(self, value: str, limits: tuple[float | None, float | None] | None) -> str:
         """`value` limited to real (lo, hi); None is an open end."""
@@ -182,7 +243,7 @@ class Writer:
 
         inputs, outputs = map(info, self.graph.inputs), map(info, self.graph.outputs)
         wide = any(c.data_type in (TensorProto.INT16, TensorProto.UINT16) for c in self._constants)
-        opset, ir_version = _WORDS if wide else _BYTES
+        opset, ir_version = _WORDS if wide else (self._opset, _IR_VERSIONS.get(self._opset, _BYTES[1]))
         graph = helper.make_graph(self._nodes, name, list(inputs), list(outputs), self._constants)
         model = helper.make_model(
             graph, ir_version=ir_version, opset_imports=[helper.make_opsetid("", opset)], producer_name="hwcomp",
@@ -223,14 +284,16 @@ class Writer:
         names.append(self.constant(f"{wish}_zero_point", np.full(scale.shape, zero, q.dtype)))
         return self._emit("DequantizeLinear", names, axis=axis)
 
-    def _emit(self, op: str, inputs: list[str], output: str | None = None, **attributes: Any) -> str:
+    def _emit(
+        self, op: str, inputs: list[str], output: str | None = None, output_index: int = 0, **attributes: Any
+    ) -> str:
         from onnx import helper
 
         stem = self._node.outputs[0] if self._node else inputs[0]
         output = output if output is not None else self._unique(f"{stem}__{op}")
         kernel = f"{self._kernels[stem].name}_" if self._node else ""
         label = f"{len(self._nodes)}_{kernel}{op}"
-        self._nodes.append(helper.make_node(op, inputs, [output], name=label, **attributes))
+        self._nodes.append(helper.make_node(op, inputs, [*[""] * output_index, output], name=label, **attributes))
         return output
 
     def _unique(self, wish: str) -> str:

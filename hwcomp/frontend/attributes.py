@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from copy import copy
 from typing import Any
 
 from hwcomp.errors import HwcompError, ModelError, UnsupportedError, shown
@@ -119,6 +120,20 @@ class Attributes:
             raise self._error(f"attribute '{name}' is '{shown(value)}'", f"it must be one of {', '.join(choices)}")
         return value
 
+    def texts(self, name: str) -> tuple[str, ...]:
+        values = self._take(name, "STRINGS", "strings", _REQUIRED)
+        if len(values) > _MAX_VALUES:
+            raise self._error(f"attribute '{name}' has {len(values)} values")
+        return tuple(v.decode("utf-8", "replace") for v in values)
+
+    def replaced(self, name: str, value: int) -> Attributes:
+        """The same attributes with another integer. Reading these marks them here."""
+        from onnx import helper
+
+        other = copy(self)
+        other._all = {**self._all, name: helper.make_attribute(name, value)}
+        return other
+
     def tensor(self, name: str) -> Any:
         """A TensorProto."""
         return self._take(name, "TENSOR", "t", _REQUIRED)
@@ -128,4 +143,5 @@ class Attributes:
         if self._left:
             names = ", ".join(f"'{shown(n)}'" for n in sorted(self._left)[:5])
             why = f"{op_type} of opset {opset} has no such attribute, or hwcomp does not know it"
-            raise UnsupportedError(f"unknown attribute {names} of {op_type}", node=self._label, why=why)
+            fix = "remove it if it has its default value, or export the operator without it"
+            raise UnsupportedError(f"unknown attribute {names} of {op_type}", node=self._label, why=why, fix=fix)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hwcomp.errors import ModelError, UnsupportedError, shown
+from hwcomp.errors import BROKEN, OTHERWISE, ModelError, UnsupportedError, shown
 from hwcomp.frontend.attributes import Attributes, text_of
 from hwcomp.frontend.tensors import integer_type, type_name
 from hwcomp.graph import Graph
@@ -17,7 +17,7 @@ from hwcomp.registry import OPS
 from hwcomp.types import INTEGERS, Given, Node, QType, Tensor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection, Iterable
 
     from hwcomp.frontend.tensors import Weights
 
@@ -54,10 +54,10 @@ class OnnxNode:
         return other
 
     def model_error(self, what: str, why: str = "", fix: str = "") -> ModelError:
-        return ModelError(what, node=self.label, why=why, fix=fix)
+        return ModelError(what, node=self.label, why=why, fix=fix or BROKEN)
 
     def unsupported(self, what: str, why: str = "", fix: str = "") -> UnsupportedError:
-        return UnsupportedError(what, node=self.label, why=why, fix=fix)
+        return UnsupportedError(what, node=self.label, why=why, fix=fix or OTHERWISE)
 
     def input(self, index: int) -> str:
         """Name of an input; "" where it is absent."""
@@ -82,7 +82,8 @@ class OnnxNode:
         if not any(self.outputs) or not (self.outputs[0] or many_outputs):
             raise self.model_error(f"{self.op_type} has no output")
         if len(self.outputs) > 1 and not many_outputs:
-            raise self.unsupported(f"{self.op_type} has more than one output", extra_outputs)
+            fix = "remove the others if nothing needs them"
+            raise self.unsupported(f"{self.op_type} has more than one output", extra_outputs, fix)
 
     def axes(self, values: Iterable[int], rank: int) -> tuple[int, ...]:
         """Axes counted from 0, in the given order. ModelError where one is not there or is given twice."""
@@ -104,9 +105,13 @@ def _names(values, what: str) -> tuple[str, ...]:
 class ImportContext:
     """The graph under construction. `batched`: axis 0 of every value that depends on an input is the batch."""
 
-    def __init__(self, *, batched: bool, weights: Weights, taken: set[str]):
-        """`taken`: every tensor name of the model, which new constants must avoid."""
-        self.batched = batched
+    def __init__(
+        self, *, batched: bool, weights: Weights, taken: set[str], read: Collection[str], symbolic: bool = False
+    ):
+        """`taken`: every tensor name of the model, which new constants must avoid; `read`: those that a node reads, and the
+        outputs. `symbolic`: the batch has a name, no size.
+        """
+        self.batched, self.symbolic, self.read = batched, symbolic, frozenset(read)
         self.tensors: dict[str, Tensor] = {}
         self.nodes: list[Node] = []
         self._weights = weights
@@ -115,6 +120,7 @@ class ImportContext:
         self._finite: set[str] = set()
         self._derived: dict[Any, str] = {}
         self._fold_macs = _FOLD_MACS
+        self._batch_axes: dict[str, int] = {}
         self._roots: dict[str, str] = {}  # tensors of integers -> the first one with the same type
 
     # What operators ask
@@ -122,6 +128,15 @@ class ImportContext:
     def tensor(self, node: OnnxNode, index: int) -> Tensor:
         """The tensor at an input that must be present."""
         return self.tensors[node.input(index)]
+
+    def batch_axis(self, name: str) -> int:
+        """Where ONNX has the batch of a tensor, which is axis 0 in the graph (batch_axis.py)."""
+        return self._batch_axes.get(name, 0)
+
+    def place_batch(self, name: str, axis: int) -> None:
+        """Note that the batch of tensor `name` is another axis in ONNX."""
+        if name and axis:
+            self._batch_axes[name] = axis
 
     def is_constant(self, name: str) -> bool:
         return self.tensors[name].is_constant
@@ -173,7 +188,11 @@ class ImportContext:
             wrong = len(a.shape) != len(b.shape)
         if wrong:
             why = f"broadcasting {list(a.shape)} with {list(b.shape)} changes the batch axis"
-            raise node.unsupported(f"{node.op_type} of tensors of different rank or batch size", why)
+            raise node.unsupported(
+                f"{node.op_type} of tensors of different rank or batch size",
+                why,
+                "give both the batch as axis 0, and axes of 1 where they are repeated",
+            )
 
     # What operators make
 
@@ -288,7 +307,12 @@ class ImportContext:
         for tensor in outputs:
             if self.batched and tensor.shape[:1] != (1,):
                 why = f"{node.op} makes shape {list(tensor.shape)}, whose first axis is not the batch of 1"
-                raise UnsupportedError(f"tensor '{shown(tensor.name)}' has lost the batch axis", node=label, why=why)
+                raise UnsupportedError(
+                    f"tensor '{shown(tensor.name)}' has lost the batch axis",
+                    node=label,
+                    why=why,
+                    fix="keep the batch as axis 0 (Reshape to [0, ...] or [-1, ...], Squeeze of other axes)",
+                )
             self.tensors[tensor.name] = tensor
         self.nodes.append(node)
 

@@ -6,11 +6,12 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from hwcomp.errors import ModelError, UnsupportedError, shown
+from hwcomp.frontend import batch_axis
 from hwcomp.frontend.attributes import text_of
 from hwcomp.frontend.context import ImportContext, OnnxNode
 from hwcomp.frontend.inputs import check_output, read_inputs
 from hwcomp.frontend.tensors import integer_type
-from hwcomp.graph import Graph, topological
+from hwcomp.graph import Graph, origin_of, topological
 from hwcomp.registry import OPS
 from hwcomp.types import Node
 
@@ -35,26 +36,35 @@ def import_graph(model, weights: Weights) -> tuple[Graph, int]:
     outputs = [text_of(v.name, "an output's name") for v in graph.output]
     _check_names(graph, [v.name for v in values], outputs, nodes)
     nodes = _in_order(_without_empty(nodes, constants))
-    tensors, batched = read_inputs(values)
+    tensors, batched, symbolic, placed = read_inputs(values, batch_axis.time_first(nodes))
 
     taken = {*constants, *(t.name for t in tensors), *(n for node in nodes for n in (*node.inputs, *node.outputs))}
-    ctx = ImportContext(batched=batched, weights=weights, taken=taken)
+    read = {*outputs, *(n for node in nodes for n in node.inputs)}
+    ctx = ImportContext(batched=batched, weights=weights, taken=taken, read=read, symbolic=symbolic)
+    for name, axis in placed.items():
+        ctx.place_batch(name, axis)
     ctx.tensors.update({t.name: t for t in tensors})
+    reader = {name: node.label for node in reversed(nodes) for name in node.inputs}
     for name, proto in constants.items():
-        ctx.add_constant(name, weights.read(proto, f"constant '{shown(name)}'"), stored=integer_type(proto))
+        read = weights.read(proto, f"constant '{shown(name)}'", reader.get(name))
+        ctx.add_constant(name, read, stored=integer_type(proto))
     for node in nodes:
-        made = OPS[node.op_type].convert(node, ctx)
+        made = batch_axis.convert(node, ctx)
         node.attr.reject_unread(node.op_type, opset)
         for graph_node in made:
             ctx.append(graph_node)
     ctx.type_the_rest()
 
-    result = Graph(ctx.tensors, (), tuple(t.name for t in tensors), tuple(outputs), batched).rebuilt(ctx.nodes)
+    ends = ([t.name for t in tensors], outputs)
+    axes = (tuple(map(ctx.batch_axis, names)) if any(map(ctx.batch_axis, names)) else () for names in ends)
+    result = Graph(ctx.tensors, (), tuple(t.name for t in tensors), tuple(outputs), batched, *axes)
+    result = result.rebuilt(ctx.nodes)
     for value in graph.output:
         tensor = result.tensors[value.name]
         if tensor.is_constant:
-            raise UnsupportedError(f"output '{shown(value.name)}' does not depend on any input")
-        check_output(value, tensor, batched)
+            raise UnsupportedError(f"output '{shown(value.name)}' does not depend on any input", fix="remove it")
+        maker = result.producer(value.name)
+        check_output(value, tensor, batched, ctx.batch_axis(value.name), origin_of(maker) if maker else None)
     for name, tensor in result.tensors.items():
         if tensor.is_constant:
             ctx.check_finite(tensor, result.consumers(name)[0].origin[0])

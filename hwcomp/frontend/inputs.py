@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from hwcomp.errors import ModelError, UnsupportedError, shown
+from collections.abc import Collection
+
+from hwcomp.errors import BROKEN, ModelError, UnsupportedError, shown
 from hwcomp.frontend.attributes import text_of
 from hwcomp.frontend.tensors import type_name
 from hwcomp.ops._limits import MAX_RANK, elements
@@ -30,12 +32,14 @@ def declared_shape(value, what: str) -> tuple[str, tuple[Dim, ...] | None]:
     return type_name(tensor.elem_type), tuple(dims)
 
 
-def read_inputs(values) -> tuple[list[Tensor], bool]:
-    """Tensors of the graph's inputs, and whether axis 0 is the batch.
+def read_inputs(values, time_first: Collection[str] = ()) -> tuple[list[Tensor], bool, bool, dict[str, int]]:
+    """Tensors of the graph's inputs, whether axis 0 is the batch, whether that is symbolic, and where else ONNX has it.
 
     Axis 0 is the batch where every input has it symbolic or 1; it becomes 1. Inputs of rank 1 with a fixed size make a
-    model without a batch. Inputs that disagree, a fixed batch above 1 and other symbolic sizes are refused.
+    model without a batch. Inputs that disagree, a fixed batch above 1 and other symbolic sizes are refused. Inputs in
+    `time_first`, which recurrent operators read, have the batch on axis 1 where that is 1 or symbolic and axis 0 is neither.
     """
+    axes: dict[str, int] = {}
     shapes: dict[str, tuple[Dim, ...]] = {}
     kinds: dict[str, str] = {}
     for value in values:
@@ -47,6 +51,8 @@ def read_inputs(values) -> tuple[list[Tensor], bool]:
         if shape is None:
             raise ModelError(f"input '{shown(name)}' has no shape", fix="export the model with its input shapes")
         elements([size for size in shape if isinstance(size, int)], f"input '{shown(name)}'")
+        if name in time_first and len(shape) == 3 and _may_be_batch(shape[1]) and not _may_be_batch(shape[0]):
+            axes[name], shape = 1, (shape[1], shape[0], shape[2])
         shapes[name], kinds[name] = shape, "" if kind == "FLOAT" else kind
     batched = _is_batched(shapes)
     tensors = []
@@ -61,7 +67,11 @@ def read_inputs(values) -> tuple[list[Tensor], bool]:
                     fix="export the model with fixed sizes",
                 )
         tensors.append(Tensor(name, fixed, stored=kinds[name]))
-    return tensors, batched
+    return tensors, batched, batched and any(isinstance(shape[0], str) for shape in shapes.values()), axes
+
+
+def _may_be_batch(size: Dim) -> bool:
+    return size == 1 or isinstance(size, str)
 
 
 def _is_batched(shapes: dict[str, tuple[Dim, ...]]) -> bool:
@@ -84,18 +94,25 @@ def _is_batched(shapes: dict[str, tuple[Dim, ...]]) -> bool:
     return not without
 
 
-def check_output(value, tensor: Tensor, batched: bool) -> None:
-    """ModelError where a declared output is not what the graph computes; a symbolic size or batch matches anything."""
+def check_output(value, tensor: Tensor, batched: bool, at: int = 0, node: str | None = None) -> None:
+    """ModelError where a declared output is not what the graph computes; a symbolic size or batch matches anything.
+
+    `at`: the axis that ONNX has the batch on; `node`: what messages call the node that makes it.
+    """
     what = f"output '{shown(tensor.name)}'"
     kind, shape = declared_shape(value, what)
     computed = tensor.stored or {"float": "FLOAT", "int64": "INT64", "bool": "BOOL"}[tensor.dtype]
     if kind != computed:
-        raise ModelError(f"{what} is declared as {kind}, the graph computes {computed}")
+        fix = "multiply integer results by their scale in the model" if kind in INTEGERS or kind == "INT32" else BROKEN
+        raise ModelError(f"{what} is declared as {kind}, the graph computes {computed}", node=node, fix=fix)
     if shape is None:
         return
-    fits = len(shape) == len(tensor.shape) and all(
-        isinstance(want, str) or want == have or (batched and axis == 0)
-        for axis, (want, have) in enumerate(zip(shape, tensor.shape, strict=True))
+    computed = (*tensor.shape[1 : at + 1], *tensor.shape[:1], *tensor.shape[at + 1 :])
+    fits = len(shape) == len(computed) and all(
+        isinstance(want, str) or want == have or (batched and axis == at)
+        for axis, (want, have) in enumerate(zip(shape, computed, strict=True))
     )
     if not fits:
-        raise ModelError(f"{what} is declared with shape {list(shape)}, the graph computes {list(tensor.shape)}")
+        raise ModelError(
+            f"{what} is declared with shape {list(shape)}, the graph computes {list(computed)}", node=node, fix=BROKEN
+        )

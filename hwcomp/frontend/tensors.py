@@ -79,7 +79,11 @@ class Weights:
         """
         kind = type_name(proto.data_type)
         if kind not in _TYPES:
-            fix = "export the model in float32" if kind in ("FLOAT16", "DOUBLE", "BFLOAT16") else ""
+            fix = (
+                "export the model in float32"
+                if kind in ("FLOAT16", "DOUBLE", "BFLOAT16")
+                else "cast it to float32 or int64 in the model"
+            )
             why = "float32, bool and integer constants of 4, 8, 16, 32 and 64 bits are taken"
             raise UnsupportedError(f"{what} has the type {kind}", node=node, why=why, fix=fix)
         if proto.HasField("segment"):

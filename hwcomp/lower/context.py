@@ -8,7 +8,19 @@ import numpy as np
 
 from hwcomp.errors import UnsupportedError, WorkFailed
 from hwcomp.graph import Graph, origin_of
-from hwcomp.lower import bounds, joins, layouts, products, requant, search, staircase, tables, thresholds
+from hwcomp.lower import (
+    attention,
+    bounds,
+    joins,
+    layouts,
+    products,
+    recurrent,
+    requant,
+    search,
+    staircase,
+    tables,
+    thresholds,
+)
 from hwcomp.lower import softmax as softmaxes
 from hwcomp.types import Node, QType, Tensor
 from sw_ref.program import Edge, Kernel, Layout, type_range
@@ -37,6 +49,7 @@ class LowerContext:
     add, avgpool, concat, slice = joins.add, joins.avgpool, joins.concat, joins.slice_
     shuffle, transpose, pad, repeat = joins.shuffle, joins.transpose, joins.pad, joins.repeat
     softmax, table, multiply = softmaxes.softmax, tables.table, products.multiply
+    recurrent, matmul, layernorm = recurrent.recurrent, attention.matmul, attention.layernorm
     steps = thresholds.pointwise
 
     def __post_init__(self):

@@ -126,7 +126,7 @@ def pointwise(ctx: LowerContext, node: Node) -> None:
     if data and not same and (len(x.shape) == 0 or ctx.sample_axis(node.attrs.axis) != 0):
         raise UnsupportedError(
             f"{' and '.join(node.origin)} differ along an axis that is not the first of a sample", node=origin_of(node),
-            why="an integer layer has constants per channel",
+            why="an integer layer has constants per channel", fix="put a Transpose that makes it the first axis in front",
         )  # fmt: skip
     data = [d[:1] for d in data] if same else data
     channels = 1 if same else x.shape[0]

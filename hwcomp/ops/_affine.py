@@ -41,7 +41,8 @@ def affine(
         values = np.broadcast_to(c.data, (1, *shape[1:])).ravel()
     else:
         why = f"the tensor is {list(shape)}, the constant {list(c.shape)}; broadcasting would change the tensor's shape"
-        raise node.unsupported(f"{node.op_type} with a larger constant", why)
+        fix = "tile the tensor to the constant's shape in front of it (Expand, Tile), or cut the constant"
+        raise node.unsupported(f"{node.op_type} with a larger constant", why, fix)
 
     def vector(name: str, value) -> str:
         key = ("affine", f"{constant}__{name}", node.op_type, sign, axis, *shape[1:])

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from hwcomp.errors import ModelError
+from hwcomp.errors import BROKEN, ModelError
 from hwcomp.graph import origin_of
 from hwcomp.types import Node, Tensor
 
 
 def bad(node: Node, what: str, why: str = "", fix: str = "") -> ModelError:
     """The error to raise for `node`."""
-    return ModelError(what, node=origin_of(node), why=why, fix=fix)
+    return ModelError(what, node=origin_of(node), why=why, fix=fix or BROKEN)
 
 
 def need_float(node: Node, *tensors: Tensor | None) -> None:

@@ -25,7 +25,8 @@ class Folded(Op):
         values = ctx.values(node)
         if values is None:
             why = "it is only available for values that are known before the network runs, such as shapes"
-            raise node.unsupported(f"{node.op_type} of a computed tensor", why)
+            fix = "compute it outside the network, or export with fixed sizes if it is part of a shape"
+            raise node.unsupported(f"{node.op_type} of a computed tensor", why, fix)
         return values
 
 

@@ -16,7 +16,12 @@ def elements(shape, what: str, node: str | None = None) -> int:
     count = 1
     for size in shape:
         if size < 1:
-            raise ModelError(f"{what} has a dimension of size {size}", node=node, why="every size must be at least 1")
+            raise ModelError(
+                f"{what} has a dimension of size {size}",
+                node=node,
+                why="every size must be at least 1",
+                fix="remove the operators on empty tensors from the model",
+            )
         count *= size
         if count > MAX_ELEMENTS:
             why = f"hwcomp takes tensors of up to {MAX_ELEMENTS} elements"

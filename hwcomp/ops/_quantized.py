@@ -107,7 +107,8 @@ def type_of(node: OnnxNode, stored: str, s: Scaling) -> QType:
     """The type of a computed tensor. UnsupportedError for a scale per channel."""
     if s.scale.size > 1:
         why = "activations have one scale for the whole tensor; weights may have one per channel"
-        raise node.unsupported(f"{node.op_type} of a computed tensor with {s.scale.size} scales", why)
+        fix = "quantize activations per tensor"
+        raise node.unsupported(f"{node.op_type} of a computed tensor with {s.scale.size} scales", why, fix)
     return QType(*INTEGERS[stored], "affine", (float(s.scale[0]),), int(s.zero[0]))
 
 

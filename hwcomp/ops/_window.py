@@ -132,7 +132,10 @@ def taps(x: np.ndarray, axis: int, tap: int, count: int, stride: int, dilation: 
 def pool_kernel(node: OnnxNode, shape: tuple[int, ...]) -> tuple[int, ...]:
     """The attribute kernel_shape of a pool over a tensor of `shape`: [N, C, H, W] or [N, C, L]."""
     if len(shape) not in (3, 4):
-        raise node.unsupported(f"pooling of a tensor of shape {list(shape)}", "only 1D and 2D pooling is available")
+        fix = "pool over the axes in turn, with Reshapes between them"
+        raise node.unsupported(
+            f"pooling of a tensor of shape {list(shape)}", "only 1D and 2D pooling is available", fix
+        )
     return node.attr.integers("kernel_shape", count=len(shape) - 2, least=1)
 
 

@@ -35,7 +35,9 @@ class ArgMax(Op):
         axis = node.attr.axis("axis", 0, rank=len(ctx.tensor(node, 0).shape))
         keepdims = node.attr.flag("keepdims", True)
         if node.opset >= 12 and node.attr.flag("select_last_index", False):
-            raise node.unsupported("select_last_index=1", "on ties the lowest index is taken")
+            raise node.unsupported(
+                "select_last_index=1", "on ties the lowest index is taken", "export it with select_last_index=0"
+            )
         if ctx.batched and axis == 0:
             raise node.unsupported("ArgMax over the batch axis", "it mixes the samples of a batch", "set its axis")
         return [ctx.node(node, "ArgMax", node.inputs, ArgMaxAttrs(axis, keepdims))]

@@ -53,6 +53,8 @@ class Op:
     # How a quantized input's type reaches the output: True where output integers are a selection of input integers
     # (MaxPool, Reshape), so both must have one type.
     keeps_type = False
+    # Whether it reads its own output: all of the output's range counts, whatever is read behind it.
+    recurs = False
     # Whether it reads the integers of a quantized model themselves (others see the real values they stand for).
     reads_integers = False
     # Whether an input that is a constant without elements counts as absent.
@@ -100,6 +102,10 @@ class Op:
     def takes_type(self, qtype: QType) -> bool:
         """Whether the operator can give its result in this type, which a model states; else it is converted behind it."""
         return True
+
+    def stored_alike(self, node: Node) -> tuple[str, ...]:
+        """Inputs whose values the output's type must hold too."""
+        return ()
 
     def lower(self, node: Node, ctx: LowerContext) -> None:
         """Append the kernels that compute this node to the Program being built."""

@@ -39,7 +39,10 @@ class Clip(Op):
             node.expect(inputs=(1, 3))
             lo, hi = _bound(node, ctx, 1, "min", -_LARGEST), _bound(node, ctx, 2, "max", _LARGEST)
         if not lo <= hi:
-            raise node.model_error(f"min={lo:g} is above max={hi:g}" if lo > hi else "a bound is not a number")
+            raise node.model_error(
+                f"min={lo:g} is above max={hi:g}" if lo > hi else "a bound is not a number",
+                fix="give Clip a min that is not above its max",
+            )
         if lo > _LARGEST or hi < -_LARGEST:
             raise node.model_error("both bounds are the same infinity")
         attrs = ClipAttrs(None if lo <= -_LARGEST else lo, None if hi >= _LARGEST else hi)

@@ -34,9 +34,13 @@ class Concat(Op):
         constant = [name for name in node.inputs if ctx.is_constant(name)]
         if constant and len(constant) < len(node.inputs):
             why = f"'{constant[0]}' is a constant, other inputs depend on the network's"
-            raise node.unsupported("Concat of a constant and a computed tensor", why)
+            raise node.unsupported(
+                "Concat of a constant and a computed tensor", why, "feed the constant as an input of the network"
+            )
         if ctx.batched and not constant and axis == 0 and len(node.inputs) > 1:
-            raise node.unsupported("Concat along the batch axis", "it mixes the samples of a batch")
+            raise node.unsupported(
+                "Concat along the batch axis", "it mixes the samples of a batch", "leave it to the caller"
+            )
         if len(node.inputs) == 1:
             return [ctx.node(node, "Identity", node.inputs)]
         return [ctx.node(node, "Concat", node.inputs, ConcatAttrs(axis))]

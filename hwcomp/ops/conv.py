@@ -54,7 +54,8 @@ class Conv(Op):
             raise node.model_error("input and weight of the convolution have different ranks", why)
         if weight.ndim not in (3, 4):
             kind = "3D" if weight.ndim == 5 else f"rank-{weight.ndim}"
-            raise node.unsupported(f"a {kind} convolution", "only 1D and 2D convolutions are available")
+            fix = "export it with 2D convolutions"
+            raise node.unsupported(f"a {kind} convolution", "only 1D and 2D convolutions are available", fix)
         kernel = node.attr.integers("kernel_shape", weight.shape[2:], count=weight.ndim - 2, least=1)
         if kernel != weight.shape[2:]:
             raise node.model_error(f"kernel_shape is {list(kernel)}, the weight has {list(weight.shape[2:])}")

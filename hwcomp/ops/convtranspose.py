@@ -70,7 +70,8 @@ class ConvTranspose(Op):
             raise node.model_error("input and weight of the convolution have different ranks", why)
         if weight.ndim not in (3, 4):
             kind = "3D" if weight.ndim == 5 else f"rank-{weight.ndim}"
-            raise node.unsupported(f"a {kind} transposed convolution", "only 1D and 2D convolutions are available")
+            fix = "export it with 2D convolutions"
+            raise node.unsupported(f"a {kind} transposed convolution", "only 1D and 2D convolutions are available", fix)
         groups = node.attr.integer("group", 1, least=1)
         if weight.shape[0] != x.shape[1] or x.shape[1] % groups:
             why = f"the weight takes {weight.shape[0]} channels in {groups} groups, the input has {x.shape[1]}"

@@ -33,7 +33,9 @@ class Div(Op):
             return []
         a, b = node.inputs
         if not ctx.is_constant(b):
-            raise node.unsupported("Div by a computed tensor", "only a constant divisor is available")
+            raise node.unsupported(
+                "Div by a computed tensor", "only a constant divisor is available", "multiply by its Reciprocal"
+            )
         divisor = ctx.constant(node, 1, "divisor")
         with np.errstate(all="ignore"):
             inverse = np.float32(1) / divisor
@@ -48,7 +50,8 @@ class Div(Op):
         if axis is None:
             if len(x.shape) < 2 or not broadcasts(c.shape, x.shape):
                 why = f"the tensor is {list(x.shape)}, the constant {list(c.shape)}"
-                raise node.unsupported("Div by a larger constant", why)
+                fix = "tile the tensor to the constant's shape in front of it (Expand, Tile), or cut the constant"
+                raise node.unsupported("Div by a larger constant", why, fix)
             size = math.prod(x.shape[1:])
             whole = (1, *x.shape[1:])
             vector = ctx.derived(("ratio", b, *whole), node, (size,), lambda: np.broadcast_to(c.data, whole).ravel())

@@ -59,7 +59,9 @@ class Tile(Op):
             ctx.compute(node, shape, x.data.dtype, lambda: np.tile(x.data, repeats))
             return []
         if ctx.batched and repeats[0] > 1:
-            raise node.unsupported("Tile of the batch axis", "it mixes the samples of a batch")
+            raise node.unsupported(
+                "Tile of the batch axis", "it mixes the samples of a batch", "leave it to the caller"
+            )
         chain, shape = Chain(node, ctx), x.shape
         for axis, times in enumerate(repeats):
             if times == 1:

@@ -21,7 +21,9 @@ class Flatten(Op):
         shape = ctx.tensor(node, 0).shape
         axis = node.attr.axis("axis", 1, rank=len(shape), beyond=True)
         if ctx.batched and axis == 0:
-            raise node.unsupported("Flatten with axis=0", "it merges the batch axis with the others")
+            raise node.unsupported(
+                "Flatten with axis=0", "it merges the batch axis with the others", "use axis=1 or more"
+            )
         attrs = ReshapeAttrs((math.prod(shape[:axis]), math.prod(shape[axis:])))
         return [ctx.node(node, "Reshape", node.inputs, attrs)]
 

@@ -24,6 +24,9 @@ class Gather(Op):
         node.expect(inputs=(2, 2))
         x, indices = ctx.tensor(node, 0), ctx.constant(node, 1, "indices", dtype="int64")
         axis = node.attr.axis("axis", 0, rank=len(x.shape))
+        if ctx.symbolic and axis == 0 and not x.is_constant:
+            why, fix = "it takes some samples of a batch of any size", "leave it out, or export a batch of 1"
+            raise node.unsupported("Gather from the batch axis", why, fix)
         size = x.shape[axis]
         if np.any((indices < -size) | (indices >= size)):
             raise node.model_error("an index of Gather is outside of its axis", f"the axis has {size} elements")

@@ -48,7 +48,9 @@ class Gemm(Op):
         if not fits:
             raise node.model_error(f"matrix C of Gemm has shape {list(c.shape)}", f"it must broadcast to {[rows, m]}")
         if c.ndim == 2 and c.shape[0] > 1:
-            raise node.unsupported("matrix C of Gemm differs from row to row", "only one bias per column is available")
+            raise node.unsupported(
+                "matrix C of Gemm differs from row to row", "only one bias per column is available", "add it with Add"
+            )
         if c.shape == (m,) and beta == 1:
             return node.input(2)
         key = ("gemm bias", node.input(2), m, beta)

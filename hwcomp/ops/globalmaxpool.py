@@ -20,7 +20,10 @@ class GlobalMaxPool(Op):
         node.expect(inputs=(1, 1))
         shape = ctx.tensor(node, 0).shape
         if len(shape) not in (3, 4):
-            raise node.unsupported(f"pooling of a tensor of shape {list(shape)}", "only 1D and 2D pooling is available")
+            fix = "reshape it to [N, C, L] in front"
+            raise node.unsupported(
+                f"pooling of a tensor of shape {list(shape)}", "only 1D and 2D pooling is available", fix
+            )
         chain = Chain(node, ctx)
         if len(shape) == 3:
             chain.reshape(*planar(shape))

@@ -51,7 +51,9 @@ class Max(Op):
         if not constants:
             return [*made, *self._joined(node, ctx, names, target, node.outputs[0])]
         if broadcast_shapes(node, [target, *(ctx.tensors[n].shape for n in constants)]) != target:
-            raise node.unsupported(f"{node.op_type} with a constant that is larger than the tensor")
+            raise node.unsupported(
+                f"{node.op_type} with a constant that is larger than the tensor", fix="tile the tensor in front of it"
+            )
         limit = reduce(function, [ctx.tensors[n].data for n in constants])
         if limit.min() == limit.max():
             between = ctx.inserted(f"{node.outputs[0]}__all") if len(names) > 1 else names[0]
@@ -81,7 +83,11 @@ class Max(Op):
         if len(names) == 1:
             return [ctx.node(node, "Identity", names, None, output)]
         if not ctx.batched:
-            raise node.unsupported(f"{node.op_type} of two tensors", "the model has no batch axis in front")
+            raise node.unsupported(
+                f"{node.op_type} of two tensors",
+                "the model has no batch axis in front",
+                "give the inputs a batch axis of 1",
+            )
         perm, flat = _flat(target)
         made, sides = [], []
         for name in names[1:]:
@@ -108,6 +114,7 @@ class Max(Op):
         yield two("two inputs", (1, 3, 4, 5), (1, 3, 4, 5))
         yield two("two vectors", ("N", 7), ("N", 7), 8)
         yield two("rows", (1, 3, 4), (1, 3, 4))
+        yield two("numbers", ("N",), ("N",))
         yield two("per channel computed", (1, 3, 2, 2), (1, 3, 1, 1))
         branches = [("Relu", ["x"], ["a"], {}), ("Neg", ["x"], ["b"], {}), (self.name, ["x", "a", "b"], ["y"], {})]
         yield case(f"{name} three", branches, {"x": (1, 2, 3, 3)}, opset=12)
@@ -139,6 +146,8 @@ class Min(Max):
 
 def _flat(shape) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """(perm, shape) that make a map of one column of a tensor, in the order in which it is carried."""
+    if len(shape) == 1:  # one number per sample
+        return (0,), (shape[0], 1, 1, 1)
     order = _order.carried(len(shape))
     perm = (0, order[-1], *order[:-1])
     return perm, (shape[0], shape[order[-1]], math.prod(shape[axis] for axis in order[:-1]), 1)

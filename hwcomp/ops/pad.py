@@ -54,14 +54,20 @@ class Pad(Op):
         if not pads:
             return Chain(node, ctx).nodes()
         if mode != "constant":
-            raise node.unsupported(f"Pad with mode={mode}", "only constant padding is available")
+            raise node.unsupported(
+                f"Pad with mode={mode}", "only constant padding is available", "pad the input of the network instead"
+            )
         if x.is_constant:
             widths = [pads.get(axis, (0, 0)) for axis in range(rank)]
             shape = tuple(size + sum(pair) for size, pair in zip(x.shape, widths, strict=True))
             ctx.compute(node, shape, x.data.dtype, lambda: np.pad(x.data, widths, constant_values=value))
             return []
         if math.isnan(value) or _LOWEST < value != 0:
-            raise node.unsupported(f"Pad with the value {value:g}", "only 0, and less than all values, are available")
+            raise node.unsupported(
+                f"Pad with the value {value:g}",
+                "only 0, and less than all values, are available",
+                "subtract the value in front of it, and add it behind",
+            )
         return self._computed(node, ctx, x.shape, pads, float("-inf") if value else 0.0)
 
     def _value(self, node, ctx):
@@ -88,7 +94,9 @@ class Pad(Op):
             length = shape[2] + sum(pads[2])
             return chain.reshape(*planar(shape)).add("Pad", around(None, 2)).reshape(*shape[:2], length).nodes()
         what = "the batch axis" if 0 in pads and ctx.batched else f"axes {sorted(pads)} of {list(shape)}"
-        raise node.unsupported(f"Pad of {what}", "only height and width can be padded")
+        raise node.unsupported(
+            f"Pad of {what}", "only height and width can be padded", "pad the input of the network instead"
+        )
 
     def infer(self, node, inputs):
         x, (top, left, bottom, right) = inputs[0], node.attrs.pads

@@ -39,14 +39,22 @@ class Pow(Unary):
             ctx.compute(node, shape, dtype, lambda: np.power(*values))
             return []
         if not ctx.is_constant(node.input(1)):
-            raise node.unsupported("Pow with a computed exponent", "only a constant one is available")
+            raise node.unsupported(
+                "Pow with a computed exponent",
+                "only a constant one is available",
+                "write it as Exp of a product with Log, if all values are positive",
+            )
         exponent = ctx.tensor(node, 1).data
         if (
             exponent.size != 1
             or len(exponent.shape) > len(ctx.tensor(node, 0).shape)
             or not np.isfinite(exponent).all()
         ):
-            raise node.unsupported(f"Pow with {exponent.size} exponents", "one finite number is available")
+            raise node.unsupported(
+                f"Pow with {exponent.size} exponents",
+                "one finite number is available",
+                "split the tensor, with one Pow per exponent",
+            )
         return [ctx.node(node, "Pow", node.inputs[:1], PowAttrs(float(exponent.reshape(()))))]
 
     def lower(self, node, ctx):

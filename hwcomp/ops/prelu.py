@@ -30,7 +30,11 @@ class PRelu(Op):
         slope = ctx.constant(node, 1, "slope")
         x = ctx.tensor(node, 0)
         if broadcast_shapes(node, [x.shape, slope.shape]) != x.shape:
-            raise node.model_error(f"a slope of shape {list(slope.shape)} does not fit {list(x.shape)}")
+            raise node.model_error(
+                f"a slope of shape {list(slope.shape)} does not fit {list(x.shape)}",
+                "it must broadcast to the tensor",
+                "give it one value per channel, [C, 1, 1]",
+            )
         if np.all(slope == slope.flat[0]):
             return [ctx.node(node, "LeakyRelu", node.inputs[:1], SlopeAttrs(float(slope.flat[0])))]
         above, below = (ctx.inserted(f"{node.outputs[0]}__{side}") for side in ("above", "below"))

@@ -33,13 +33,18 @@ class Reshape(Op):
         node.expect(inputs=(2, 2))
         allow_zero = node.opset >= 14 and node.attr.flag("allowzero", False)
         target = ctx.integers(node, 1, "shape")
-        attrs = ReshapeAttrs(_resolve(node, ctx.tensor(node, 0).shape, target, allow_zero))
+        attrs = ReshapeAttrs(resolve(node, ctx.tensor(node, 0).shape, target, allow_zero))
         return [ctx.node(node, "Reshape", (node.input(0),), attrs)]
 
     def infer(self, node, inputs):
         x, shape = inputs[0], node.attrs.shape
         if math.prod(x.shape) != math.prod(shape):
-            raise bad(node, f"a tensor of shape {list(x.shape)} can't be reshaped to {list(shape)}")
+            raise bad(
+                node,
+                f"a tensor of shape {list(x.shape)} can't be reshaped to {list(shape)}",
+                "the sizes differ",
+                "keep the batch as axis 0, and use -1 for one of the others",
+            )
         return result(node, shape, x.dtype)
 
     def evaluate(self, node, inputs):
@@ -68,7 +73,7 @@ def _case(label, shape, target, *, opset=17, **attrs):
     return case(label, [("Reshape", ["x", "s"], ["y"], attrs)], {"x": shape}, {"s": np.array(target)}, opset=opset)
 
 
-def _resolve(node, shape, target, allow_zero):
+def resolve(node, shape, target, allow_zero):
     """The output shape: 0 copies the input's size (unless allowzero), one -1 is what remains."""
     if len(target) > MAX_RANK:
         raise node.model_error(f"the shape to reshape to has {len(target)} dimensions", f"at most {MAX_RANK} are taken")
@@ -82,6 +87,10 @@ def _resolve(node, shape, target, allow_zero):
     if -1 in sizes:
         known = -math.prod(sizes)
         if math.prod(shape) % known:
-            raise node.model_error(f"a tensor of shape {list(shape)} can't be reshaped to {target}")
+            raise node.model_error(
+                f"a tensor of shape {list(shape)} can't be reshaped to {target}",
+                "the sizes differ",
+                "keep the batch as axis 0, and use -1 for one of the others",
+            )
         sizes[sizes.index(-1)] = math.prod(shape) // known
     return tuple(sizes)

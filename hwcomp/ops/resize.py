@@ -49,7 +49,9 @@ class Resize(Op):
         for axis, size, scale in zip(axes, sizes, scales, strict=True):
             if ctx.batched and axis == 0:
                 if size != 1:
-                    raise node.unsupported(f"{node.op_type} of the batch axis", "it mixes the samples of a batch")
+                    raise node.unsupported(
+                        f"{node.op_type} of the batch axis", "it mixes the samples of a batch", "leave it to the caller"
+                    )
                 continue
             places = _places(size, shape[axis], scale, place, rounding)
             if select(chain, shape, axis, places) is None:

@@ -14,6 +14,7 @@ from hwcomp.registry import op
 
 # Beyond any size, so that exact arithmetic on int64 limits can't overflow.
 _FAR = 1 << 40
+_ANY_BATCH = (1 << 31) - 1  # what exporters write for "to the end" at least
 
 
 @op("Slice")
@@ -43,6 +44,7 @@ class Slice(Op):
             raise node.model_error("the parts of Slice do not fit together", why)
         chain, shape = Chain(node, ctx), x.shape
         for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
+            _keep_samples(node, ctx, x, axis, start, end)
             attrs = SliceAttrs(axis, *_limits(node, x.shape[axis], start, end, step), step)
             places = range(attrs.start, attrs.stop, step)
             if step == 1 or x.is_constant or not places:
@@ -99,6 +101,13 @@ def _case(label, shape, starts, ends, axes, steps=None):
     given = {"s": starts, "e": ends, "a": axes, "t": steps}
     constants = {k: np.array(v) for k, v in given.items() if v is not None}
     return case(label, [("Slice", ["x", *constants], ["y"], {})], {"x": shape}, constants)
+
+
+def _keep_samples(node, ctx, x, axis, start, end):
+    """Of a batch of symbolic size all samples, as "from 0 to the end" says."""
+    if ctx.symbolic and axis == 0 and not x.is_constant and (start != 0 or end < _ANY_BATCH):
+        why, fix = f"it takes samples {start}:{end} of a batch of any size", "leave it out, or export a batch of 1"
+        raise node.unsupported("Slice of the batch axis", why, fix)
 
 
 def _limits(node, size, start, end, step):

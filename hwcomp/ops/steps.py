@@ -51,5 +51,13 @@ class Steps(Op):
     def lower(self, node, ctx):
         ctx.steps(node)
 
+    def export(self, node, writer):
+        """Quotients; with other steps the whole model is one on integers."""
+        rank, axis = len(writer.graph.tensors[node.inputs[0]].shape), node.attrs.axis
+        value = writer.data()
+        for divisor in writer.divisors():
+            value = writer.emit("Div", value, divisor.reshape(-1, *[1] * (rank - 1 - axis)))
+        return value
+
     def cost(self, node, graph):
         return Cost(ops=math.prod(graph.tensors[node.outputs[0]].shape))

@@ -35,7 +35,7 @@ class Transpose(Op):
         if len(perm) != rank:
             raise node.model_error(f"perm has {len(perm)} axes", f"the tensor has {rank} dimensions")
         if ctx.batched and not x.is_constant:
-            perm = _keep_batch(node, x.shape, perm)
+            perm = _keep_batch(perm)
         if perm == tuple(range(rank)):
             return [ctx.node(node, "Identity", node.inputs)]
         return [ctx.node(node, "Transpose", node.inputs, TransposeAttrs(perm))]
@@ -74,11 +74,10 @@ def _case(label, shape, perm, *, opset=17):
     return case(label, [("Transpose", ["x"], ["y"], {"perm": perm})], {"x": shape}, opset=opset)
 
 
-def _keep_batch(node, shape, perm):
-    """The same order of the elements of one sample, with axis 0 left in its place."""
-    if shape[perm[0]] != 1:
-        why = f"perm={list(perm)} moves the batch axis of {list(shape)}, which mixes the samples of a batch"
-        raise node.unsupported("Transpose of the batch axis", why)
+def _keep_batch(perm):
+    """The same order of the elements of one sample, with axis 0 left in its place: it changed places with an axis of 1
+    (other places of the batch: frontend/batch_axis.py).
+    """
     at = perm.index(0)
     swapped = list(perm)
     swapped[at], swapped[0] = perm[0], 0

@@ -14,7 +14,7 @@ from hwcomp.passes.analyze_ranges import input_range
 from hwcomp.passes.base import Pass, PassContext
 from hwcomp.quantize.observers import METHODS, Histogram, choose_range
 from hwcomp.quantize.schemes import scheme
-from hwcomp.registry import graph_pass
+from hwcomp.registry import OPS, graph_pass
 
 NO_DATA = "NO CALIBRATION DATA: RANGES COME FROM RANDOM INPUTS, ACCURACY WILL BE POOR. Give --calibration DATA.npz with real samples."
 # Elements of one tensor that a batch may hold: bounds memory for any network.
@@ -65,6 +65,11 @@ class Calibrate(Pass):
         for name in graph.inputs:
             observed[name] = input_range(graph, name, ctx)
         ctx.observed.update({n: _within(r, graph.tensors[n].range) for n, r in observed.items()})
+        for node in graph.nodes:
+            for name in filter(None, OPS[node.op].stored_alike(node)):
+                given, (lo, hi) = graph.tensors[name], ctx.observed[node.outputs[0]]
+                ends = (given.data.min(), given.data.max()) if given.is_constant else ctx.observed[name]
+                ctx.observed[node.outputs[0]] = min(lo, float(ends[0])), max(hi, float(ends[1]))
         ctx.note(self.name, f"{total} samples, {method}")
         return graph
 

@@ -9,7 +9,7 @@ from hwcomp.graph import Editor, Graph
 from hwcomp.passes.base import Pass, PassContext, free_name
 from hwcomp.registry import OPS, graph_pass
 
-TAKES_CLAMP = {"Add", "Conv", "Dense", "Mul", "Sub"}
+TAKES_CLAMP = {"Add", "Conv", "Dense", "MatrixProduct", "Mul", "Sub"}
 _LONGEST_PATH = 64  # nodes between a dot product and its clip: keeps the pass linear on absurd chains
 
 

@@ -16,6 +16,7 @@ from hwcomp.registry import OPS, graph_pass
 from hwcomp.types import Node, QType, Tensor
 
 _DOT = {"Conv", "Dense"}
+_RECURRENT = ("GRU", "LSTM")
 _LARGEST_BIAS = 2.0**50  # steps: sums of more than 53 bits are refused anyway
 _SAME_STEP = 1e-6  # relative: scales of biases are products that exporters round in several ways
 
@@ -44,6 +45,8 @@ class Quantize(Pass):
                 node = _few_bits.quantize_weights(node, tensors, ctx)
             elif node.op in _DOT:
                 node = self._weights(node, tensors, ctx, node.outputs[0] in fine, stated)
+            elif node.op in _RECURRENT:
+                node = self._rows(node, tensors, ctx)
             nodes.append(node)
         return graph.rebuilt(nodes, tensors)
 
@@ -59,6 +62,31 @@ class Quantize(Pass):
         name = f"{_few_bits.FINE_BITS}-bit" if fine else ctx.quant
         ctx.note(self.name, f"{node.op} '{node.name}': {name} weights{why}")
         return _quantize_weights(node, tensors, kind)
+
+    def _rows(self, node: Node, tensors: dict[str, Tensor], ctx: PassContext) -> Node:
+        """An LSTM or GRU on integer weights [directions * rows, ...] with a scale per row: the model's, or --quant's."""
+        names, kind = [], scheme(ctx.quant)
+        for name in node.inputs[1:3]:
+            weight = tensors[name]
+            given = None if weight.given is None else weight.given.moved(_as_rows)
+            found = None if given is None else stated_weights(weight.with_(given=given))
+            if found is None:
+                rows = _as_rows(weight.data).astype(np.float64)
+                scales = kind.weights(rows, np.zeros(len(rows)), 1.0)
+                limit = (1 << (kind.bits - 1)) - 1
+                q = np.clip(np.rint(rows / scales.astype(np.float64)[:, None]), -limit, limit)
+                found = q.astype("int8" if kind.bits <= 8 else "int16"), scales
+            q, scales = found
+            made = constant(tensors, f"{node.outputs[0]}__{len(names)}_q", q)
+            bits = max(8, kind.bits, int(np.abs(q).max(initial=0)).bit_length() + 1)
+            tensors[made.name] = made.with_(qtype=QType(bits, True, "affine", tuple(map(float, scales)), 0, 0))
+            names.append(made.name)
+        ctx.note(self.name, f"{node.op} '{node.name}': {kind.bits}-bit weights where the model states none")
+        return node.with_(inputs=(node.inputs[0], *names, *node.inputs[3:]))
+
+
+def _as_rows(weight: np.ndarray) -> np.ndarray:
+    return weight.reshape(-1, weight.shape[-1])
 
 
 def _activation_types(graph: Graph, ctx: PassContext) -> dict[str, QType]:
@@ -90,6 +118,8 @@ def _activation_types(graph: Graph, ctx: PassContext) -> dict[str, QType]:
     ]
     for name in floats:
         leaves = name in graph.outputs or not graph.consumers(name)
+        if (maker := graph.producer(name)) is not None and OPS[maker.op].recurs:
+            leaves = True
         if leaves or name in graph.inputs or any(not tied(c) for c in graph.consumers(name)):
             lo, hi = ctx.observed[name]
             old = ranges.get(find(name), (lo, hi))

@@ -8,9 +8,10 @@ from typing import Any
 from hwcomp.graph import Graph
 from hwcomp.lower.build import Lowered
 from hwcomp.lower.staircase import summary
+from hwcomp.plan.work import macs
 from hwcomp.report import energy
 from hwcomp.verify.noise import LayerNoise
-from sw_ref.program import Edge, Kernel, Program
+from sw_ref.program import Edge, Kernel
 
 SCHEMA = 1
 
@@ -52,16 +53,8 @@ def _type(edge: Edge) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def macs(program: Program, kernel: Kernel) -> int:
-    """Multiply-accumulates of one sample; taps on padding count, as is usual."""
-    if kernel.kind not in ("conv2d", "dense"):
-        return 0
-    weight, out = kernel.constants["weight"], program.edges[kernel.outputs[0]]
-    return out.size * weight[0].size
-
-
 def weights(kernel: Kernel) -> int:
-    return int(kernel.constants["weight"].size) if "weight" in kernel.constants else 0
+    return sum(int(kernel.constants[n].size) for n in ("weight", "recurrent") if n in kernel.constants)
 
 
 def noise_json(layers: tuple[LayerNoise, ...]) -> list[dict[str, Any]]:

@@ -16,7 +16,7 @@ from hwcomp.report.facts import noise_json
 from hwcomp.verify.compare import Outcome
 from hwcomp.verify.evaluate import Evaluation
 from hwcomp.verify.noise import DROP_DB, LOW_DB
-from hwcomp.verify.teacher import LayerCheck, TeacherReport
+from hwcomp.verify.teacher import STEPWISE, LayerCheck, TeacherReport
 
 _WIDTH = 130
 
@@ -242,6 +242,8 @@ def teacher_text(report: TeacherReport) -> str:
     failed = sum(not c.passed for c in report.layers)
     verdict = f"{report.samples:,} samples: {differing:,} of {outputs:,} layer outputs differ from onnxruntime's"
     verdict += ", each where the exact value is within float noise of a tie" if differing else ""
+    if any(c.differing for c in report.layers if c.kind in STEPWISE):
+        verdict += ", or within what the tables and states of a recurrent layer may be off by"
     if failed:
         verdict = f"{failed} of {len(report.layers)} layer checks failed"
     return _render(layers, "", ends, "", *notes, verdict)

@@ -142,6 +142,31 @@ def _dense(x: Form, node, attrs, reader: _Reader) -> Form:
     return _dot(x, node, reader, accumulate, axis=x.integer.ndim - 1)
 
 
+def _matmul(x: Form, *rest) -> Form:
+    if len(rest) == 3:  # by a constant
+        return _dense(x, *rest)
+    y = rest[0]
+    integer, scale = np.matmul(x.integer, y.integer), x.scale * y.scale
+    size = np.matmul(np.abs(x.integer), np.abs(y.integer)) * float(scale)
+    return Form(lambda i: int(integer[i]) * scale, size, x.integer.shape[-1], integer, scale)
+
+
+def _layernorm(x: Form, node, attrs, reader: _Reader) -> Form:
+    """In float64: 2^29 times finer than what it is compared with. A distance from the mean is wrong by a part of the largest
+    element; a normalized value is at most sqrt(n), and the Program has it in steps of 2^-22 of that.
+    """
+    shape, axis = x.size.shape, attrs["axis"].i
+    real = (x.integer * float(x.scale)).reshape(*shape[:axis], -1)
+    constants = [reader.arrays[name].astype(np.float64).ravel() for name in node.input[1:]]
+    gain, shift = constants[0], constants[1] if len(constants) > 1 else np.zeros(real.shape[-1])
+    centred = real - real.mean(axis=-1, keepdims=True)
+    deviation = np.sqrt((centred * centred).mean(axis=-1, keepdims=True) + attrs["epsilon"].f)
+    y = (centred / deviation * gain + shift).reshape(shape)
+    reach = np.abs(real).max(axis=-1, keepdims=True) / deviation + math.sqrt(real.shape[-1])
+    size = (reach * np.abs(gain) + np.abs(shift)).reshape(shape)
+    return Form(lambda i: Fraction(float(y[i])), size, real.shape[-1])
+
+
 def _dot(x: Form, node, reader: _Reader, accumulate, axis: int) -> Form:
     if node.input[1] in reader.quantized:
         q, scale, _ = reader.quantized[node.input[1]]
@@ -182,7 +207,8 @@ def _divided(x: Form, by: np.ndarray) -> Form:
 
 
 def _div(x: Form, node, attrs, reader: _Reader) -> Form:
-    return _divided(x, reader.arrays[node.input[1]].astype(np.int64))
+    by = np.broadcast_to(reader.fractions(node.input[1]), x.size.shape)
+    return Form(lambda i: x.value(i) / by[i], x.size / np.abs(by).astype(np.float64), x.terms)
 
 
 def _average(x: Form, node, attrs, reader: _Reader) -> Form:
@@ -292,6 +318,7 @@ def _limited(x: Form, lo: Fraction | None, hi: Fraction | None) -> Form:
 
 _RULES = {
     "Add": _add, "AveragePool": _average, "BatchNormalization": _batchnorm, "Clip": _clip, "Conv": _conv, "Div": _div,
-    "Gemm": _dense, "Identity": _identity, "MatMul": _dense, "Mul": _mul, "Pow": _pow, "Relu": _relu, "Reshape": _reshape,
+    "Gemm": _dense, "Identity": _identity,
+    "LayerNormalization": _layernorm, "MatMul": _matmul, "Mul": _mul, "Pow": _pow, "Relu": _relu, "Reshape": _reshape,
     "Softmax": _softmax, "Sub": _sub, **dict.fromkeys(_functions.NAMES, _function),
 }  # fmt: skip

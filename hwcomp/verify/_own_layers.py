@@ -40,6 +40,7 @@ _MOVE = (
     "Unsqueeze",
 )
 _FIXED_BATCH = ("Expand", "Reshape", "Tile", "Transpose")  # may name the size of the batch, or move it
+_BATCH = "hwcomp_batch"  # the name of its size
 _DOTS = ("Conv", "Gemm", "MatMul")
 _SOFTMAX = ("Softmax", "LogSoftmax")
 
@@ -73,6 +74,30 @@ class _Own:
     def inputs(self) -> dict[str, int]:
         """Inputs of the model -> their element types."""
         return {v.name: v.type.tensor_type.elem_type for v in self.model.graph.input if v.name not in self.arrays}
+
+    @cached_property
+    def batch_axes(self) -> dict[str, int]:
+        """Where the model has the batch of its values, of those that have it and whose shapes are known."""
+        from onnx import shape_inference
+
+        model = type(self.model)()
+        model.CopyFrom(self.model)
+        del model.graph.value_info[:]
+        for v in model.graph.output:
+            v.type.tensor_type.ClearField("shape")
+        for v in model.graph.input:
+            if v.name in self.program.edges:
+                sizes, shape = v.type.tensor_type.shape.dim, self.program.edges[v.name].shape
+                rest = [[d.dim_value for d in (*sizes[:i], *sizes[i + 1 :])] for i in range(len(sizes))]
+                if list(shape) in rest:
+                    sizes[rest.index(list(shape))].dim_param = _BATCH
+        graph = shape_inference.infer_shapes(model).graph
+        found = {}
+        for v in (*graph.input, *graph.value_info, *graph.output):
+            names = [d.dim_param for d in v.type.tensor_type.shape.dim]
+            if _BATCH in names:
+                found[v.name] = names.index(_BATCH)
+        return found
 
     def integers(self, name: str) -> bool | None:
         """Whether a value holds integers of a type that the model states; False: their reals; None: neither."""
@@ -147,10 +172,16 @@ class _Own:
         made, held, ins = [], [], []
         for name in cut.inputs:
             edge, value = self.program.edges[name], rename(name)
+            moves = []
+            if at := self.batch_axes.get(name, 0):
+                perm = (*range(1, at + 1), 0, *range(at + 1, len(edge.shape) + 1))
+                moves = [helper.make_node("Transpose", [f"{value}_n"], [value], perm=perm)]
+                value = f"{value}_n"
             if not self.integers(name):
                 held += _type(edge, value)
                 made.append(helper.make_node("DequantizeLinear", [f"{value}_q", f"{value}_s", f"{value}_z"], [value]))
                 value = f"{value}_q"
+            made += moves
             ins.append(helper.make_tensor_value_info(value, helper.np_dtype_to_tensor_dtype(edge.dtype), None))
         for constant in self.model.graph.initializer:
             if constant.name in constants:
@@ -165,6 +196,10 @@ class _Own:
             copy.output[:] = [rename(v) for v in node.output]
             made.append(copy)
         edge, value = self.program.edges[cut.tensor], rename(cut.tensor)
+        if at := self.batch_axes.get(cut.tensor, 0):
+            perm = (at, *(i for i in range(len(edge.shape) + 1) if i != at))
+            made.append(helper.make_node("Transpose", [value], [f"{value}_n"], perm=perm))
+            value = f"{value}_n"
         if not self.integers(cut.tensor):
             held += _type(edge, value)
             made.append(helper.make_node("QuantizeLinear", [value, f"{value}_s", f"{value}_z"], [f"{value}_q"]))

@@ -32,7 +32,7 @@ class Layer:
 def carriers(model: onnx.ModelProto, program: Program) -> dict[str, str]:
     """Tensor of the Program -> the value of the model that holds its integers."""
     values = {}
-    made_by = {n.output[0]: n for n in model.graph.node}
+    made_by = {n.output[-1]: n for n in model.graph.node}
     steps = ("QuantizeLinear", "Clip", "Mul", "Add")  # what an input meets before its integers
     readers = {n.input[0]: n for n in model.graph.node if n.op_type in steps}
     for name in program.edges:
@@ -61,7 +61,7 @@ def layers(model: onnx.ModelProto, program: Program) -> list[Layer]:
     """One layer per tensor of the Program that is no input, in order of execution."""
     value_of = carriers(model, program)
     tensor_of = {value: tensor for tensor, value in value_of.items()}
-    made_by = {n.output[0]: i for i, n in enumerate(model.graph.node)}
+    made_by = {n.output[-1]: i for i, n in enumerate(model.graph.node)}
     constants = {c.name: c for c in model.graph.initializer}
     batched = _batched(model, program)
     order = {name: i for i, name in enumerate((*program.edges, *constants))}

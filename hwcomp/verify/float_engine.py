@@ -26,14 +26,15 @@ def run_model(path: Path, inputs: dict[str, np.ndarray], progress: Progress = la
         session = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     except Exception:  # onnxruntime raises its own unrelated types for whatever it can't load
         return _own(graph, inputs, progress)
-    fixed = any(not graph.batched or s.shape[:1] == [1] for s in session.get_inputs())
+    axes = dict(zip(graph.inputs, graph.input_axes or [0] * len(graph.inputs), strict=True))
+    fixed = any(not graph.batched or s.shape[axes[s.name]] == 1 for s in session.get_inputs() if s.shape)
     total = len(next(iter(inputs.values())))
     step = 1 if fixed else 64
     parts: list[list[np.ndarray]] = []
     start = 0
     while start < total:
         batch = {n: _fed(graph.tensors[n], a[start : start + step]) for n, a in inputs.items()}
-        feed = batch if graph.batched else {n: a[0] for n, a in batch.items()}
+        feed = {n: np.moveaxis(a, 0, axes[n]) if graph.batched else a[0] for n, a in batch.items()}
         try:
             values = session.run(list(graph.outputs), feed)
         except Exception as error:
@@ -42,6 +43,8 @@ def run_model(path: Path, inputs: dict[str, np.ndarray], progress: Progress = la
                 raise WorkFailed("onnxruntime can't run the model", why=why) from None
             step = 1  # a symbolic batch axis that only holds for one sample, as a Reshape to [1, K] leaves behind
             continue
+        if graph.output_axes:
+            values = [np.moveaxis(v, axis, 0) for v, axis in zip(values, graph.output_axes, strict=True)]
         parts.append(values if graph.batched else [v[None] for v in values])
         start += step
         progress(min(step, total - start + step))

@@ -10,7 +10,7 @@ from hwcomp.verify.c_host import CHost
 from sw_ref import numerics as nm
 from sw_ref.program import Edge, Layout, Program
 from tests.program_factory import Builder, assert_all_equal, c_product, lenet5
-from tests.random_programs import random_network, random_program
+from tests.random_programs import random_network, random_program, sequence_program
 
 pytestmark = pytest.mark.skipif(bool(CHost().missing()), reason=f"missing: {CHost().missing()}")
 
@@ -20,6 +20,12 @@ SLACKS = (-1, 0.1, 1, 100)  # from the least scratch to the fastest way
 @pytest.mark.parametrize("seed", range(32))
 def test_random_programs(seed, tmp_path):
     built = c_product(random_program(seed), tmp_path, arena_slack=SLACKS[seed % 4])
+    assert_all_equal(built, CHost(), seed=seed)
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_random_sequences(seed, tmp_path):
+    built = c_product(sequence_program(seed), tmp_path, arena_slack=SLACKS[seed % 4])
     assert_all_equal(built, CHost(), seed=seed)
 
 

@@ -26,6 +26,8 @@ def test_every_engine_equals_the_reference(label, case, tmp_path):
 @pytest.mark.parametrize("label", [
     "Conv: conv stride 2 pads 1", "Conv: conv depthwise", "Gemm: gemm transB", "MaxPool: maxpool padded",
     "ArgMax: argmax", "Softmax: Softmax axis", "BatchNormalization: batchnorm", "Reshape: reshape zero copies",
+    "LSTM: LSTM bidirectional", "LSTM: LSTM one step with its states", "GRU: GRU", "GRU: GRU linear_before_reset",
+    "MatMul: matmul attention", "LayerNormalization: layernorm two axes",
 ])  # fmt: skip
 def test_cortex_m4(label, tmp_path):
     found = dict(CASES)

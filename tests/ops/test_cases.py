@@ -13,6 +13,8 @@ VARIADIC = {"Max", "Mean", "Min", "Sum"}
 def test_equals_onnxruntime(case, load, ort, sample_data, same):
     if any(o.domain for o in case.model.opset_import):
         pytest.skip("onnxruntime does not know these operators: test_quant.py compares them")
+    if any(a.name == "layout" for n in case.model.graph.node for a in n.attribute):
+        pytest.skip("onnxruntime has no recurrent operators with the batch first: the node tests of onnx compare them")
     inputs = sample_data(case.model, case.ranges, 5)
     have = run_float(load(case.model), inputs)
     for name, want in ort(case.model, inputs).items():
@@ -90,6 +92,8 @@ def test_too_many_inputs_are_rejected(case, load):
 def test_second_output_is_rejected(case, load):
     model = _copy(case.model)
     node = model.graph.node[-1]
+    if node.op_type in ("GRU", "LSTM"):
+        pytest.skip("it has more than one output")
     node.output.append("extra")
     with pytest.raises(UnsupportedError, match="more than one output") as caught:
         load(model)

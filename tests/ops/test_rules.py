@@ -80,7 +80,12 @@ REFUSED = {
         UNSUPPORTED,
         "matrix B of Gemm is not a constant",
     ),
-    "matmul two inputs": (one("MatMul", ["x", "z"], {}, {**X2, "z": (1, 4)}), UNSUPPORTED, "constant right side"),
+    "matmul of samples": (one("MatMul", ["x", "z"], {}, {**X2, "z": (1, 4)}), UNSUPPORTED, "mixes samples"),
+    "matmul broadcast": (
+        one("MatMul", ["x", "z"], {}, {"x": ("N", 2, 3, 4), "z": ("N", 1, 4, 3)}),
+        UNSUPPORTED,
+        "broadcasts",
+    ),
     "matmul constant left": (one("MatMul", ["w", "x"], {}, X2, {"w": M}), UNSUPPORTED, "a constant times"),
     "matmul vector": (one("MatMul", ["x", "w"], {}, X2, {"w": np.ones(4, F)}), UNSUPPORTED, "only a matrix"),
     "matmul batch": (
@@ -240,8 +245,6 @@ REFUSED = {
         "both sizes and num_outputs",
     ),
     "split batch": (one("Split", ["x"], {}, X2, outputs=("y", "z")), BROKEN, "2 equal pieces"),
-    "transpose batch": (one("Transpose", ["x"], {"perm": [1, 0, 2, 3]}, X4), UNSUPPORTED, "moves the batch axis"),
-    "transpose default": (one("Transpose", ["x"], {}, X4), UNSUPPORTED, "moves the batch axis"),
     "transpose short": (one("Transpose", ["x"], {"perm": [0, 1]}, X4), BROKEN, "perm has 2 axes"),
     "transpose twice": (one("Transpose", ["x"], {"perm": [0, 1, 1, 2]}, X4), BROKEN, "impossible"),
     "squeeze": (with_list("Squeeze", X4, [1]), BROKEN, "an axis of size 2"),

@@ -40,7 +40,7 @@ def test_spine_models_are_within_15_percent_of_ideal(name, budget):
     import onnx
 
     from hwcomp.lower.build import lower
-    from hwcomp.report.facts import macs
+    from hwcomp.plan.work import macs
 
     program = lower(quantized(onnx.load(spine(name)), check=False, passes={"calibrate": {"samples": 1}})[0]).program
     total = sum(macs(program, k) for k in program.kernels)

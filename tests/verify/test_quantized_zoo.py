@@ -160,6 +160,21 @@ def accumulators(kernel, x):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("name", "sums"), zip(QOP, (0, 3), strict=True))
+def test_all_integer_operators_on_1000_images(product, name, sums):
+    """Every layer of the model itself. Beside named accumulators (the test above) only sums differ: onnxruntime computes
+    QLinearAdd in float32, and its noise decides next to a tie.
+    """
+    built = product(name)
+    report = hwcomp.verify_l4(built.dir, given(built, prepared(name, test_images(name)[0][:1000])))
+    own = [c for c in report.layers if c.mode.startswith("own model")]
+    assert report.passed and sum(c.outputs for c in own) > 19_000_000
+    others = [c for c in own if c.kind not in ("conv2d", "dense")]
+    assert sum(c.differing for c in others if c.kind == "add") <= sums
+    assert not any(c.differing for c in others if c.kind != "add")
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ACCURACY)
 def test_accuracy_of_the_whole_test_set(product, name):
     """That of the model itself in onnxruntime, and equal to it within a few images whose two best classes are one step apart."""
