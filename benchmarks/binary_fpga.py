@@ -40,8 +40,8 @@ tee -o {out} stat
 
 
 def luts_of(cells: dict[str, int]) -> int:
-    """Those of memories and shift registers included."""
-    logic = sum(n for name, n in cells.items() if re.fullmatch(r"LUT\d", name))
+    """Those of memories, shift registers and inverters included."""
+    logic = sum(n for name, n in cells.items() if re.fullmatch(r"LUT\d|INV", name))
     return logic + sum(n * cells.get(name, 0) for name, n in MEMORIES.items())
 
 

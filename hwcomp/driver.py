@@ -123,6 +123,8 @@ def compile_model(path: Path | str, folder: Path | str, options: CompileOptions,
         watch.warned("--pe-simd-budget only matters to targets fpga and hls")
     if options.unroll and "fpga" not in options.targets:
         watch.warned("--unroll only matters to target fpga")
+    if options.fpga_family != "xc7" and "fpga" not in options.targets:
+        watch.warned("--fpga-family only matters to target fpga")
     if options.least_fifos and not {"fpga", "hls"} & set(options.targets):
         watch.warned("--least-fifos only matters to targets fpga and hls")
     graph, ctx = quantized_graph(model, options, watch)
@@ -138,7 +140,7 @@ def compile_model(path: Path | str, folder: Path | str, options: CompileOptions,
     targets = {}
     for backend in backends:
         watch.progress(f"emitting {backend.target}", 0, 1)
-        wanted = ("pe_simd_budget", "least_fifos", "hls_dialect", "c_weights", "unroll")
+        wanted = ("pe_simd_budget", "least_fifos", "hls_dialect", "c_weights", "unroll", "fpga_family")
         plan = backend.plan(program, {n: getattr(options, n) for n in wanted})
         files |= backend.emit(program, plan, facts)
         targets[backend.target] = backend.report(program, plan)
@@ -202,6 +204,7 @@ def _banner(model: Model, lowered: Lowered, options: CompileOptions) -> tuple[st
     words += [f"--c-weights {options.c_weights}"] if options.c_weights != "packed" else []
     words += [f"--pe-simd-budget {options.pe_simd_budget}"] if options.pe_simd_budget else []
     words += [f"--unroll {name}" for name in options.unroll]
+    words += [f"--fpga-family {options.fpga_family}"] if options.fpga_family != "xc7" else []
     words += ["--least-fifos"] if options.least_fifos else []
     bearing = {k: v for k, v in _options_json(options).items() if k not in ("name", "targets")}
     everything = hashlib.sha256(product.dump_json(bearing).encode()).hexdigest()
@@ -233,6 +236,8 @@ def _options_json(options: CompileOptions) -> dict[str, Any]:
         del data["unroll"]
     if not options.least_fifos:
         del data["least_fifos"]
+    if options.fpga_family == "xc7":
+        del data["fpga_family"]
     return data
 
 
