@@ -21,7 +21,7 @@ from hwcomp.graph import Graph
 from hwcomp.lower.build import Lowered, lower
 from hwcomp.lower.staircase import summary as proof_summary
 from hwcomp.names import network_name
-from hwcomp.options import KEEP, CompileOptions
+from hwcomp.options import FPGA_FAMILIES, KEEP, CompileOptions
 from hwcomp.passes.base import PassContext
 from hwcomp.passes.pipeline import configured, run_passes
 from hwcomp.pixels import Pixels
@@ -119,14 +119,8 @@ def compile_model(path: Path | str, folder: Path | str, options: CompileOptions,
     backends = [BACKENDS[t] for t in options.targets]
     model = load_model(path)
     options = options.for_model(model.quantized)
-    if options.pe_simd_budget is not None and not {"fpga", "hls"} & set(options.targets):
-        watch.warned("--pe-simd-budget only matters to targets fpga and hls")
-    if options.unroll and "fpga" not in options.targets:
-        watch.warned("--unroll only matters to target fpga")
-    if options.fpga_family != "xc7" and "fpga" not in options.targets:
-        watch.warned("--fpga-family only matters to target fpga")
-    if options.least_fifos and not {"fpga", "hls"} & set(options.targets):
-        watch.warned("--least-fifos only matters to targets fpga and hls")
+    for text in options.idle():
+        watch.warned(text)
     graph, ctx = quantized_graph(model, options, watch)
     watch.progress("lowering", 0, 1)
     lowered = lower(graph, options.requantize_bits)
@@ -204,7 +198,7 @@ def _banner(model: Model, lowered: Lowered, options: CompileOptions) -> tuple[st
     words += [f"--c-weights {options.c_weights}"] if options.c_weights != "packed" else []
     words += [f"--pe-simd-budget {options.pe_simd_budget}"] if options.pe_simd_budget else []
     words += [f"--unroll {name}" for name in options.unroll]
-    words += [f"--fpga-family {options.fpga_family}"] if options.fpga_family != "xc7" else []
+    words += [f"--fpga-family {options.fpga_family}"] if options.fpga_family != FPGA_FAMILIES[0] else []
     words += ["--least-fifos"] if options.least_fifos else []
     bearing = {k: v for k, v in _options_json(options).items() if k not in ("name", "targets")}
     everything = hashlib.sha256(product.dump_json(bearing).encode()).hexdigest()
@@ -236,7 +230,7 @@ def _options_json(options: CompileOptions) -> dict[str, Any]:
         del data["unroll"]
     if not options.least_fifos:
         del data["least_fifos"]
-    if options.fpga_family == "xc7":
+    if options.fpga_family == FPGA_FAMILIES[0]:
         del data["fpga_family"]
     return data
 
