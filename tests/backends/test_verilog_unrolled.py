@@ -103,13 +103,15 @@ def test_idle_lanes_are_read_by_nobody(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "kind"), [("TFC_1W1A", "qonnx"), ("bnn_mlp_mnist", "bnn")])
-def test_networks_with_all_binary_layers_unrolled(name, kind, tmp_path):
+@pytest.mark.parametrize(
+    ("name", "kind", "unroll"), [("TFC_1W1A", "qonnx", "all"), ("bnn_mlp_mnist", "bnn", "/l/l.6/MatMul")]
+)
+def test_networks_with_unrolled_layers(name, kind, unroll, tmp_path):
     with np.load(shared("data", "mnist.npz")) as found:
         images = found["x_test"][:20, None].astype(np.float32) / np.float32(255)
     path = shared("models", kind, f"{name}.onnx")
     source = onnx.load(path).graph.input[0].name
-    options = CompileOptions(("fpga",), calibration={source: images}, name="net", unroll=("all",))
+    options = CompileOptions(("fpga",), calibration={source: images}, name="net", unroll=(unroll,))
     built = compile_model(path, tmp_path / name, options)
     stored = samples.to_stored(built.program, {source: images})
     outcome = compare.verify(built, stored, [engines.engine("verilator")])[0]
