@@ -388,11 +388,10 @@ def test_toml_holds_options(compiled, toml):
     options = manifest(folder)["options"]
     del options["calibration"]
     assert options == {
-        "targets": ["fpga"], "name": "From TOML", "quant": "int8", "input_ranges": {"x": [-2.0, 2.5]},
+        "targets": ["fpga"], "fpga_family": "ice40", "name": "From TOML", "quant": "int8", "input_ranges": {"x": [-2.0, 2.5]},
         "input_types": {},
         "passes": {"calibrate": {"samples": 5}, "fuse_bias": {"enabled": False}}, "pe_simd_budget": 11, "logits": True,
         "least_fifos": True, "requantize_bits": 20, "golden": 3, "hls_dialect": "ac", "c_weights": "fast", "xnor_k": False,
-        "fpga_family": "ice40",
     }  # fmt: skip
 
 
