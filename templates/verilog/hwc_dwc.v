@@ -100,10 +100,9 @@ module hwc_dwc #(
         assign w_lane[t*WW +: WW] = w[(t*LANES+i)*WW +: WW];
       end
       hwc_dot #(
-          .SIMD(P), .XW(XW), .X_SIGNED(X_SIGNED), .X_BIPOLAR(X_BIPOLAR), .WW(WW), .W_KIND(W_KIND), .MOST(MOST), .OW(ACC_W)
-      ) u_dot (
-          .clk_i(clk_i), .en_i(en), .x_i(x_lane), .w_i(w_lane), .y_o(dot)
-      );
+          .SIMD(P), .XW(XW), .X_SIGNED(X_SIGNED), .X_BIPOLAR(X_BIPOLAR), .WW(WW), .W_KIND(W_KIND),
+          .MOST(MOST), .OW(ACC_W)
+      ) u_dot (.clk_i(clk_i), .en_i(en), .x_i(x_lane), .w_i(w_lane), .y_o(dot));
       hwc_accum #(.W(ACC_W)) u_accum (
           .clk_i(clk_i), .en_i(add), .first_i(first), .start_i(bias[i*ACC_W +: ACC_W]),
           .add_i((DOUBLE != 0) ? twice[ACC_W-1:0] : dot), .sum_o(sum)

@@ -95,7 +95,8 @@ module hwc_mvu #(
       wire [ACC_W:0]   twice = {dot, 1'b0};
       wire             unused_top = ^{twice, sum};
       hwc_dot #(
-          .SIMD(SIMD), .XW(XW), .X_SIGNED(X_SIGNED), .X_BIPOLAR(X_BIPOLAR), .WW(WW), .W_KIND(W_KIND), .MOST(MOST), .OW(ACC_W)
+          .SIMD(SIMD), .XW(XW), .X_SIGNED(X_SIGNED), .X_BIPOLAR(X_BIPOLAR), .WW(WW), .W_KIND(W_KIND),
+          .MOST(MOST), .OW(ACC_W)
       ) u_dot (
           .clk_i(clk_i), .en_i(en), .x_i(x_q), .w_i(w[i*SIMD*WW +: SIMD*WW]), .y_o(dot)
       );
