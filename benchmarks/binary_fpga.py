@@ -39,14 +39,27 @@ tee -o {out} stat
 """
 
 
-def synthesized(folder: Path, top: str) -> dict[str, int]:
-    """Cells of the design by type."""
+def luts_of(cells: dict[str, int]) -> int:
+    """Those of memories, shift registers and inverters included."""
+    logic = sum(n for name, n in cells.items() if re.fullmatch(r"LUT\d|INV", name))
+    return logic + sum(n * cells.get(name, 0) for name, n in MEMORIES.items())
+
+
+def synthesized(folder: Path, top: str, limit: int = 0) -> dict[str, int]:
+    """Cells of the design by type. TimeoutExpired beyond `limit` seconds (0: none)."""
     rtl, out = folder / "rtl", folder / "stat.txt"
     files = " ".join((rtl / f"{top.removesuffix('_top')}.f").read_text().split())
     script = folder / "synth.ys"
-    memory = f'chparam -set MEM_DIR "{rtl / "mem"}" $abstract\\{top}' if "MEM_DIR" in (rtl / f"{top}.v").read_text() else ""
+    memory = (
+        f'chparam -set MEM_DIR "{rtl / "mem"}" $abstract\\{top}' if "MEM_DIR" in (rtl / f"{top}.v").read_text() else ""
+    )
     script.write_text(SCRIPT.format(files=files, memory=memory, top=top, out=out))
-    subprocess.run(["yosys", "-q", "-s", script], cwd=rtl, check=True, capture_output=True)
+    # `timeout` also ends what Yosys started.
+    command = ["timeout", str(limit), "yosys", "-q", "-s", str(script)]
+    done = subprocess.run(command, cwd=rtl, check=False, capture_output=True)
+    if done.returncode == 124:
+        raise subprocess.TimeoutExpired(command, limit)
+    done.check_returncode()
     return {name: int(count) for name, count in re.findall(r"^\s+(\w+)\s+(\d+)$", out.read_text(), re.MULTILINE)}
 
 
@@ -59,9 +72,7 @@ def measure(model: Path, images: np.ndarray, budget: int) -> dict[str, float]:
     stored = samples.to_stored(built.program, {entry: images[:20]})
     outcome = compare.verify(built, stored, [engines.engine("verilator")])[0]
     cells = synthesized(folder, "net_top")
-    luts = sum(n for name, n in cells.items() if re.fullmatch(r"LUT\d", name))
-    luts += sum(n * cells.get(name, 0) for name, n in MEMORIES.items())
-    interval = outcome.stats["cycles_per_frame"]
+    luts, interval = luts_of(cells), outcome.stats["cycles_per_frame"]
     return {
         "status": outcome.status, "interval": interval, "luts": luts,
         "rams": cells.get("RAMB36E1", 0) + cells.get("RAMB18E1", 0) / 2, "dsps": cells.get("DSP48E1", 0),

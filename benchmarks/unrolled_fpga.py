@@ -21,7 +21,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
-from binary_fpga import MEMORIES, synthesized  # noqa: E402
+from binary_fpga import luts_of, synthesized  # noqa: E402
 
 from hwcomp import samples  # noqa: E402
 from hwcomp.backends import _verilog_unrolled as printed  # noqa: E402
@@ -34,11 +34,6 @@ from hwcomp.verify import compare, engines  # noqa: E402
 
 OUT = ROOT / "build" / "bench" / "unrolled_fpga"
 PLAIN, FINN, BAR = 1.04, (4.5, 11.5), 0.85
-
-
-def luts_of(cells: dict[str, int]) -> int:
-    logic = sum(n for name, n in cells.items() if name.startswith("LUT") and name[3:].isdigit())
-    return logic + sum(n * cells.get(name, 0) for name, n in MEMORIES.items())
 
 
 def compiled(model: Path, images: np.ndarray, folder: Path):

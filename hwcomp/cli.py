@@ -65,6 +65,9 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--unroll", action="append", metavar="NODE|all", help="fpga: wire the weights of this binary layer in; may be repeated"
     )
+    p.add_argument(
+        "--fpga-family", metavar="xc7|ecp5|ice40", help="fpga: count bits with what takes the fewest LUTs there (xc7)"
+    )
     p.add_argument("--requantize-bits", type=int, metavar="N", help="most bits of a requantize multiplier (31)")
     p.add_argument("--golden", type=int, metavar="N", help="samples stored in the product for its self-tests (4)")
     p.add_argument("--logits", action="store_true", help="leave out a final Softmax")

@@ -21,7 +21,7 @@ from hwcomp.graph import Graph
 from hwcomp.lower.build import Lowered, lower
 from hwcomp.lower.staircase import summary as proof_summary
 from hwcomp.names import network_name
-from hwcomp.options import KEEP, CompileOptions
+from hwcomp.options import FPGA_FAMILIES, KEEP, CompileOptions
 from hwcomp.passes.base import PassContext
 from hwcomp.passes.pipeline import configured, run_passes
 from hwcomp.pixels import Pixels
@@ -134,7 +134,7 @@ def compile_model(path: Path | str, folder: Path | str, options: CompileOptions,
     targets = {}
     for backend in backends:
         watch.progress(f"emitting {backend.target}", 0, 1)
-        wanted = ("pe_simd_budget", "least_fifos", "hls_dialect", "c_weights", "unroll")
+        wanted = ("pe_simd_budget", "least_fifos", "hls_dialect", "c_weights", "unroll", "fpga_family")
         plan = backend.plan(program, {n: getattr(options, n) for n in wanted})
         files |= backend.emit(program, plan, facts)
         targets[backend.target] = backend.report(program, plan)
@@ -198,6 +198,7 @@ def _banner(model: Model, lowered: Lowered, options: CompileOptions) -> tuple[st
     words += [f"--c-weights {options.c_weights}"] if options.c_weights != "packed" else []
     words += [f"--pe-simd-budget {options.pe_simd_budget}"] if options.pe_simd_budget else []
     words += [f"--unroll {name}" for name in options.unroll]
+    words += [f"--fpga-family {options.fpga_family}"] if options.fpga_family != FPGA_FAMILIES[0] else []
     words += ["--least-fifos"] if options.least_fifos else []
     bearing = {k: v for k, v in _options_json(options).items() if k not in ("name", "targets")}
     everything = hashlib.sha256(product.dump_json(bearing).encode()).hexdigest()
@@ -229,6 +230,8 @@ def _options_json(options: CompileOptions) -> dict[str, Any]:
         del data["unroll"]
     if not options.least_fifos:
         del data["least_fifos"]
+    if options.fpga_family == FPGA_FAMILIES[0]:
+        del data["fpga_family"]
     return data
 
 

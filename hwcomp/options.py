@@ -18,6 +18,7 @@ KEEP = "keep"
 TARGETS = ("mcu", "fpga", "hls")
 HLS_DIALECTS = ("vitis", "ac")
 C_WEIGHTS = ("packed", "fast")
+FPGA_FAMILIES = ("xc7", "ecp5", "ice40")
 _SCHEMES = re.compile(r"int8|int16|int4|int2|ternary|binary|binary-weights|log2|fixed:Q\d+\.\d+|dfp\d+|auto|keep")
 
 
@@ -30,6 +31,7 @@ class CompileOptions:
     left in float. `requantize`: drop what it states.
     `requantize_bits`: most bits of a requantize multiplier; 16 fits one DSP block of an FPGA. `golden`: samples stored
     in the product with their outputs. `hls_dialect`: ap_int and hls::stream (vitis), or ac_int and ac_channel (ac).
+    `fpga_family`: whose logic target fpga counts bits for.
     `unroll`: binary layers whose weights are wired in on target fpga, by the name of their node, or ("all",).
     `c_weights`: weights of few bits in fields of words (packed) or as bytes (fast). `xnor_k`: pass few_bits computes K maps.
     `least_fifos`: search the least depths of FIFOs however long it takes.
@@ -50,6 +52,7 @@ class CompileOptions:
     requantize_bits: int = 31
     golden: int = 4
     hls_dialect: str = "vitis"
+    fpga_family: str = "xc7"
     unroll: tuple[str, ...] = ()
     c_weights: str = "packed"
     xnor_k: bool = False
@@ -84,6 +87,10 @@ class CompileOptions:
             raise UsageError(
                 f"unknown HLS dialect '{shown(self.hls_dialect)}'", fix=f"dialects are {', '.join(HLS_DIALECTS)}"
             )
+        if self.fpga_family not in FPGA_FAMILIES:
+            raise UsageError(
+                f"unknown FPGA family '{shown(self.fpga_family)}'", fix=f"families are {', '.join(FPGA_FAMILIES)}"
+            )
         if self.c_weights not in C_WEIGHTS:
             raise UsageError(
                 f"unknown form of weights '{shown(self.c_weights)}'", fix=f"--c-weights takes {', '.join(C_WEIGHTS)}"
@@ -110,6 +117,7 @@ class CompileOptions:
             ("--pe-simd-budget", self.pe_simd_budget is not None, hardware),
             ("--least-fifos", self.least_fifos, hardware),
             ("--unroll", bool(self.unroll), {"fpga"}),
+            ("--fpga-family", self.fpga_family != FPGA_FAMILIES[0], {"fpga"}),
             ("--hls-dialect", self.hls_dialect != HLS_DIALECTS[0], {"hls"}),
             ("--c-weights", self.c_weights != C_WEIGHTS[0], {"mcu"}),
         )
@@ -189,6 +197,7 @@ def from_toml(path: Path, given: dict[str, Any]) -> dict[str, Any]:
     kinds = {
         "quant": str, "rest": str, "requantize": bool, "name": str, "logits": bool, "pe_simd_budget": int,
         "least_fifos": bool, "requantize_bits": int, "golden": int, "hls_dialect": str, "c_weights": str, "xnor_k": bool,
+        "fpga_family": str,
     }  # fmt: skip
     merged = dict(given)
     for key, value in data.items():

@@ -20,7 +20,16 @@ def compiled(proto, folder: Path, target="mcu,fpga", **options):
 
 
 def from_program(
-    program, folder: Path, target="mcu,fpga", budget=None, name="net", stored=None, plan=None, dialect="vitis", unroll=()
+    program,
+    folder: Path,
+    target="mcu,fpga",
+    budget=None,
+    name="net",
+    stored=None,
+    plan=None,
+    dialect="vitis",
+    unroll=(),
+    family="xc7",
 ):
     """Program -> Built, without a model; `stored`: golden inputs; `plan`: instead of the target's own."""
     stored = samples.random_stored(program, 2) if stored is None else stored
@@ -28,7 +37,8 @@ def from_program(
     files, targets = {}, {}
     for backend in (BACKENDS[t] for t in target.split(",")):
         backend.supports(program)
-        chosen = plan or backend.plan(program, {"pe_simd_budget": budget, "hls_dialect": dialect, "unroll": unroll})
+        options = {"pe_simd_budget": budget, "hls_dialect": dialect, "unroll": unroll, "fpga_family": family}
+        chosen = plan or backend.plan(program, options)
         files |= backend.emit(program, chosen, facts)
         targets[backend.target] = backend.report(program, chosen).get("interface", {})
     files["program/program.json"] = product.dump_json(program.to_json())

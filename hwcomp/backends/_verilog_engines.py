@@ -15,7 +15,7 @@ from hwcomp.backends._verilog_requant import constant_threshold, requant, thresh
 from hwcomp.names import comment
 from hwcomp.plan import bits
 from hwcomp.plan.bits import magnitude
-from hwcomp.plan.folding import DEPTHWISE
+from hwcomp.plan.folding import DEPTHWISE, STEPS
 from hwcomp.plan.stages import Stage
 from sw_ref.program import Edge, Kernel, Program
 
@@ -136,6 +136,8 @@ def _dot(site: Site) -> Nets:
         "W_FILE": site.netlist.rom(f"{name}_weight.mem", rom.hex_words(few.weight_codes(kernel, stage, x, y), held.bits)),
         "B_FILE": site.netlist.rom(f"{name}_bias.mem", rom.hex_words(words, acc)),
     }  # fmt: skip
+    if held.agree and fold.steps != STEPS:
+        params["MOST"] = fold.steps
     if len(start.values) > 1:
         rows, columns = start.rows * fold.groups, start.columns * fold.groups
         params |= {"ZONES": len(start.values), "ROWS": len(rows), "COLS": len(columns)}

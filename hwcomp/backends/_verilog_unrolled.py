@@ -33,7 +33,8 @@ def values(name: str, kernel: Kernel, stage: Stage, x: Edge, y: Edge) -> dict[st
     ]  # fmt: skip
     return {
         "name": name, "lanes": lanes, "bits": bits, "acc": start.width, "sign": int(sign), "double": int(start.double),
-        "width": 1 if sign else start.width, "lat": unrolled.latency(kernel) - 2, "steps": unrolled.STEPS,
+        "width": 1 if sign else start.width, "lat": unrolled.latency(kernel, stage.fold.steps) - 2,
+        "steps": min(unrolled.STEPS, stage.fold.steps),
         "reg": unrolled.REGISTER, "outputs": outputs,
         "counters": [_inputs(c.inputs[g], int(p)) for g, p in zip(c.group, c.pattern, strict=True)],
         "idle": [f"x_q[{i}]" for i in np.setdiff1d(np.arange(lanes), c.inputs)],

@@ -18,6 +18,7 @@ from hwcomp.backends.base import Backend, Product, refuse_kinds
 from hwcomp.names import comment
 from hwcomp.plan import unrolled
 from hwcomp.plan.dataflow import check_dataflow, plan_dataflow
+from hwcomp.plan.folding import STEPS
 from hwcomp.plan.stages import ALIASES, OUTPUT, DataflowPlan, Stage
 from hwcomp.plan.timing import frame_latency
 from hwcomp.registry import backend
@@ -26,6 +27,10 @@ from sw_ref.program import Program
 
 _OF_UNROLLED = ("hwc_engine", "hwc_ones", "hwc_tally")
 _CELL = re.compile(r"^\s*(hwc_\w+)\s*#", re.MULTILINE)
+
+
+_STEPS = {"xc7": STEPS, "ecp5": 0, "ice40": 0}
+"""Of hwc_popcount, by family: measured, docs/hardware.md, "Counting bits"."""
 
 
 @backend
@@ -41,7 +46,7 @@ class Verilog(Backend):
     def plan(self, program: Program, options: dict[str, Any]) -> DataflowPlan:
         return plan_dataflow(
             program, options.get("pe_simd_budget"), bool(options.get("least_fifos")),
-            unrolled.chosen(program, options.get("unroll", ())),
+            unrolled.chosen(program, options.get("unroll", ())), _STEPS[options.get("fpga_family", "xc7")],
         )  # fmt: skip
 
     def emit(self, program: Program, plan: DataflowPlan, product: Product) -> dict[str, str | bytes]:

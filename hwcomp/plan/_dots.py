@@ -59,9 +59,9 @@ def dense(sweep: Sweep, index: int, kernel: Kernel) -> Stage:
 def _fold(sweep: Sweep, kernel: Kernel, folds: Folds) -> Fold:
     """An unrolled layer takes all at once."""
     if kernel.name in sweep.unroll:
-        return replace(max(folds.all, key=lambda f: f.lanes), unrolled=True)
+        return replace(max(folds.all, key=lambda f: f.lanes), unrolled=True, steps=sweep.steps)
     x, y = (sweep.program.edges[n] for n in (kernel.inputs[0], kernel.outputs[0]))
-    return sweep.fold(replace(folds, parts=parts(kernel, x, y)))
+    return replace(sweep.fold(replace(folds, parts=parts(kernel, x, y))), steps=sweep.steps)
 
 
 def _dot_stage(sweep: Sweep, index: int, kernel: Kernel, frame: Frame, fold: Fold, source: Source, each: int) -> Stage:

@@ -107,11 +107,11 @@ def rom_style(weights: Weights, words: int, lanes: int) -> int:
     return BLOCK if words * lanes * weights.bits >= _LARGE else ANY
 
 
-def dot_latency(lanes: int, weights: Weights) -> int:
-    """Cycles from a beat to its sum in the accumulator; `lanes` that are added up."""
+def dot_latency(lanes: int, weights: Weights, most: int) -> int:
+    """Cycles from a beat to its sum in the accumulator; `lanes` that are added up, `most`: Fold.steps."""
     steps = 0
     if weights.agree:
         threes = -(-lanes // 3)
-        steps = min(5, threes // 12)
+        steps = min(most, threes // 12)
         lanes = -(-(threes + 1) // (6 * steps + 2))
     return 3 + (steps + (lanes - 1).bit_length()) // 2

@@ -27,6 +27,8 @@ class Parts:
 
 
 DENSE, DEPTHWISE, SUM = "dense", "depthwise", "sum"
+STEPS = 5
+"""Of hwc_popcount: five fill the LUT6 in front of a carry chain at the least cost per bit."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Fold:
 
     `kind`: dense (every output reads all lanes), depthwise (every channel lane has a sum of its own; pe is 1), or sum (as
     depthwise, without multipliers). `sets`: parts of a pixel that are read one by one, each for groups / sets groups.
-    `unrolled`: the weights are wired in, and no lanes of the budget.
+    `unrolled`: the weights are wired in, and no lanes of the budget. `steps`: of hwc_popcount at most, where bits are counted.
     """
 
     pe: int
@@ -47,6 +49,7 @@ class Fold:
     kind: str = DENSE
     sets: int = 1
     unrolled: bool = False
+    steps: int = STEPS
 
     @property
     def lanes(self) -> int:

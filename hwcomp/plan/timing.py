@@ -151,7 +151,7 @@ def _sums(t: Timing, program: Program, kernel: Kernel, stage: Stage, heads: list
     else:
         lanes = fold.taps * fold.simd if fold.kind == DENSE else fold.taps
         held = weights_of(kernel, program.edges[kernel.inputs[0]]) if kernel.kind != "avgpool2d" else _ONES
-        latency = unrolled.latency(kernel) if fold.unrolled else dot_latency(lanes, held)
+        latency = unrolled.latency(kernel, fold.steps) if fold.unrolled else dot_latency(lanes, held, fold.steps)
         last = t.pipe(last, f"{name}_sum", latency, np.arange(fold.chunks - 1, last.count, fold.chunks))
     results = last.count
     last = cells.width(t.graph, last, f"{name}_serial", stage.serialize)

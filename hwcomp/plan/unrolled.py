@@ -22,7 +22,7 @@ GROUP = 6
 MOST = 1 << 18
 """Weights of a layer beyond which synthesis takes hours."""
 STEPS, REGISTER = 3, 2
-"""Of hwc_popcount, as hwc_tally has it: steps of its counters, and levels per pipeline register."""
+"""Of hwc_popcount, as hwc_tally has it: steps of its counters at most, and levels per pipeline register."""
 ALL = "all"
 
 
@@ -59,11 +59,13 @@ def _obstacle(program: Program, kernel: Kernel) -> str | None:
     return None
 
 
-def latency(kernel: Kernel) -> int:
-    """Cycles from a window to its results: registers of the inputs, the counters, in and behind the popcounts, the outputs."""
+def latency(kernel: Kernel, most: int) -> int:
+    """Cycles from a window to its results: registers of the inputs, the counters, in and behind the popcounts, the outputs.
+    `most`: Fold.steps."""
+    steps = min(STEPS, most)
     groups = -(-kernel.constants["weight"][0].size // GROUP)
-    leaf = 6 * STEPS + 2
-    return 4 + (STEPS + (-(-(groups + 1) // leaf) - 1).bit_length()) // REGISTER
+    leaf = 6 * steps + 2
+    return 4 + (steps + (-(-(groups + 1) // leaf) - 1).bit_length()) // REGISTER
 
 
 @dataclass(frozen=True)

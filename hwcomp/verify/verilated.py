@@ -75,7 +75,8 @@ def _load(built: Built) -> _Design:
     nets = [{"net": f"e{index[n]}", "beats": s.beats, "bytes": _bytes(s.width)} for n, s in taps]
     harness = _harness(top, interface, nets)
     public = [f"{t['net']}_{part}" for t in nets for part in ("valid", "ready", "data")]
-    path = verilator_build.library([rtl / n for n in names], sorted((rtl / "mem").glob("*.mem")), top, harness, public)
+    memories = sorted((rtl / "mem").glob("*.mem"))
+    path = verilator_build.library([rtl / n for n in names], memories, top, harness, public, interface["interval"])
     handle = ctypes.CDLL(str(path))
     handle.design_new.restype = ctypes.c_void_p
     handle.design_run.restype = ctypes.c_int64

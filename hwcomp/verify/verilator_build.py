@@ -2,6 +2,7 @@
 
 Verilator's own makefile compiles its runtime for every design (14 CPU-seconds); here it is compiled once and kept.
 `-O1 -fno-tree-ter` compiles twice as fast as -O1 and gives faster simulations (measured on a 32x32 int8 array).
+Large designs of few cycles per frame (unrolled layers) take far longer to compile than to simulate: -O0, three times as fast.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ _VERILATE = ("-O3", "--no-timing", "--x-assign", "fast", "--x-initial", "fast", 
 _DEFINES = ("-DVM_TRACE=0", "-DVM_COVERAGE=0", "-DVM_SC=0", "-DVM_TIMING=0", "-DVERILATOR=1")
 _CXX = ("-std=c++17", "-fPIC", "-w", *_DEFINES)
 _OPTIMIZE = ("-O1", "-fno-tree-ter")
+_LARGE, _FEW, _AS_IT_IS = 8_000_000, 1000, ("-O0",)
+"""Bytes of C++ from which, and cycles per frame up to which, it is compiled as it is."""
 _RUNTIME = ("verilated", "verilated_threads", "verilated_vpi", "verilated_dpi")
 
 
@@ -41,13 +44,15 @@ def verilator_binary() -> Path:
     return root() / "bin" / "verilator_bin"
 
 
-def library(sources: list[Path], memories: list[Path], top: str, harness: str, public: list[str]) -> Path:
+def library(sources: list[Path], memories: list[Path], top: str, harness: str, public: list[str], cycles: int) -> Path:
     """A shared library of design `top` and the C++ `harness`; signals of the top named in `public` can be read by it.
 
+    `cycles`: that a frame takes, of which the optimization depends.
     ROM files are copied beside it, and the top's MEM_DIR names that place. Cached by the content of all of it.
     """
     config = ["`verilator_config", *(f'public_flat_rd -module "{top}" -var "{name}"' for name in public)]
-    parts: list[bytes | str] = [repr((root().name, _version(), _VERILATE, _CXX, _OPTIMIZE)), top, harness, *config]
+    flags = (_VERILATE, _CXX, _OPTIMIZE, (_LARGE, _AS_IT_IS) if cycles <= _FEW else ())
+    parts: list[bytes | str] = [repr((root().name, _version(), *flags)), top, harness, *config]
     parts += [b for path in (*sources, *memories) for b in (path.name, path.read_bytes())]
     key = cache.digest(parts)
     kept = cache.root() / "verilator" / key
@@ -64,10 +69,12 @@ def library(sources: list[Path], memories: list[Path], top: str, harness: str, p
              f'-GMEM_DIR="{kept / "mem"}"', vlt, *sources],
             env={**os.environ, "VERILATOR_ROOT": str(root())},
         )  # fmt: skip
-        everything = out / "all.cpp"
-        everything.write_text(harness + "".join(f'#include "{f.name}"\n' for f in sorted(out.glob("Vtop*.cpp"))))
+        everything, generated = out / "all.cpp", sorted(out.glob("Vtop*.cpp"))
+        everything.write_text(harness + "".join(f'#include "{f.name}"\n' for f in generated))
+        large = sum(f.stat().st_size for f in generated) >= _LARGE
+        optimize = _AS_IT_IS if large and cycles <= _FEW else _OPTIMIZE
         run(
-            ["g++", *_OPTIMIZE, *_CXX, *_includes(), f"-I{out}", "-shared", everything, _runtime(), "-pthread",
+            ["g++", *optimize, *_CXX, *_includes(), f"-I{out}", "-shared", everything, _runtime(), "-pthread",
              "-o", folder / "design.so"]
         )  # fmt: skip
         shutil.rmtree(out)

@@ -12,9 +12,9 @@ from cocotb.triggers import FallingEdge
 from rtl_tests.common import simulate
 
 
-def latency(n):
+def latency(n, most):
     threes = -(-n // 3)
-    steps = min(5, threes // 12)
+    steps = min(most, threes // 12)
     return 1 + (steps + (-(-(threes + 1) // (6 * steps + 2)) - 1).bit_length()) // 2
 
 
@@ -22,13 +22,14 @@ def latency(n):
 async def bench(dut):
     p = json.loads(os.environ["BENCH"])["parameters"]
     n, width, dice = p["N"], p["OW"], random.Random(3)
+    cycles = latency(n, p.get("MOST", 5))
     pairs = [(x, w) for x in range(1 << n) for w in range(1 << n)] if n <= 5 else []
     pairs += [(dice.getrandbits(n), dice.getrandbits(n)) for _ in range(300)] + [(0, 0), (0, (1 << n) - 1)]
     cocotb.start_soon(Clock(dut.clk_i, 10, unit="ns").start())
     flight = []
-    for x, w in [*pairs, *[(0, 0)] * latency(n)]:
+    for x, w in [*pairs, *[(0, 0)] * cycles]:
         await FallingEdge(dut.clk_i)
-        if len(flight) >= latency(n):
+        if len(flight) >= cycles:
             assert dut.y_o.value == flight.pop(0)
         dut.en_i.value = 0
         dut.x_i.value = dice.getrandbits(n)
@@ -40,3 +41,8 @@ async def bench(dut):
 @pytest.mark.parametrize(("n", "width"), [(1, 1), (2, 4), (3, 2), (4, 3), (5, 2), (9, 8), (33, 6), (100, 7), (784, 11)])
 def test_hwc_agree(tmp_path, n, width):
     simulate("hwc_agree", {"N": n, "OW": width}, __name__, tmp_path)
+
+
+@pytest.mark.parametrize(("n", "width", "most"), [(40, 6, 0), (100, 7, 1), (784, 11, 0), (784, 11, 3)])
+def test_fewer_steps(tmp_path, n, width, most):
+    simulate("hwc_agree", {"N": n, "OW": width, "MOST": most}, __name__, tmp_path)

@@ -28,6 +28,7 @@ module hwc_dwc #(
     parameter COLS      = 1,   // columns of pixels
     parameter [ROWS*32-1:0] ROW_AT = {ROWS*32{1'b0}},  // where the biases of each row are
     parameter [COLS*32-1:0] COL_AT = {COLS*32{1'b0}},  // .. of each column, from there
+    parameter MOST      = 5,   // of hwc_agree
     parameter W_STYLE   = 0,   // memory of the weights, see hwc_rom
     parameter W_FILE    = "",  // weight ROM, hex
     parameter B_FILE    = "",  // bias ROM, hex
@@ -50,7 +51,7 @@ module hwc_dwc #(
   localparam integer WAW = (WORDS > 1) ? $clog2(WORDS) : 1;
   localparam AGREE = X_BIPOLAR != 0 && W_KIND == 1;
   localparam integer T = (P + 2) / 3;
-  localparam integer STEPS = !AGREE ? 0 : (T >= 60) ? 5 : T / 12;
+  localparam integer STEPS = !AGREE ? 0 : (T / 12 < MOST) ? T / 12 : MOST;
   localparam integer TERMS = AGREE ? (T + 6 * STEPS + 2) / (6 * STEPS + 2) : P;
   localparam integer LAT = 1 + (STEPS + $clog2(TERMS)) / 2;  // of hwc_dot
 
@@ -99,10 +100,9 @@ module hwc_dwc #(
         assign w_lane[t*WW +: WW] = w[(t*LANES+i)*WW +: WW];
       end
       hwc_dot #(
-          .SIMD(P), .XW(XW), .X_SIGNED(X_SIGNED), .X_BIPOLAR(X_BIPOLAR), .WW(WW), .W_KIND(W_KIND), .OW(ACC_W)
-      ) u_dot (
-          .clk_i(clk_i), .en_i(en), .x_i(x_lane), .w_i(w_lane), .y_o(dot)
-      );
+          .SIMD(P), .XW(XW), .X_SIGNED(X_SIGNED), .X_BIPOLAR(X_BIPOLAR), .WW(WW), .W_KIND(W_KIND),
+          .MOST(MOST), .OW(ACC_W)
+      ) u_dot (.clk_i(clk_i), .en_i(en), .x_i(x_lane), .w_i(w_lane), .y_o(dot));
       hwc_accum #(.W(ACC_W)) u_accum (
           .clk_i(clk_i), .en_i(add), .first_i(first), .start_i(bias[i*ACC_W +: ACC_W]),
           .add_i((DOUBLE != 0) ? twice[ACC_W-1:0] : dot), .sum_o(sum)

@@ -26,6 +26,7 @@ module hwc_mvu #(
     parameter COLS      = 1,   // columns of pixels
     parameter [ROWS*32-1:0] ROW_AT = {ROWS*32{1'b0}},  // where the biases of each row are
     parameter [COLS*32-1:0] COL_AT = {COLS*32{1'b0}},  // .. of each column, from there
+    parameter MOST      = 5,   // of hwc_agree
     parameter W_STYLE   = 0,   // memory of the weights, see hwc_rom
     parameter W_FILE    = "",  // weight ROM, hex
     parameter B_FILE    = "",  // bias ROM, hex
@@ -48,7 +49,7 @@ module hwc_mvu #(
   localparam integer WAW = (WORDS > 1) ? $clog2(WORDS) : 1;
   localparam AGREE = X_BIPOLAR != 0 && W_KIND == 1;
   localparam integer T = (SIMD + 2) / 3;
-  localparam integer STEPS = !AGREE ? 0 : (T >= 60) ? 5 : T / 12;
+  localparam integer STEPS = !AGREE ? 0 : (T / 12 < MOST) ? T / 12 : MOST;
   localparam integer TERMS = AGREE ? (T + 6 * STEPS + 2) / (6 * STEPS + 2) : SIMD;
   localparam integer LAT = 1 + (STEPS + $clog2(TERMS)) / 2;  // of hwc_dot
 
@@ -94,7 +95,8 @@ module hwc_mvu #(
       wire [ACC_W:0]   twice = {dot, 1'b0};
       wire             unused_top = ^{twice, sum};
       hwc_dot #(
-          .SIMD(SIMD), .XW(XW), .X_SIGNED(X_SIGNED), .X_BIPOLAR(X_BIPOLAR), .WW(WW), .W_KIND(W_KIND), .OW(ACC_W)
+          .SIMD(SIMD), .XW(XW), .X_SIGNED(X_SIGNED), .X_BIPOLAR(X_BIPOLAR), .WW(WW), .W_KIND(W_KIND),
+          .MOST(MOST), .OW(ACC_W)
       ) u_dot (
           .clk_i(clk_i), .en_i(en), .x_i(x_q), .w_i(w[i*SIMD*WW +: SIMD*WW]), .y_o(dot)
       );

@@ -12,6 +12,7 @@ from hwcomp.options import CompileOptions
 from hwcomp.plan import timing
 from hwcomp.plan.dataflow import plan_dataflow
 from hwcomp.plan.unrolled import chosen
+from hwcomp.registry import BACKENDS
 from hwcomp.verify import compare, engines, verilated
 from tests.backends.test_verilog_tools import lint, simulate, yosys
 from tests.few_bits import Bits
@@ -58,6 +59,27 @@ def test_it_takes_the_cycles_of_the_model(name, tmp_path):
     assert (np.diff(done)[3:] == plan.interval).all()
 
 
+def test_families_count_bits_with_what_takes_the_fewest_luts(tmp_path):
+    """As the family's plan says the cycles, and without a step where the logic before a carry chain is no LUT6."""
+    program = start((90,)).layer(20, "sign", BIT).layer(7, "sign", BIT).program()
+    text = {}
+    for family in ("xc7", "ecp5", "ice40"):
+        for unroll in ((), ("all",)):
+            built = from_program(
+                program, tmp_path / family / str(len(unroll)), "fpga", budget=97, unroll=unroll, family=family
+            )
+            text[family, unroll] = "".join(p.read_text() for p in sorted((built.dir / "rtl").glob("net_*.v")))
+            check(built, ["verilator"])
+            plan = BACKENDS["fpga"].plan(program, {"pe_simd_budget": 97, "unroll": unroll, "fpga_family": family})
+            _, first, done = verilated._simulate(
+                built, verilated._load(built), samples.random_stored(program, 8), False, 0
+            )
+            assert (done - first).tolist() == timing.completions(timing.build(program, plan), 8).tolist()
+    assert text["xc7", ()].count(".MOST(") == 0 and ".STEPS(3)" in text["xc7", ("all",)]
+    assert text["ice40", ()].count(".MOST(0)") == 2 and ".STEPS(0)" in text["ice40", ("all",)]
+    assert text["ecp5", ()] == text["ice40", ()]
+
+
 def test_a_layer_of_vectors_takes_a_frame_per_beat():
     program = NETS["chain"]()
     plan = plan_dataflow(program, unroll=chosen(program, ["all"]))
@@ -81,13 +103,15 @@ def test_idle_lanes_are_read_by_nobody(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "kind"), [("TFC_1W1A", "qonnx"), ("bnn_mlp_mnist", "bnn")])
-def test_networks_with_all_binary_layers_unrolled(name, kind, tmp_path):
+@pytest.mark.parametrize(
+    ("name", "kind", "unroll"), [("TFC_1W1A", "qonnx", "all"), ("bnn_mlp_mnist", "bnn", "/l/l.6/MatMul")]
+)
+def test_networks_with_unrolled_layers(name, kind, unroll, tmp_path):
     with np.load(shared("data", "mnist.npz")) as found:
         images = found["x_test"][:20, None].astype(np.float32) / np.float32(255)
     path = shared("models", kind, f"{name}.onnx")
     source = onnx.load(path).graph.input[0].name
-    options = CompileOptions(("fpga",), calibration={source: images}, name="net", unroll=("all",))
+    options = CompileOptions(("fpga",), calibration={source: images}, name="net", unroll=(unroll,))
     built = compile_model(path, tmp_path / name, options)
     stored = samples.to_stored(built.program, {source: images})
     outcome = compare.verify(built, stored, [engines.engine("verilator")])[0]

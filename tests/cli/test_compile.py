@@ -133,14 +133,14 @@ def test_options_are_in_the_manifest(compiled, net):
     _, folder = compiled(
         "--requantize-bits", 16, "--golden", 2, "--pe-simd-budget", 9, "--least-fifos", "--input-range", "x=-1,1.5", "--pass",
         "calibrate.samples=3", "--hls-dialect", "ac", "--c-weights", "fast", "--xnor-k",
-        "--logits", "--quant", "int8", target="fpga",
+        "--fpga-family", "ecp5", "--logits", "--quant", "int8", target="fpga",
     )  # fmt: skip
     digest = hashlib.sha256(net.real.tobytes()).hexdigest()
     assert manifest(folder)["options"] == {
         "targets": ["fpga"], "name": None, "quant": "int8", "input_ranges": {"x": [-1.0, 1.5]},
         "input_types": {},
         "passes": {"calibrate": {"samples": "3"}}, "pe_simd_budget": 9, "least_fifos": True, "logits": True, "requantize_bits": 16,
-        "golden": 2, "hls_dialect": "ac", "c_weights": "fast", "xnor_k": True,
+        "golden": 2, "hls_dialect": "ac", "c_weights": "fast", "xnor_k": True, "fpga_family": "ecp5",
         "calibration": {"x": {"samples": 6, "sha256": digest}},
     }  # fmt: skip
 
@@ -197,6 +197,7 @@ def test_an_impossible_budget_says_what_is_reachable(rejected):
     (["--target", "asic"], ["unknown target 'asic'", "mcu, fpga, hls"]), (["--target", ""], ["unknown target ''"]),
     (["--target", "mcu,mcu"], ["each target once"]), (["--target", "mcu,"], ["unknown target ''"]),
     (["--hls-dialect", "spatial"], ["unknown HLS dialect 'spatial'", "vitis, ac"]),
+    (["--fpga-family", "stratix"], ["unknown FPGA family 'stratix'", "xc7, ecp5, ice40"]),
     (["--c-weights", "small"], ["unknown form of weights 'small'", "packed, fast"]),
     (["--quant", ""], ["unknown quantization ''"]), (["--rest", ""], ["unknown quantization ''"]),
     (["--quant", "int3"], ["unknown quantization 'int3'"]),
@@ -375,6 +376,7 @@ def test_toml_holds_options(compiled, toml):
         golden = 3
         hls_dialect = "ac"
         c_weights = "fast"
+        fpga_family = "ice40"
         [input_range]
         x = [-2, 2.5]
         [pass.calibrate]
@@ -386,7 +388,7 @@ def test_toml_holds_options(compiled, toml):
     options = manifest(folder)["options"]
     del options["calibration"]
     assert options == {
-        "targets": ["fpga"], "name": "From TOML", "quant": "int8", "input_ranges": {"x": [-2.0, 2.5]},
+        "targets": ["fpga"], "fpga_family": "ice40", "name": "From TOML", "quant": "int8", "input_ranges": {"x": [-2.0, 2.5]},
         "input_types": {},
         "passes": {"calibrate": {"samples": 5}, "fuse_bias": {"enabled": False}}, "pe_simd_budget": 11, "logits": True,
         "least_fifos": True, "requantize_bits": 20, "golden": 3, "hls_dialect": "ac", "c_weights": "fast", "xnor_k": False,

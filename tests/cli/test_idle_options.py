@@ -17,6 +17,7 @@ def warnings(cli, net, folder, *options):
     (["--pe-simd-budget", "9"], "mcu", "--pe-simd-budget only matters to targets fpga and hls"),
     (["--least-fifos"], "mcu", "--least-fifos only matters to targets fpga and hls"),
     (["--unroll", "all"], "mcu", "--unroll only matters to target fpga"),
+    (["--fpga-family", "ice40"], "mcu,hls", "--fpga-family only matters to target fpga"),
     (["--hls-dialect", "ac"], "mcu,fpga", "--hls-dialect only matters to target hls"),
     (["--c-weights", "fast"], "fpga", "--c-weights only matters to target mcu"),
     (["--rest", "int16"], "mcu", "--rest only matters to models that are quantized already, and keep their types"),

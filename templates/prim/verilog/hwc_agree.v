@@ -3,12 +3,13 @@
 // Three pairs are two functions of six bits, ones and twos, and each of these columns is counted by hwc_popcount, with
 // a register after every second level: about 1.1 LUT6 a pair. Then the ones and twice the twos, registered. Latency
 // with en_i: 1 + (STEPS + clog2(ceil((T+1) / (6*STEPS+2)))) / 2 cycles, rounded down; T = ceil(N/3), STEPS =
-// min(5, T / 12).
+// min(MOST, T / 12), or 0 where the logic in front of a carry chain is no LUT6 (ECP5, ice40).
 `default_nettype none
 
 module hwc_agree #(
-    parameter N  = 1,  // pairs
-    parameter OW = 8   // bits of the count, unsigned
+    parameter N    = 1,  // pairs
+    parameter OW   = 8,  // bits of the count, unsigned
+    parameter MOST = 5   // steps of hwc_popcount at most
 ) (
     input  wire          clk_i,
     input  wire          en_i,
@@ -18,7 +19,7 @@ module hwc_agree #(
 );
 
   localparam integer T = (N + 2) / 3;
-  localparam integer STEPS = (T >= 60) ? 5 : T / 12;  // of hwc_popcount
+  localparam integer STEPS = (T / 12 < MOST) ? T / 12 : MOST;  // of hwc_popcount
   localparam integer CW = $clog2(T + 1);
   localparam integer SW = (CW + 2 > OW) ? CW + 2 : OW;
 
@@ -31,7 +32,7 @@ module hwc_agree #(
 
   genvar i;
   generate
-    if (N < 1 || OW < 1) begin : g_check
+    if (N < 1 || OW < 1 || MOST < 0) begin : g_check
       hwc_error_agree_sizes_must_be_ge_1 u_error ();
     end
     for (i = 0; i < T; i = i + 1) begin : g_three

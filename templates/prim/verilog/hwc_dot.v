@@ -13,6 +13,7 @@ module hwc_dot #(
     parameter WW        = 8,  // bits per weight
     parameter W_KIND    = 0,  // how weights are held: 0 two's complement, 1 sign, 2 ternary, 3 power of two
     parameter ONES      = 0,  // 1: all weights are 1, w_i is ignored; WW must be 1
+    parameter MOST      = 5,  // of hwc_agree
     parameter OW        = 32  // bits of the sum
 ) (
     input  wire               clk_i,
@@ -35,7 +36,7 @@ module hwc_dot #(
       hwc_error_dot_sizes_must_be_ge_1_and_ww_1_for_ones u_error ();
     end
     if (AGREE) begin : g_agree
-      hwc_agree #(.N(SIMD), .OW(OW)) u_agree (.clk_i(clk_i), .en_i(en_i), .x_i(x_i), .w_i(w_i), .y_o(y_o));
+      hwc_agree #(.N(SIMD), .OW(OW), .MOST(MOST)) u_agree (.clk_i(clk_i), .en_i(en_i), .x_i(x_i), .w_i(w_i), .y_o(y_o));
     end
     for (l = 0; l <= LEVELS && !AGREE; l = l + 1) begin : g_level
       localparam integer N = (SIMD + (1 << l) - 1) >> l;
