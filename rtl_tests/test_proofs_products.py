@@ -34,7 +34,8 @@ def held(kind, w):
 
 # (bits of x, signed, x is a bit, bits of a weight, how it is held, bits of the product)
 PRODUCTS = [
-    (2, 1, 0, 2, PRODUCT, 4), (3, 0, 0, 3, PRODUCT, 6), (1, 0, 0, 4, PRODUCT, 5), (2, 0, 0, 4, PRODUCT, 6), (4, 1, 0, 4, PRODUCT, 8),
+    (2, 1, 0, 2, PRODUCT, 4), (3, 1, 0, 2, PRODUCT, 5), (2, 1, 0, 4, PRODUCT, 6),
+    (3, 0, 0, 3, PRODUCT, 6), (1, 0, 0, 4, PRODUCT, 5), (2, 0, 0, 4, PRODUCT, 6), (4, 1, 0, 4, PRODUCT, 8),
     (5, 0, 0, 3, PRODUCT, 8), (8, 1, 0, 2, PRODUCT, 10), (1, 0, 1, 2, PRODUCT, 2), (1, 0, 1, 4, PRODUCT, 4), (1, 0, 1, 8, PRODUCT, 9),
     (1, 0, 0, 1, SIGN, 2), (4, 1, 0, 1, SIGN, 5), (8, 0, 0, 1, SIGN, 9), (8, 1, 0, 1, SIGN, 9), (3, 0, 0, 2, TERNARY, 4),
     (8, 1, 0, 2, TERNARY, 9), (4, 1, 0, 4, POWER, 11), (4, 0, 0, 3, POWER, 7), (6, 1, 0, 4, POWER, 13), (6, 0, 0, 4, POWER, 14),
