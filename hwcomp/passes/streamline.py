@@ -20,7 +20,7 @@ from hwcomp.passes._few_report import kept_signs, reasons
 from hwcomp.passes.base import Pass, PassContext, constant, free_name
 from hwcomp.quantize.few_bits import recognized
 from hwcomp.registry import OPS, graph_pass
-from hwcomp.types import Node, per_channel
+from hwcomp.types import Node, QType, per_channel
 
 _DOT = {"Conv": 1, "Dense": -1}  # axis of the channels
 
@@ -37,6 +37,7 @@ class Streamline(Pass):
         graph = graph.rebuilt(_binary_sign(graph, n) for n in graph.nodes)
         for line in kept_signs(graph):
             ctx.note(self.name, line)
+        graph = _counted_signs(graph)
         if not any(n.op == "Steps" and _steps.quantizer(n.attrs.steps) for n in graph.nodes):
             return graph
         _count_zeros(graph, ctx)
@@ -88,11 +89,27 @@ def _binary_sign(graph: Graph, node: Node) -> Node:
     return node
 
 
-def _feeds_dots(graph: Graph, name: str) -> bool:
-    """Whether dot products alone read a tensor, moved or not."""
+def _counted_signs(graph: Graph) -> Graph:
+    """A Sign that dot products and others read, as -1 + #{x >= 0} + #{x > 0}: thresholds decide like the float layer in front,
+    where a table of 8 bits would take what is near 0 for 0."""
+    nodes, tensors = [], dict(graph.tensors)
+    for node in graph.nodes:
+        shape = graph.tensors[node.inputs[0]].shape if node.op == "Sign" else ()
+        if len(shape) > 1 and _feeds_dots(graph, node.outputs[0], any):
+            zero = np.zeros(shape[1], np.float32)
+            rungs = [constant(tensors, f"{node.outputs[0]}__{n}", v).name for n, v in
+                     (("zero", zero), ("above", np.nextafter(zero, np.float32(1))))]  # fmt: skip
+            ladder = _steps.Ladder(QType(2, True, "affine", (1.0,)), rounding="LADDER", count=2, least=-1)
+            node = node.with_(op="Steps", inputs=(node.inputs[0], *rungs), attrs=StepsAttrs((ladder,)))
+        nodes.append(node)
+    return graph.rebuilt(nodes, tensors)
+
+
+def _feeds_dots(graph: Graph, name: str, count=all) -> bool:
+    """Whether dot products alone (`any`: also others) read a tensor, moved or not."""
     readers = graph.consumers(name)
-    moved = (r.op in _DOT or (OPS[r.op].keeps_type and _feeds_dots(graph, r.outputs[0])) for r in readers)
-    return bool(readers) and name not in graph.outputs and all(moved)
+    moved = (r.op in _DOT or (OPS[r.op].keeps_type and _feeds_dots(graph, r.outputs[0], count)) for r in readers)
+    return bool(readers) and (count is any or name not in graph.outputs) and count(moved)
 
 
 def _count_zeros(graph: Graph, ctx: PassContext) -> None:

@@ -12,18 +12,24 @@ _OPCODES = {"eor": lambda a, b: a ^ b, "and": lambda a, b: a & b, "orr": lambda 
 
 
 class Word:
-    """A 32-bit word; >> shifts zeros in, as C does for unsigned ones, or the sign where the word is `signed`."""
+    """A 32- or 64-bit word; >> shifts zeros in, as C does for unsigned ones, or the sign where the word is `signed`."""
 
     def __init__(self, value, signed=False):
+        if z3.is_bool(value):
+            value = z3.If(value, z3.BitVecVal(1, 32), z3.BitVecVal(0, 32))
         self.bits = value if z3.is_bv(value) else z3.BitVecVal(value, 32)
         self.signed = signed
 
     def _with(self, other, function):
+        if isinstance(other, int):
+            other = z3.BitVecVal(other, self.bits.size())
         other = other if isinstance(other, Word) else Word(other, self.signed)
         return Word(function(self.bits, other.bits), self.signed and other.signed)
 
     def __add__(self, other):
         return self._with(other, lambda a, b: a + b)
+
+    __radd__ = __add__
 
     def __sub__(self, other):
         return self._with(other, lambda a, b: a - b)
@@ -83,6 +89,12 @@ class Stream:
         self.at += 1
         return self.words[self.at - 1]
 
+    def __getitem__(self, i):
+        return self.words[self.at + i]
+
+    def __add__(self, n):
+        return Stream(self.words[self.at + n :])
+
 
 def _expression(text):
     """C as Python: casts of words go, `c ? a : b` becomes a call, streams are read by calls."""
@@ -92,6 +104,7 @@ def _expression(text):
     text = re.sub(r"\*\(\*(\w+)\)\+\+", r"\1.next()", text)
     text = re.sub(r"(?:(?<=[(=])|^)\*(\w+)|(?<=[&|^] )\*(\w+)|= \*(\w+)", lambda m: f"{m[1] or m[2]}.value", text)
     text = re.sub(r"&(\w+)", r"_at('\1')", text)
+    text = re.sub(r"^([^()?]+) \? ([^:]+) : ([^()]+)$", r"_if(\1, \2, \3)", text)
     return re.sub(r"\(([^()?]+) \? ([^:]+) : ([^()]+)\)", r"_if(\1, \2, \3)", text)
 
 
@@ -100,8 +113,31 @@ def _if(condition, a, b):
     return Word(z3.If(condition, words[0].bits, words[1].bits), words[0].signed and words[1].signed)
 
 
+def _ones(bits):
+    """What an instruction that counts ones gives for the lowest `bits` of a word."""
+    return lambda w: Word(sum((z3.ZeroExt(31, z3.Extract(i, i, w.bits)) for i in range(bits)), z3.BitVecVal(0, 32)))
+
+
+def _load8(s):
+    """Two words in little-endian order."""
+    return Word(z3.Concat(s[1].bits, s[0].bits))
+
+
+_BUILT_IN = {"__builtin_popcount": _ones(32), "__builtin_popcountll": _ones(64)}
+
+
+def _written_out(body, values):
+    """The body with its loop over a number that is known, `for (i = 0; i < n; i++)` and one statement, written out."""
+    found = re.search(r"for \((\w) = 0; \1 < (\w+); \1\+\+\)\n\s*([^;{}]+;)", body)
+    if not found:
+        return body
+    steps = (re.sub(rf"\b{found[1]}\b", str(i), found[3]) for i in range(values[found[2]]))
+    return body.replace(f"size_t {found[1]};", "").replace(found[0], "\n".join(steps))
+
+
 def _run(body, names, values):
     cells: dict[str, Cell] = {}
+    body = _written_out(body, values)
     scope = {"_if": _if, **names, **values}
 
     def address(name):
@@ -114,7 +150,12 @@ def _run(body, names, values):
         if match := re.fullmatch(r"\*(\w+) = (.*)", statement):
             scope[match[1]].value = eval(_expression(match[2]), scope)
             continue
-        match = re.fullmatch(r"(?:const )?u?int32_t (.*)", statement, re.DOTALL)
+        if match := re.fullmatch(r"(\w+) ([+^]?)= (.*)", statement, re.DOTALL):
+            old, value = scope[match[1]], eval(_expression(match[3]), scope)
+            old = Word(old) if isinstance(old, int) else old
+            scope[match[1]] = {"": value, "+": old + value, "^": old ^ value}[match[2]]
+            continue
+        match = re.fullmatch(r"(?:const )?u?int(?:32|64)_t (.*)", statement, re.DOTALL)
         for part in re.split(r", (?=\w+ = )", match[1]):
             name, text = part.split(" = ", 1)
             scope[name] = eval(_expression(text), scope)
@@ -126,16 +167,16 @@ def _run(body, names, values):
 
 def functions(text, defines):
     """{name: Python function of Words} of the C functions in a text; `defines`: macro -> whether it is 1."""
-    names: dict = {}
+    names: dict = dict(_BUILT_IN)
     for name, parameters, body in _FUNCTION.findall(_preprocessed(text, defines)):
         order = [re.findall(r"\w+", p)[-1] for p in parameters.split(",")]
-        if "for (" in body or "while (" in body:
+        if "while (" in body or body.count("for (") > 1:
             continue
 
         def function(*values, _order=order, _body=body):
             return _run(_body, names, dict(zip(_order, values, strict=True)))
 
-        names[name] = function
+        names[name] = _load8 if name.endswith("_load8") else function
     return names
 
 
@@ -154,6 +195,21 @@ def _preprocessed(text, defines):
         elif all(stack):
             out.append(line)
     return "\n".join(out)
+
+
+_X86 = {
+    "xorq": lambda a, b: b ^ a,
+    "popcntq": lambda a, b: Word(z3.ZeroExt(32, _ones(64)(a).bits)),
+    "addl": lambda a, b: b + Word(z3.Extract(31, 0, a.bits)),
+}
+
+
+def x86(text, values):
+    """Run the instructions of an __asm__ statement of XORQ, POPCNTQ and ADDL on {operand number: Word}, in place."""
+    for line in re.findall(r'"([^"]*)"', _ASM.search(text)[1].split(" : ")[0])[0].split("\\n\\t"):
+        opcode, a, b = re.fullmatch(r"(\w+) %k?(\d), %(\d)", line).groups()
+        values[int(b)] = _X86[opcode](values[int(a)], values[int(b)])
+    return values
 
 
 def assembly(text, values):

@@ -11,7 +11,7 @@ import z3
 from hwcomp.backends import _c_bits, _c_xnor
 from hwcomp.backends._c_text import render
 from sw_ref import numerics as nm
-from tests.backends.c_symbols import Cell, Stream, Word, assembly, functions
+from tests.backends.c_symbols import Cell, Stream, Word, assembly, functions, x86
 from tests.backends.test_c_bits import NAMES, counting, library
 
 PLAIN = {"t_POPCOUNT": False, "t_DSP": False}
@@ -67,6 +67,91 @@ def test_ones_of_four_bits_each(c):
     for i in range(0, 32, 4):
         want = z3.Extract(i + 3, i, x.bits) + 2 * z3.Extract(i + 3, i, y.bits)
         proven(z3.And(z3.Extract(i + 3, i, (x + (y << 1)).bits) == want, z3.ULE(want, 12)), *small)
+
+
+def ones(word):
+    """The number of ones, as a sum of bits of 32."""
+    size = word.bits.size()
+    return sum(
+        (z3.ZeroExt(31, z3.Extract(i, i, word.bits)) for i in range(1, size)),
+        z3.ZeroExt(31, z3.Extract(0, 0, word.bits)),
+    )
+
+
+def test_ones_of_words(c):
+    """The sum of eight fields of at most 12, by induction: nothing gives 0, one more in a field gives one more, whatever the
+    others are. Then the ones of every word, and of every pair."""
+    (x,) = words("x")
+    proven(c["t_sum4"](Word(0)).bits == 0)
+    fields = [z3.Extract(i + 3, i, x.bits) for i in range(0, 32, 4)]
+    for i, field in enumerate(fields):
+        more = c["t_sum4"](x + (1 << 4 * i))
+        proven(more.bits == c["t_sum4"](x).bits + 1, z3.ULT(field, 12), *(z3.ULE(f, 12) for f in fields))
+    a, b, p, q = words("a", "b", "p", "q")
+    parts = functions(
+        source(), PLAIN
+    )  # the text above these two primitives is proven: only what they hand to it is left
+    parts["t_ones4"], parts["t_sum4"] = {a: p, b: q}.__getitem__, lambda fields: fields
+    proven(parts["t_ones_word"](a).bits == p.bits)
+    proven(parts["t_ones_pair"](a, b).bits == (p + (q << 1)).bits)
+
+
+# The masked form has no assembly of its own.
+@pytest.mark.parametrize(("form", "masked"), [
+    ("x86", False), ("64 bits", False), ("two of 32 bits", False), ("64 bits", True), ("two of 32 bits", True),
+])  # fmt: skip
+def test_differing_bits_of_64_by_instructions(form, masked):
+    """With an instruction that counts: total + what differs in two words, where the mask has ones."""
+    text = source([(masked, 2)]).replace("#if defined(__riscv_xlen) && __riscv_xlen == 32", "#if SPLIT")
+    total, *given = words("total", "x0", "x1", "w0", "w1", "m0", "m1")
+    x, w, m = (Word(z3.Concat(high.bits, low.bits)) for low, high in zip(given[::2], given[1::2], strict=True))
+    difference = (x & m) ^ w if masked else x ^ w
+    if masked:
+        proven(difference.bits == ((x ^ w) & m).bits, (w & ~m.bits).bits == 0)
+    if form == "x86":
+        found = x86(re.search(r'__asm__\("xorq.*?\);', text, re.DOTALL)[0], {0: total, 1: x, 2: w})[0]
+    else:
+        made = functions(text, {"t_POPCOUNT": True, "t_DSP": False, "SPLIT": form != "64 bits"})
+        found = made[f"t_differ64{'_masked' if masked else ''}"](
+            total, *(Stream(given[i : i + 2]) for i in range(0, 6 if masked else 4, 2))
+        )
+    proven(found.bits == total.bits + ones(difference))
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("n", [1, 2, 3, 6, 7])
+def test_differing_bits_by_instructions(n, masked):
+    """Words of a row, odd and even, behind them their mask."""
+    made = functions(source([(masked, n)]), {"t_POPCOUNT": True, "t_DSP": False})
+    x, w = (words(*(f"{name}{i}" for i in range(count))) for name, count in (("x", n), ("w", 2 * n)))
+    found = made[f"t_differ{'_masked' if masked else ''}_{n}"](Stream(x), Stream(w if masked else w[:n]))
+    differ = [(x[i] & w[n + i]) ^ w[i] if masked else x[i] ^ w[i] for i in range(n)]
+    proven(found.bits == sum((ones(d) for d in differ[1:]), ones(differ[0])))
+
+
+@pytest.mark.parametrize("bits", [16, 32])
+@pytest.mark.parametrize("n", range(1, 1 << max(_c_bits.MOST.values())))
+def test_levels(c, n, bits):
+    """How many of n limits a count is below: every count, every limit."""
+    d, limits = Word(z3.BitVec("d", 32)), [z3.BitVec(f"l{i}", bits) for i in range(n)]
+    wide = [z3.ZeroExt(32 - bits, v) if bits < 32 else v for v in limits]
+    found = c[f"t_level{bits}"](d, [Word(v) for v in wide], n)
+    proven(found.bits == sum((number(z3.ULT(d.bits, v)) for v in wide[1:]), number(z3.ULT(d.bits, wide[0]))))
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 7, 15])
+def test_staircases(n):
+    """Every accumulator and threshold, sorted or not; also falling ones, which are written from their other end."""
+    prim = {"name": "s", "a": "int32_t", "t": "int32_t"}
+    text = render("prim/c/threshold.c.j2", p="t", prim=prim, body="t_reached_s( t_staircase_s(")
+    made = functions(text.replace("int32_t *", "int32_t "), {})
+    a, lo, step, *t = words("a", "lo", "step", *(f"t{i}" for i in range(n)), signed=True)
+    reached = [z3.If(a.bits >= v.bits, step.bits, 0) for v in t]
+    proven(made["t_staircase_s"](a, t, n, lo, step).bits == sum(reached, lo.bits))
+    proven(made["t_reached_s"](a, t[0], lo, step).bits == lo.bits + reached[0])
+    met = sum((number(a.bits >= v.bits) for v in t), z3.BitVecVal(0, 32))  # what sw_ref counts, upwards and downwards
+    proven(made["t_staircase_s"](a, t, n, Word(5), Word(2)).bits == 5 + 2 * met)
+    proven(made["t_staircase_s"](a, t, n, Word(5 + n), Word(-1)).bits == 5 + (n - met))
 
 
 @pytest.mark.parametrize("form", ["plain", "assembly"])

@@ -15,12 +15,25 @@ TERMS = [
     (8, 1, True, 1, 1, False), (12, 2, False, 2, 8, True), (6, 2, False, 2, 3, False), (16, 3, False, 4, 8, True),
     (16, 3, False, 4, 5, False), (9, 3, False, 3, 5, True),
 ]  # fmt: skip
-LADDERS = [(8, 1, 0), (8, 3, -2), (12, 7, 0), (6, 15, -8)]  # bits of a, thresholds, lowest result
+LADDERS = [
+    (8, 1, 0),
+    (8, 3, -2),
+    (12, 7, 0),
+    (6, 15, -8),
+    (5, 1, -1),
+    (3, 2, 0),
+    (2, 4, -2),
+]  # bits of a, thresholds, lowest result
+# The same of sums of two lanes, over all that they may hold.
+SUMS = [
+    (6, 0, False, 2, 2, True), (4, 0, True, 2, 1, False), (3, 1, True, 1, 1, False), (4, 1, False, 1, 2, True), (5, 2, False, 2, 2, False),
+    (6, 3, False, 3, 2, True),
+]  # fmt: skip
 _LANES = 10
 
 
 def source():
-    parts = ['#include "hwc_prim_bits.h"\nextern "C" {\n']
+    parts = ['#include "hwc_prim_bits.h"\n#include "hwc_prim_max.h"\nextern "C" {\n']
     loop = "for (int64_t i = 0; i < n; i++)"
     for k, (acc, kind, bipolar, ww, xw, signed) in enumerate(TERMS):
         x, native = f"hwc_int<{xw}, {str(signed).lower()}>", "int8_t" if kind == 0 else "uint8_t"
@@ -35,6 +48,14 @@ def source():
             f"used[0][k] = u[i * {_LANES} + k]; }}\n"
             f"    y[i] = hwc_dot_bits<{form}, 5, 2, {_LANES}, {_LANES}>(x, 1, w, 0, 1, used, 0).to_int64(); }}\n}}\n"
         )
+    for k, (acc, kind, bipolar, ww, xw, signed) in enumerate(SUMS):
+        x, native = f"hwc_int<{xw}, {str(signed).lower()}>", "int8_t" if kind == 0 else "uint8_t"
+        parts.append(
+            f"void sum{k}(const int64_t *a, const int64_t *b, const int64_t *u, int64_t *y, int64_t n) {{\n"
+            f"  {x} x[2];\n  {native} w[1][2];\n  uint8_t used[1][2];\n"
+            f"  {loop} {{ for (int k = 0; k < 2; k++) {{ x[k] = a[i * 2 + k]; w[0][k] = b[i * 2 + k]; used[0][k] = u[i * 2 + k]; }}\n"
+            f"    y[i] = hwc_dot_bits<{acc}, {kind}, {str(bipolar).lower()}, {ww}, 2, 1, 2, 2>(x, 0, w, 0, 0, used, 0).to_int64(); }}\n}}\n"
+        )
     for k, (aw, count, lo) in enumerate(LADDERS):
         parts.append(
             f"void ladder{k}(const int64_t *a, const int64_t *t, const int64_t *down, int64_t *y, int64_t n) {{\n"
@@ -48,14 +69,17 @@ def source():
         "    y[4 * i] = hwc_bipolar(hwc_int<1, false>(a[i] & 1)).to_int64();\n"
         "    y[4 * i + 1] = hwc_decide<hwc_int<1, false>, true>(hwc_int<6, true>(a[i])).to_int64();\n"
         "    y[4 * i + 2] = hwc_decide<hwc_int<6, true>, false>(hwc_int<6, true>(a[i])).to_int64();\n"
-        "    y[4 * i + 3] = (hwc_more_bits<6, true>(a[i], 3) - hwc_more_bits<6, false>(a[i], 3)).to_int64(); }\n}\n"
+        "    y[4 * i + 3] = hwc_max(hwc_int<1, false>(a[i] & 1), hwc_int<1, false>(a[i] >> 1 & 1)).to_int64(); }\n}\n"
+        f"void more(const int64_t *a, const int64_t *b, int64_t *y, int64_t n) {{ {loop} {{\n"
+        "    y[2 * i] = hwc_more_bits<6, true>(a[i], b[i]).to_int64();\n"
+        "    y[2 * i + 1] = hwc_more_bits<6, false>(a[i], b[i]).to_int64(); }\n}\n"
     )
     return "".join([*parts, "}\n"])
 
 
 @pytest.fixture(scope="module", params=HLS_DIALECTS)
 def c(request):
-    return library(source(), ["hwc_prim_bits"], request.param)
+    return library(source(), ["hwc_prim_bits", "hwc_prim_max"], request.param)
 
 
 def values(bits, signed):
@@ -80,16 +104,16 @@ def wrapped(values_, bits):
     return (values_ + (1 << (bits - 1))) % (1 << bits) - (1 << (bits - 1))
 
 
-def expected(k, x, codes):
-    acc, kind, bipolar, ww, _, _ = TERMS[k]
+def expected(k, x, codes, forms=TERMS):
+    acc, kind, bipolar, ww, _, _ = forms[k]
     weight, down = meaning(kind, ww, codes)
     if bipolar and kind == 1:
         return (x == codes).astype(np.int64)
     return wrapped(x * weight - down, acc)
 
 
-def pairs(k):
-    _, kind, _, ww, xw, signed = TERMS[k]
+def pairs(k, forms=TERMS):
+    _, kind, _, ww, xw, signed = forms[k]
     codes = values(ww, kind == 0)
     if kind == 2:
         codes = np.array([0, 1, 3])
@@ -119,23 +143,42 @@ def test_sums_of_used_lanes(c, k):
     np.testing.assert_array_equal(y, wrapped(want, TERMS[k][0]))
 
 
+@pytest.mark.parametrize("k", range(len(SUMS)))
+def test_every_sum_of_two_lanes(c, k):
+    x, codes = pairs(k, SUMS)
+    pair = np.stack(np.meshgrid(np.arange(len(x)), np.arange(len(x))), -1).reshape(-1, 2).repeat(4, 0)
+    used = np.tile(np.array([[0, 0], [0, 1], [1, 0], [1, 1]]), (len(pair) // 4, 1))
+    x, codes = np.ascontiguousarray(x[pair]), np.ascontiguousarray(codes[pair])
+    y = np.empty(len(pair), np.int64)
+    call(getattr(c, f"sum{k}"), x, codes, used, y, len(y))
+    np.testing.assert_array_equal(y, wrapped((expected(k, x, codes, SUMS) * used).sum(1), SUMS[k][0]))
+
+
 @pytest.mark.parametrize("k", range(len(LADDERS)))
 def test_thresholds_of_every_value(c, k):
     aw, count, lo = LADDERS[k]
     rng = np.random.default_rng(k)
-    a = np.tile(values(aw, True), 8).astype(np.int64)
-    t = np.sort(rng.integers(-(1 << (aw - 1)), 1 << (aw - 1), (len(a), count)), axis=1)
-    down = rng.integers(0, 2, len(a))
+    if aw * (count + 1) <= 10:  # every threshold, in any order
+        a, *t, down = (v.ravel() for v in np.meshgrid(*[values(aw, True)] * (count + 1), np.arange(2)))
+        a, t, down = a.copy(), np.ascontiguousarray(np.stack(t, 1)), down.copy()
+    else:
+        a = np.tile(values(aw, True), 8).astype(np.int64)
+        t = np.sort(rng.integers(-(1 << (aw - 1)), 1 << (aw - 1), (len(a), count)), axis=1)
+        down = rng.integers(0, 2, len(a))
     y = np.empty(len(a), np.int64)
     call(getattr(c, f"ladder{k}"), a, t, down, y, len(a))
     np.testing.assert_array_equal(y, nm.requantize_threshold(a, list(t.T), down, lo, 1))
 
 
-def test_bits_signs_and_doubled_sums(c):
+def test_bits_signs_pools_and_doubled_sums(c):
     a = values(6, True).astype(np.int64)
     y = np.empty((len(a), 4), np.int64)
     call(c.single, a, y, len(a))
     np.testing.assert_array_equal(y[:, 0], 2 * (a & 1) - 1)
     np.testing.assert_array_equal(y[:, 1], a >= 0)
     np.testing.assert_array_equal(y[:, 2], a)
-    np.testing.assert_array_equal(wrapped(y[:, 3], 6), 3)
+    np.testing.assert_array_equal(y[:, 3], (a | a >> 1) & 1)  # a pool of bits
+    a, b = (v.ravel().astype(np.int64) for v in np.meshgrid(a, a))
+    y = np.empty((len(a), 2), np.int64)
+    call(c.more, a, b, y, len(a))
+    np.testing.assert_array_equal(y, wrapped(np.stack([a + 2 * b, a + b], 1), 6))

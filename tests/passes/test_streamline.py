@@ -124,6 +124,23 @@ def test_a_sign_that_no_dot_product_reads_stays_a_function():
     assert ctx.notes["streamline"] == ["Sign 'Sign_0' stays a function, with a 0: Add 'Add_1' reads it"]
 
 
+def test_a_sign_that_a_sum_reads_too_decides_like_the_float_layer_in_front():
+    """As in a network with shortcuts: by thresholds at 0, which it keeps, not by a table of 8 bits."""
+    nodes = [
+        ("Conv", ["x", "w"], ["c"], {"pads": [1] * 4}), ("Sign", ["c"], ["s"], {}), ("Conv", ["s", "v"], ["h"], {"pads": [1] * 4}),
+        ("Add", ["h", "s"], ["y"], {}),
+    ]  # fmt: skip
+    w = values("kept w", 6, 6, 3, 3)
+    w[2] = 0
+    proto = model(nodes, {"x": (1, 6, 7, 7)}, {"w": w, "v": signs("kept v", 6, 6, 3, 3)})
+    graph, lowered, ctx, x = compiled(proto)
+    taps, seen = same_signs(graph, lowered.program, x, ("s",))
+    assert (taps["s"][:, 2] == 0).all()
+    assert "lut" not in {k.kind for k in lowered.program.kernels}
+    assert np.abs(lowered.program.edges["y"].to_real(taps["y"]) - seen["y"]).max() < 0.5  # 8 bits of the sum
+    assert "Sign 'Sign_1' stays a function, with a 0: Add 'Add_3' reads it" in ctx.notes["streamline"]
+
+
 def test_what_keeps_a_layer_from_few_bits_is_said():
     _, _, ctx, _ = compiled(conv_net())
     lines = ctx.notes["quantize"]
