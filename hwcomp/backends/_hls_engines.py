@@ -320,12 +320,13 @@ def _softmax(site: Site) -> Net:
     net, made, p = site.heads[0], site.made(), site.kernel.params
     n, width = prod(site.x.shape[a] for a in p["axes"]), p["bits"] + 1
     most, coarse = coarse_table(site.kernel, site.x.bits)
+    fine = site.kernel.constants["exp_fine"][:, None] if p["split"] else coarse
     tables = [site.design.rom(f"{site.name}_exp", width, False, coarse)]
     if p["split"]:
-        tables.append(site.design.rom(f"{site.name}_fine", width, False, site.kernel.constants["exp_fine"][:, None]))
+        tables.append(site.design.rom(f"{site.name}_fine", width, False, fine))
     params = [
         net.element, made.element, site.x.bits, n, most, p["split"], width, (n << p["bits"]).bit_length(), p["fraction"],
-        p["zero"], p["lo"], p["hi"], net.beats // n,
+        p["zero"], p["lo"], p["hi"], net.beats // n, len(coarse), len(fine),
     ]  # fmt: skip
     site.design.call("hwc_softmax", "hwc_softmax", params, [net.name, made.name, tables[0], tables[-1]])
     return made

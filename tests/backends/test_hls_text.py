@@ -15,13 +15,16 @@ from hwcomp.backends._verilog_rom import hex_words
 from hwcomp.backends.base import Product
 from hwcomp.errors import UnsupportedError
 from hwcomp.options import HLS_DIALECTS
+from hwcomp.plan.dataflow import fold_dataflow
 from hwcomp.plan.stages import Window
 from hwcomp.registry import BACKENDS
 from hwcomp.verify.reference import run_program
 from sw_ref.program import Kernel, Program
 from tests.backends.verilog_designs import tiny
 from tests.cli.test_product_folder import tree
+from tests.conformance.test_elements import CASES as ELEMENTS
 from tests.conformance.test_kinds import KINDS, concats, sums
+from tests.few_bits import few_bits_program
 from tests.models import ROOT, model, saved, values
 from tests.random_programs import random_program
 
@@ -125,6 +128,23 @@ def test_constants_are_those_of_verilog():
                 assert hex_words(rom.values, rom.bits) == text, name
                 compared += 1
     assert compared > 60
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_constants_fit_their_exact_widths(seed):
+    """Tools get the exact types, C simulation native ones: a constant too wide would be wrong in synthesis only."""
+    programs = [
+        random_program(seed),
+        few_bits_program(seed)[0],
+        *(f().program() for f in list(ELEMENTS.values())[seed::4]),
+    ]
+    compared = 0
+    for program in programs:
+        for rom in hls.build(program, fold_dataflow(program, 40 + seed)).roms:
+            least, most = (-1 << (rom.bits - 1), (1 << (rom.bits - 1)) - 1) if rom.signed else (0, (1 << rom.bits) - 1)
+            assert least <= rom.values.min() <= rom.values.max() <= most, rom
+            compared += 1
+    assert compared > 5
 
 
 def test_streams_hold_what_the_plan_says():

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from hwcomp import templates_dir
+from hwcomp.backends import hls
 from hwcomp.backends.base import Product
 from hwcomp.options import HLS_DIALECTS
 from hwcomp.registry import BACKENDS
@@ -48,10 +50,19 @@ def test_what_is_emitted_passes(dialect):
         assert lint(files) == []
 
 
+@pytest.mark.parametrize("dialect", HLS_DIALECTS)
+def test_every_cell_passes(dialect):
+    cells = {p.name.removesuffix(".h.j2") for p in (templates_dir.templates() / "hls").glob("hwc_*.h.j2")}
+    files = hls._closure(cells, dialect)
+    assert len(files) > len(cells) > 20  # and the primitives
+    assert lint({f"{name}.h": text for name, text in files.items()}) == []
+
+
 def test_the_sound_file_passes():
-    assert lint({"a.h": FINE}) == []
+    assert lint({"a.h": FINE, "hwc_types.h": ""}) == []
 
 
+TOP = "template <class T, int N> void top"
 BODY = "for (int i = 0; i < N; i++) {\n    sum += x[i] * held[M][i];\n  }"
 
 
@@ -81,17 +92,40 @@ BODY = "for (int i = 0; i < N; i++) {\n    sum += x[i] * held[M][i];\n  }"
     ("if (sum > 3) return T(3);", "if (sum > 3) return total<T, N>(x, w);", "total calls itself"),
     ("if (sum > 3) return T(3);", "top<T, N>(sum);", "total calls itself"),
     ("T held", 'printf("x"); T held', "printf calls the system"),
+    (BODY, "for (int i = 0; i < N; i++) i = N;", "a loop that changes its own i"),
+    (BODY, "for (int i = 0; i < N; i++) if (sum > 3) { sum = 0; } else i >>= 1;", "a loop that changes its own i"),
+    (BODY, "for (int i = 0; i < N; i++) if (sum > 3) return sum;", "a loop that can be left by return"),
+    ("sum += x[i] * held[M][i];", "int &other = i; other = 0;", "an address or a reference"),
+    ("sum += x[i] * held[M][i];", "if (clear(&i)) sum = 0;", "an address or a reference"),
+    ("if (sum > 3)", "if (sum > 3) { int M = sum; int8_t many[M]; }", "an array whose size M is not constant"),
+    ("T held[L][N]", "ap_uint<8> more[sum]; T held[L][N]", "an array whose size sum is not constant"),
+    ("T held[L][N]", "static const hwc_int<8, true> more[sum]; T held[L][N]", "an array whose size sum is not constant"),
+    ("T held[L][N]", "const int more[] = {1, 2}; T held[L][N]", "an array without a size"),
+    ("void top(T s)", "void top(T s[])", "an array without a size"),
+    ("N / 2,", "N * 0.5,", "0.5 is no integer"), ("N / 2,", "N * 5e-1,", "5e-1 is no integer"),
+    ("T held", "memcpy(x, w, N); T held", "a call of memcpy, which is not in these files"),
+    ("T held", "sum = x->total(3); T held", "a call of total, which is not in these files"),
+    ("T held", "union { int a; short b; } u; T held", "union can't be synthesized"),
+    ("#include <stdint.h>", '#include "vector"', '"vector" is no header of a synthesis tool'),
+    ("#include <stdint.h>", "#define ROUNDS while", "while in a macro"),
+    ("#include <stdint.h>", "#define ROUNDS \\\n  4", "a line that goes on in the next one"),
+    ("#include <stdint.h>", "#import <stdint.h>", "#import is not understood"),
+    ("#include <stdint.h>", "int f(int n) <% return n; %>", "<% stands for a bracket"),
+    ("#include <stdint.h>", "using P = int *;", "a name for a pointer"),
+    (TOP, "namespace a { int f(int n) { int x[n]; return 0; } }\n" + TOP, "braces that are no"),
+    (TOP, "struct A { int f(int n) { return f(n); } };\n" + TOP, "braces that are no"),
+    (TOP, "int f(int n) noexcept { int x[n]; return 0; }\n" + TOP, "braces that are no"),
 ])  # fmt: skip
 def test_a_violation_is_caught(old, new, text):
     assert FINE.count(old) == 1
-    faults = lint({"a.h": FINE.replace(old, new), "b.h": "int other(int a) { return a; }"})
+    faults = lint({"a.h": FINE.replace(old, new), "b.h": "int other(int a) { return a; }", "hwc_types.h": ""})
     assert any(text in f for f in faults), faults
     assert all(f.startswith("a.h:") for f in faults)
 
 
 def test_faults_name_the_line():
     text = FINE.replace("sum += x[i]", "if (sum > 3) break; sum += x[i]")
-    assert lint({"a.h": text}) == ["a.h:12: break leaves the number of rounds open"]
+    assert lint({"a.h": text, "hwc_types.h": ""}) == ["a.h:12: break leaves the number of rounds open"]
 
 
 def test_comments_and_constants_are_passed_over():
