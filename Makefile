@@ -64,6 +64,8 @@ bench: setup ## measure instructions beside a peer on a simulated Cortex-M4, cyc
 	@$(BIN)/python benchmarks/streaming.py
 	@$(BIN)/python benchmarks/accuracy.py
 	@$(BIN)/python benchmarks/binary.py
+	@$(BIN)/python benchmarks/hls.py
+	@$(BIN)/python benchmarks/binary_fpga.py
 
 clean: ## remove what was built (keeps .venv)
 	@rm -rf build dist sim_build .pytest_cache .ruff_cache .hypothesis

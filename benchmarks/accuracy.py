@@ -88,7 +88,7 @@ def networks(shared: Path) -> list[Network]:
         Network(f"{name}_fashion", floats / f"{name}_fashion.onnx", _pictures(data / "fashion_mnist.npz", form), bars)
         for name, form, bars in (
             ("resnet8_fused", _fashion, residual), ("mobilenetv2s", _fashion, compact),
-            ("shufflenets", _fashion, compact), ("squeezenets", _fashion_padded, compact),
+            ("mobilenetv3s", _fashion, compact), ("shufflenets", _fashion, compact), ("squeezenets", _fashion_padded, compact),
         )
     ]  # fmt: skip
     return [

@@ -13,6 +13,7 @@ import re
 import subprocess
 from pathlib import Path
 
+import few_bits
 import numpy as np
 import onnx
 import peer_emx
@@ -116,6 +117,11 @@ def main() -> None:
         ("bits, gcc -O3 -mpopcnt", bits), ("emx-onnx-cgen, float, gcc -O3", counted(folder, "peer", "peer_main.c", "peer.c")),
         ("float loop, vectorized", counted(folder, "layer", "loop.c")), ("bits, Cortex-M4", per_kernel(built)["conv2d_1"]),
     ]  # fmt: skip
+    main_file = source.parent / "main.c"
+    main_file.write_text(few_bits.MAIN)
+    files = [main_file, *(source.parent / n for n in ("counted.c", "net_weights.c", "net_static.c"))]
+    only = r"net_(k1_|differ)"
+    m4_counts = few_bits.on_m4(source.parent, files, source.parent / "baremetal", only)
     print(
         f"3x3, {CHANNELS} to {CHANNELS} channels, {SIZE}x{SIZE}, padded: {MACS} products; packing and thresholds included"
     )
@@ -123,6 +129,10 @@ def main() -> None:
         print(
             f"{label:32} {count:>14,.0f} instructions  {count / MACS:.4f} per product  {count / bits:.1f} times the bits'"
         )
+    loads = ", ".join(f"{m4_counts[k]:,} {k} ({m4_counts[k] / MACS:.4f} per product)" for k in ("instructions", "loads", "stores"))
+    print(f"Cortex-M4, the functions of this layer alone: {loads}; an LDRD or LDM of several registers is one load")
+    print()
+    few_bits.table(folder)
 
 
 if __name__ == "__main__":

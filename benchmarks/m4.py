@@ -66,8 +66,9 @@ _STOPPED = re.compile(r"Stopped execution of TB chain before (0x[0-9a-f]+)")
 _BOARD = re.compile(r"(main|Reset_Handler|Fault_Handler|call|start|elapsed|board_.*|semihost_.*)(\..*)?$")
 
 
-def memory_operations(image: Path, frames: bytes) -> dict[str, int]:
-    """Executed instructions, loads and stores outside the board's own functions (one per LDM, PUSH or POP too)."""
+def memory_operations(image: Path, frames: bytes, only: str = "") -> dict[str, int]:
+    """Executed instructions, loads and stores outside the board's own functions (one per LDM, PUSH or POP too), in those whose
+    names `only` matches."""
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "in.bin").write_bytes(frames)
         pipe = Path(folder) / "trace"
@@ -75,13 +76,13 @@ def memory_operations(image: Path, frames: bytes) -> dict[str, int]:
         command = [*QEMU, "-d", "in_asm,exec,nochain", "-D", pipe, "-kernel", image.resolve()]
         with subprocess.Popen([str(word) for word in command], cwd=folder, stdin=subprocess.DEVNULL,
                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as qemu:  # fmt: skip
-            totals = _count(pipe)
+            totals = _count(pipe, re.compile(only))
         if qemu.returncode:
             raise ToolError(f"qemu-system-arm ended with {qemu.returncode}")
     return totals
 
 
-def _count(pipe: Path) -> dict[str, int]:
+def _count(pipe: Path, only: re.Pattern) -> dict[str, int]:
     fresh: dict[int, list[str]] = {}  # first address -> instructions of a block just translated
     blocks: dict[str, tuple[list[str], str]] = {}  # block -> instructions, function
     executed: Counter[str] = Counter()
@@ -104,7 +105,7 @@ def _count(pipe: Path) -> dict[str, int]:
     totals = {"instructions": 0, "loads": 0, "stores": 0}
     for block, times in executed.items():
         code, function = blocks[block]
-        if not _BOARD.match(function):
+        if only.match(function) and not _BOARD.match(function):
             totals["instructions"] += times * len(code)
             totals["loads"] += times * sum(word.startswith(_LOADS) for word in code)
             totals["stores"] += times * sum(word.startswith(_STORES) for word in code)

@@ -80,8 +80,10 @@ def compile_options(args: Namespace) -> CompileOptions:
             raise UnsupportedError(f"{flag} is not available in this version")
     given = {
         "name": args.name, "quant": args.quant, "rest": args.rest, "requantize": args.requantize or None,
-        "pe_simd_budget": args.pe_simd_budget, "golden": args.golden, "requantize_bits": args.requantize_bits,
-        "logits": args.logits or None, "hls_dialect": args.hls_dialect,
+        "pe_simd_budget": args.pe_simd_budget, "least_fifos": args.least_fifos or None,
+        "golden": args.golden, "requantize_bits": args.requantize_bits,
+        "logits": args.logits or None, "hls_dialect": args.hls_dialect, "unroll": tuple(args.unroll) if args.unroll else None,
+        "c_weights": args.c_weights, "xnor_k": args.xnor_k or None,
     }  # fmt: skip
     given = {k: v for k, v in given.items() if v is not None}
     given |= {"input_ranges": parse_ranges(args.input_range), "input_types": parse_types(args.input)}
@@ -99,7 +101,7 @@ def run_compile(args: Namespace) -> int:
     if args.print_passes:
         for name, lines in built.manifest["notes"].items():
             for line in lines:
-                print(f"{name}: {shown(line)}")
+                print(f"{name}: {shown(line, 300)}")
     if not args.quiet:
         from hwcomp.report.text import summary
 

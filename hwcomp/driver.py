@@ -86,7 +86,7 @@ def quantized_graph(model: Model, options: CompileOptions, watch: Watch) -> tupl
         calibration, options.input_ranges, options.input_types, options.logits, quant, options.requantize,
         progress=watch.progress, warn=watch.warned,
     )  # fmt: skip
-    passes = configured(options.passes)
+    passes = configured(options.pass_options)
     wanted = [p.name for p in passes if p.name in _CORRECTIONS and p.enabled]
     if wanted and options.quant == KEEP:
         why = "it would choose other weights than the integers that the model states"
@@ -115,12 +115,16 @@ def compile_model(path: Path | str, folder: Path | str, options: CompileOptions,
     path, folder = Path(path), Path(folder)
     options.check()
     product.check_target(folder)
-    configured(options.passes)
+    configured(options.pass_options)
     backends = [BACKENDS[t] for t in options.targets]
     model = load_model(path)
     options = options.for_model(model.quantized)
     if options.pe_simd_budget is not None and not {"fpga", "hls"} & set(options.targets):
         watch.warned("--pe-simd-budget only matters to targets fpga and hls")
+    if options.unroll and "fpga" not in options.targets:
+        watch.warned("--unroll only matters to target fpga")
+    if options.least_fifos and not {"fpga", "hls"} & set(options.targets):
+        watch.warned("--least-fifos only matters to targets fpga and hls")
     graph, ctx = quantized_graph(model, options, watch)
     watch.progress("lowering", 0, 1)
     lowered = lower(graph, options.requantize_bits)
@@ -134,7 +138,8 @@ def compile_model(path: Path | str, folder: Path | str, options: CompileOptions,
     targets = {}
     for backend in backends:
         watch.progress(f"emitting {backend.target}", 0, 1)
-        plan = backend.plan(program, {"pe_simd_budget": options.pe_simd_budget, "hls_dialect": options.hls_dialect})
+        wanted = ("pe_simd_budget", "least_fifos", "hls_dialect", "c_weights", "unroll")
+        plan = backend.plan(program, {n: getattr(options, n) for n in wanted})
         files |= backend.emit(program, plan, facts)
         targets[backend.target] = backend.report(program, plan)
     files["program/program.json"] = product.dump_json(program.to_json())
@@ -193,7 +198,11 @@ def _banner(model: Model, lowered: Lowered, options: CompileOptions) -> tuple[st
     words += [f"--rest {options.rest}"] if options.quant == KEEP else []
     words += ["--requantize"] if options.requantize else []
     words += ["--logits"] if options.logits else []
+    words += ["--xnor-k"] if options.xnor_k else []
+    words += [f"--c-weights {options.c_weights}"] if options.c_weights != "packed" else []
     words += [f"--pe-simd-budget {options.pe_simd_budget}"] if options.pe_simd_budget else []
+    words += [f"--unroll {name}" for name in options.unroll]
+    words += ["--least-fifos"] if options.least_fifos else []
     bearing = {k: v for k, v in _options_json(options).items() if k not in ("name", "targets")}
     everything = hashlib.sha256(product.dump_json(bearing).encode()).hexdigest()
     return (
@@ -220,6 +229,10 @@ def _options_json(options: CompileOptions) -> dict[str, Any]:
         del data["rest"]
     if not options.requantize:
         del data["requantize"]
+    if not options.unroll:
+        del data["unroll"]
+    if not options.least_fifos:
+        del data["least_fifos"]
     return data
 
 

@@ -17,6 +17,7 @@ from hwcomp.quantize.schemes import scheme
 KEEP = "keep"
 TARGETS = ("mcu", "fpga", "hls")
 HLS_DIALECTS = ("vitis", "ac")
+C_WEIGHTS = ("packed", "fast")
 _SCHEMES = re.compile(r"int8|int16|int4|int2|ternary|binary|binary-weights|log2|fixed:Q\d+\.\d+|dfp\d+|auto|keep")
 
 
@@ -29,6 +30,9 @@ class CompileOptions:
     left in float. `requantize`: drop what it states.
     `requantize_bits`: most bits of a requantize multiplier; 16 fits one DSP block of an FPGA. `golden`: samples stored
     in the product with their outputs. `hls_dialect`: ap_int and hls::stream (vitis), or ac_int and ac_channel (ac).
+    `unroll`: binary layers whose weights are wired in on target fpga, by the name of their node, or ("all",).
+    `c_weights`: weights of few bits in fields of words (packed) or as bytes (fast). `xnor_k`: pass few_bits computes K maps.
+    `least_fifos`: search the least depths of FIFOs however long it takes.
     """
 
     targets: tuple[str, ...]
@@ -41,10 +45,21 @@ class CompileOptions:
     input_types: dict[str, Pixels] = field(default_factory=dict)
     passes: dict[str, dict[str, Any]] = field(default_factory=dict)
     pe_simd_budget: int | None = None
+    least_fifos: bool = False
     logits: bool = False
     requantize_bits: int = 31
     golden: int = 4
     hls_dialect: str = "vitis"
+    unroll: tuple[str, ...] = ()
+    c_weights: str = "packed"
+    xnor_k: bool = False
+
+    @property
+    def pass_options(self) -> dict[str, dict[str, Any]]:
+        """`passes`, with what other options say about passes."""
+        if not self.xnor_k:
+            return self.passes
+        return {**self.passes, "few_bits": {"xnor_k": True, **self.passes.get("few_bits", {})}}
 
     def check(self) -> None:
         for target in self.targets:
@@ -68,6 +83,10 @@ class CompileOptions:
         if self.hls_dialect not in HLS_DIALECTS:
             raise UsageError(
                 f"unknown HLS dialect '{shown(self.hls_dialect)}'", fix=f"dialects are {', '.join(HLS_DIALECTS)}"
+            )
+        if self.c_weights not in C_WEIGHTS:
+            raise UsageError(
+                f"unknown form of weights '{shown(self.c_weights)}'", fix=f"--c-weights takes {', '.join(C_WEIGHTS)}"
             )
         if self.golden < 1:
             raise UsageError("a product needs at least one golden sample")
@@ -150,7 +169,7 @@ def from_toml(path: Path, given: dict[str, Any]) -> dict[str, Any]:
         raise UsageError(f"'{Path(path).name}' is not valid TOML", why=str(error)) from None
     kinds = {
         "quant": str, "rest": str, "requantize": bool, "name": str, "logits": bool, "pe_simd_budget": int,
-        "requantize_bits": int, "golden": int, "hls_dialect": str,
+        "least_fifos": bool, "requantize_bits": int, "golden": int, "hls_dialect": str, "c_weights": str, "xnor_k": bool,
     }  # fmt: skip
     merged = dict(given)
     for key, value in data.items():
@@ -166,6 +185,8 @@ def from_toml(path: Path, given: dict[str, Any]) -> dict[str, Any]:
         elif key == "input" and isinstance(value, dict) and all(isinstance(v, str) for v in value.values()):
             types = {n: Pixels.parse(v) for n, v in value.items()}
             merged["input_types"] = {**types, **given.get("input_types", {})}
+        elif key == "unroll" and isinstance(value, list) and all(isinstance(v, str) for v in value):
+            merged.setdefault(key, tuple(value))
         elif key in kinds and type(value) is kinds[key]:
             merged.setdefault(key, value)
         else:

@@ -8,6 +8,7 @@ from rtl_tests.common import FOLDERS, icarus_lint, sources, verilator_lint, writ
 
 ROM = {"hwc_rom": ["MEM_FILE"], "hwc_lut": ["MEM_FILE"], "hwc_permute": ["MEM_FILE"], "hwc_mvu": ["W_FILE", "B_FILE"]}
 ROM |= {"hwc_requant": ["M_FILE", "C_FILE"], "hwc_dwc": ["W_FILE", "B_FILE"], "hwc_chanperm": ["MEM_FILE"]}
+ROM |= {"hwc_mask": ["MEM_FILE"], "hwc_threshold": ["T_FILE"]}
 ROM |= {"hwc_softmax": ["EXP_FILE", "FINE_FILE"]}
 
 # Parameter sets beyond the defaults; the benches lint theirs too.
@@ -35,11 +36,39 @@ SETS = {
         {"SIMD": 16, "XW": 1, "X_SIGNED": 0, "WW": 2, "OW": 7},
         {"SIMD": 4, "WW": 1, "ONES": 1},
         {"WW": 1, "ONES": 1, "OW": 8},
+        {"SIMD": 100, "XW": 1, "X_BIPOLAR": 1, "WW": 1, "W_KIND": 1, "OW": 7},
+        {"SIMD": 7, "XW": 1, "X_BIPOLAR": 1, "WW": 4, "OW": 7},
+        {"SIMD": 7, "XW": 4, "WW": 1, "W_KIND": 1, "OW": 20},
+        {"SIMD": 7, "XW": 4, "X_SIGNED": 0, "WW": 2, "W_KIND": 2},
+        {"SIMD": 7, "WW": 4, "W_KIND": 3, "OW": 12},
+        {"SIMD": 7, "XW": 2, "WW": 2},
     ],
+    "hwc_product": [
+        {"X_BIPOLAR": 1, "XW": 1, "WW": 3, "PW": 3}, {"XW": 3, "X_SIGNED": 0, "WW": 3, "PW": 6},
+        {"WW": 1, "W_KIND": 1, "PW": 9}, {"WW": 2, "W_KIND": 2, "PW": 9}, {"WW": 4, "W_KIND": 3, "PW": 15},
+    ],
+    "hwc_agree": [{"N": 7}, {"N": 8, "OW": 3}, {"N": 9}, {"N": 784, "OW": 10}],
+    "hwc_zone": [
+        {"GROUPS": 3, "W": 4, "ROWS": 3, "COLS": 2, "ROW_AT": "96'h000000060000000300000000", "COL_AT": "64'h3_00000000"}
+    ],
+    "hwc_repeat": [{"N": 1}, {"N": 5}],
+    "hwc_mask": [{"LANES": 5, "CHUNKS": 3, "XW": 2}],
+    "hwc_bipolar": [{"LANES": 5}],
+    "hwc_sign": [{"LANES": 5, "W": 1}],
+    "hwc_threshold": [
+        {"LANES": 3, "ACC_W": 5, "N": 7, "LO": -3, "OUT_W": 4, "GROUPS": 3}, {"N": 2, "CONST": 1, "T": "17'h17f80"},
+        {"LANES": 2, "N": 255, "OUT_W": 8},
+    ],
+    "hwc_threshold_lane": [{"N": 3, "LO": -1, "OUT_W": 2}],
     "hwc_mvu": [
         {"PE": 3, "SIMD": 5, "GROUPS": 2, "CHUNKS": 3, "ACC_W": 19},
         {"PE": 2, "SIMD": 16, "XW": 1, "X_SIGNED": 0, "WW": 2, "ACC_W": 7, "GROUPS": 5},
         {"XW": 4, "WW": 24, "SIMD": 7, "ACC_W": 40, "CHUNKS": 2},
+        {"PE": 2, "SIMD": 9, "XW": 1, "X_BIPOLAR": 1, "WW": 1, "W_KIND": 1, "ACC_W": 6, "SIGN": 1, "GROUPS": 3, "CHUNKS": 2},
+        {
+            "SIMD": 9, "XW": 1, "X_BIPOLAR": 1, "WW": 2, "W_KIND": 0, "ACC_W": 6, "DOUBLE": 1, "ZONES": 4, "ROWS": 2, "COLS": 2,
+            "ROW_AT": "64'h00000002_00000000", "COL_AT": "64'h00000001_00000000",
+        },
     ],
     "hwc_requant": [
         {"LANES": 3, "GROUPS": 4, "SHIFT": 20, "OUT_W": 5, "LO": -16, "HI": 15},
@@ -103,6 +132,19 @@ SETS = {
     ],
     "hwc_gap": [{"MOST": 0}, {"EW": 30, "MOST": 1073741822}],
     "hwc_share": [{"F": 0, "TW": 1, "SW": 1, "HI": 1, "OUT_W": 2}, {"SW": 40, "F": 24, "OUT_W": 30, "HI": 536870911}],
+    "hwc_ones": [{"K": 1}, {"K": 6}, {"K": 7}],
+    "hwc_tally": [
+        {"N": 11, "B": 3, "FLIP": "11'h2a5", "START": -20, "SIGN": 1},
+        {"N": 40, "START": -90, "DOUBLE": 1, "ACC_W": 9, "STEPS": 3, "REG": 2},
+        {"N": 3, "B": 1, "START": -9, "SIGN": 1},
+    ],
+    "hwc_popcount": [
+        {"N": 1},
+        {"N": 27, "STEPS": 2, "REG": 1},
+        {"N": 100, "STEPS": 5, "REG": 2},
+        {"N": 65, "FIRST": 3},
+        {"N": 40, "FIRST": 6, "REG": 9},
+    ],
     "hwc_extend": [{"LANES": 3, "IN_W": 4, "OUT_W": 11}, {"OUT_W": 9, "IS_SIGNED": 0}],
 }
 
@@ -131,6 +173,9 @@ BAD = [
     ("hwc_hold", {"N": 0}, "hold_sizes_must_be_ge_1"),
     ("hwc_softmax", {"MOST": 256}, "softmax_needs_most_below_two_to_ew"),
     ("hwc_share", {"F": 25}, "share_needs_sw_ge_tw_f_0_to_24"),
+    ("hwc_ones", {"K": 8}, "ones_needs_1_to_7_bits"),
+    ("hwc_tally", {"ACC_W": 1}, "tally_needs_n_and_b_ge_1_and_acc_w_ge_2"),
+    ("hwc_popcount", {"FIRST": 2}, "popcount_needs_n_ge_1_and_first_1_3_or_6"),
     ("hwc_chanperm", {"C": 4, "LANES": 3}, "chanperm_needs_lanes_that_divide_c"),
     ("hwc_chanperm", {"C": 2, "LANES": 2, "ORDER": "32'h00020000"}, "chanperm_order_must_be_below_c"),
 ]

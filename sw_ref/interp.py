@@ -132,6 +132,10 @@ def _shuffle(kernel: Kernel, x: np.ndarray) -> np.ndarray:
     return x[:, kernel.constants["order"].astype(np.int64)]
 
 
+def _repeat(kernel: Kernel, x: np.ndarray) -> np.ndarray:
+    return np.repeat(x, kernel.params["times"], axis=1 + kernel.params["axis"])
+
+
 def _softmax(kernel: Kernel, x: np.ndarray) -> np.ndarray:
     p, c = kernel.params, kernel.constants
     return nm.softmax(
@@ -152,6 +156,7 @@ KERNELS: dict[str, Callable[..., np.ndarray]] = {
     "mul": _mul,
     "pad": _pad,
     "reorder": _reorder,
+    "repeat": _repeat,
     "requantize": _requantize,
     "reshape": _reshape,
     "shuffle": _shuffle,

@@ -63,6 +63,13 @@ def straight() -> Program:
     return b.plus(b.last).program()
 
 
+def sliced() -> Program:
+    """A fork right behind a slice, which has no registers: beats wait in the slice until both readers have them."""
+    b = conv3(start(3, 8, 8), 4).slice(1, 3)
+    fork = b.last
+    return conv3(b, 2).plus(fork).program()
+
+
 def resnet8(channels=(2, 4, 6), size: int = 10) -> Program:
     """The shape of ResNet-8: three residual blocks, two with strided 1x1 shortcuts, a global average and a dense layer."""
     b = conv3(start(3, size, size), channels[0])
@@ -73,4 +80,4 @@ def resnet8(channels=(2, 4, 6), size: int = 10) -> Program:
     return b.global_average(**HOW).flatten().dense(10, **HOW).program()
 
 
-NETWORKS = {f.__name__: f for f in (identity, strided, fire, split, nested, straight)}
+NETWORKS = {f.__name__: f for f in (identity, strided, fire, split, nested, straight, sliced)}

@@ -208,6 +208,94 @@ def depthwise(dice, c: Net):
     c.add("Conv", [c.constant(c.uniform(m, 1, *kernel))], (m, *out), group=channels, **attrs)
 
 
+def resize(dice, c: Net):
+    """Nearest neighbours: finer, coarser, by a ratio."""
+    channels, rows, cols = c.shape
+    if c.opset < 10 or channels * rows * cols > 400:
+        return relu(dice, c)
+    by = [dice.pick([1.0, 2.0, 3.0, 1.5, 0.5]) for _ in range(2)]
+    size = tuple(int(n * s) for n, s in zip((rows, cols), by, strict=True))
+    if min(size) < 1:
+        return relu(dice, c)
+    scales = c.constant(np.float32([1, 1, *by]))
+    if c.opset == 10:
+        return c.add("Resize", [scales], (channels, *size))
+    roi = "" if c.opset > 12 else c.constant(np.zeros(0, np.float32))
+    rule = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+    return c.add("Resize", [roi, scales], (channels, *size), **rule)
+
+
+def transposed(dice, c: Net):
+    """A transposed convolution, grouped now and then."""
+    channels, *plane = c.shape
+    kernel, strides = ([dice.integer(1, 4) for _ in range(2)], [dice.integer(1, 3) for _ in range(2)])
+    pads = [dice.integer(0, (k - 1) // 2) for k in kernel]
+    more = [dice.integer(0, s - 1) for s in strides]
+    size = tuple(s * (n - 1) + k + o - 2 * p for n, k, s, o, p in zip(plane, kernel, strides, more, pads, strict=True))
+    if np.prod(size) * channels > 2500 or min(size) < 1:
+        return relu(dice, c)
+    groups = dice.pick([1, 1, *(g for g in range(1, channels + 1) if channels % g == 0)])
+    each = dice.integer(1, 4) if groups == 1 else 1
+    weight = c.constant(c.uniform(channels, each, *kernel))
+    where = {"strides": strides, "pads": [*pads, *pads], "output_padding": more, "group": groups}
+    return c.add("ConvTranspose", [weight], (each * groups, *size), **where)
+
+
+def blocks(dice, c: Net):
+    """Blocks of pixels to channels, or back."""
+    channels, rows, cols = c.shape
+    if channels % 4 == 0 and dice.flag():
+        mode = {"mode": dice.pick(["DCR", "CRD"])} if c.opset >= 11 else {}
+        return c.add("DepthToSpace", [], (channels // 4, rows * 2, cols * 2), blocksize=2, **mode)
+    if rows % 2 == cols % 2 == 0 and channels <= 6:
+        return c.add("SpaceToDepth", [], (channels * 4, rows // 2, cols // 2), blocksize=2)
+    return relu(dice, c)
+
+
+def stride(dice, c: Net):
+    """Every second or third element, forwards or (short ones) backwards."""
+    if c.opset < 10:
+        return relu(dice, c)
+    axis = dice.integer(0, len(c.shape) - 1)
+    step = dice.pick([2, 3, -1, -2])
+    begin, end = (dice.integer(0, c.shape[axis] - 1), 2**31 - 1) if step > 0 else (2**31 - 1, -(2**31))
+    size = len(range(*slice(begin if step > 0 else None, None, step).indices(c.shape[axis])))
+    ins = [c.constant(np.array([v])) for v in (begin, end, axis + 1, step)]
+    return c.add("Slice", ins, (*c.shape[:axis], size, *c.shape[axis + 1 :]))
+
+
+def spread(dice, c: Net):
+    """A sum or product with means along an axis, which broadcast, limited so that values do not explode."""
+    name, shape, axis = c.last, c.shape, dice.integer(0, len(c.shape) - 1)
+    axes = {"axes": [axis + 1]} if c.opset < 18 else {}
+    kept = (*shape[:axis], 1, *shape[axis + 1 :])
+    c.add(
+        dice.pick(["ReduceMean", "ReduceMax", "ReduceMin"]),
+        [] if axes else [c.constant(np.array([axis + 1]))],
+        kept,
+        **axes,
+    )
+    c.add("Tanh", [], kept)
+    c.join(dice.pick(["Add", "Sub", "Mul"]), [name, c.last] if dice.flag() else [c.last, name], shape)
+
+
+def extreme(dice, c: Net):
+    """The larger or smaller of tensors of one shape, or of one and a constant."""
+    op, shape = dice.pick(["Max", "Min"]), c.shape
+    others = c.alike(lambda s: s == shape)
+    if len(others) == 1 or c.opset < 8 or dice.flag():
+        rank = len(shape)
+        return c.add(op, [c.constant(c.uniform(shape[0], *[1] * (rank - 1)))], shape)
+    return c.join(op, [c.last, dice.pick(others)], shape)
+
+
+def slopes(dice, c: Net):
+    """PRelu with a slope per channel, or a constant for every element."""
+    if dice.flag():
+        return c.add("PRelu", [c.constant(c.uniform(c.shape[0], *[1] * (len(c.shape) - 1)))], c.shape)
+    return c.add(dice.pick(["Add", "Mul", "Sub"]), [c.constant(c.uniform(*c.shape))], c.shape)
+
+
 MAPS = [
     *MAP_STEPS,
     residual,
@@ -222,8 +310,8 @@ MAPS = [
     channels_last,
     depthwise,
 ]
-MAPS += [function, function, product, excite]
-ROWS = [*ROW_STEPS, residual, residual, concat, split, function, product]
+MAPS += [function, function, product, excite, resize, transposed, blocks, stride, spread, extreme, slopes]
+ROWS = [*ROW_STEPS, residual, residual, concat, split, function, product, stride, spread, extreme, slopes]
 
 
 def build(dice) -> Net:

@@ -20,7 +20,7 @@ def compiled(proto, folder: Path, target="mcu,fpga", **options):
 
 
 def from_program(
-    program, folder: Path, target="mcu,fpga", budget=None, name="net", stored=None, plan=None, dialect="vitis"
+    program, folder: Path, target="mcu,fpga", budget=None, name="net", stored=None, plan=None, dialect="vitis", unroll=()
 ):
     """Program -> Built, without a model; `stored`: golden inputs; `plan`: instead of the target's own."""
     stored = samples.random_stored(program, 2) if stored is None else stored
@@ -28,7 +28,7 @@ def from_program(
     files, targets = {}, {}
     for backend in (BACKENDS[t] for t in target.split(",")):
         backend.supports(program)
-        chosen = plan or backend.plan(program, {"pe_simd_budget": budget, "hls_dialect": dialect})
+        chosen = plan or backend.plan(program, {"pe_simd_budget": budget, "hls_dialect": dialect, "unroll": unroll})
         files |= backend.emit(program, chosen, facts)
         targets[backend.target] = backend.report(program, chosen).get("interface", {})
     files["program/program.json"] = product.dump_json(program.to_json())
@@ -47,7 +47,7 @@ def stress(program, count=12, seed=0):
     stored = samples.random_stored(program, count, seed)
     for name, q in stored.items():
         edge = program.edges[name]
-        ends = (edge.lo, edge.hi, min(max(edge.zero, edge.lo), edge.hi))
+        ends = (edge.lo, edge.hi, edge.hi if edge.bipolar else min(max(edge.zero, edge.lo), edge.hi))
         q[: len(ends)] = np.array(ends).reshape(-1, *[1] * len(edge.shape))[: len(q)]
     return stored
 

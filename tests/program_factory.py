@@ -233,6 +233,12 @@ class Builder(Elements):
         out = self.edge(tuple(shape), x.bits, x.signed, x.lo, x.hi, name=name)
         return self.add("slice", out, {"axis": axis, "start": start, "stop": stop})
 
+    def repeat(self, axis, times, name=None) -> Builder:
+        x, shape = self.x, list(self.x.shape)
+        shape[axis] *= times
+        out = self.edge(tuple(shape), x.bits, x.signed, x.lo, x.hi, name=name)
+        return self.add("repeat", out, {"axis": axis, "times": times})
+
     def shuffle(self, order=None, groups=None, name=None) -> Builder:
         """`order`, or as ShuffleNet does it with `groups`, or at random."""
         x = self.x
@@ -304,6 +310,12 @@ def lenet5(seed: int = 5) -> Program:
     how = {"form": "affine", "mb": 31}
     b.conv2d(20, (5, 5), **how).maxpool2d().conv2d(50, (5, 5), **how).maxpool2d().flatten()
     return b.dense(500, lo=0, **how).dense(10, name="logits", **how).program()
+
+
+def ternary_map(seed: int = 6) -> Program:
+    """A convolution with ternary weights, small beside its map: as many windows at once as there are kernels for."""
+    rng = np.random.default_rng(seed)
+    return Builder(rng).input((1, 28, 28)).conv2d(8, (5, 5), weight=rng.integers(-1, 2, (8, 1, 5, 5))).program()
 
 
 def c_product(program: Program, folder, name: str = "net", stored=None, **options):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper, shape_inference
 
-_DOTS = {"Conv": 0, "Gemm": 1, "MatMul": 1}  # operator -> the axis of the weight's output channels
+_DOTS = {"Conv": 0, "Gemm": 1, "MatMul": 1, "ConvTranspose": 1}  # operator -> the axis of the weight's output channels
 _FREE = ("ArgMax",)  # reads reals, gives an index
 
 
@@ -149,7 +149,9 @@ class _Wrapper:
         copy.input[1] = f"{stem}_w_dq"
         plain = node.op_type == "Conv" or not any(a.name in ("alpha", "beta") for a in node.attribute)
         if s.bias == "int32" and len(node.input) > 2 and plain and self.arrays[node.input[2]].ndim == 1:
-            step = np.broadcast_to(self.scales[copy.input[0]] * scale, (w.shape[axis],)).astype(np.float32)
+            outputs = len(self.arrays[node.input[2]])  # of a transposed convolution in groups: every group's
+            per = np.broadcast_to(scale, (w.shape[axis],))
+            step = (self.scales[copy.input[0]] * np.tile(per, outputs // len(per))).astype(np.float32)
             bias = np.rint(self.arrays[node.input[2]] / step).astype(np.int32)
             names = [self.constant(f"{stem}_b_q", bias), self.constant(f"{stem}_b_scale", step)]
             self.nodes.append(helper.make_node("DequantizeLinear", names, [f"{stem}_b_dq"], axis=0))

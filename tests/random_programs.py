@@ -59,7 +59,7 @@ def readable(b: Builder) -> list[Edge]:
 def random_join(b: Builder, draw, acts) -> None:
     """One kernel, or two where the operands of a join must be made equal first, on `last`."""
     rng, x = b.rng, b.x
-    kinds = "add add add concat concat slice shuffle average map map vector pad transpose lut mul mul"
+    kinds = "add add add concat concat slice repeat shuffle average map map vector pad transpose lut mul mul"
     kind = draw(*kinds.split())
     if kind == "add":
         others = [e.name for e in readable(b) if e.shape == x.shape and e.layout == x.layout]
@@ -87,6 +87,8 @@ def random_join(b: Builder, draw, acts) -> None:
         axis = int(rng.integers(len(x.shape))) if rng.random() < 0.3 else 0
         start, stop = sorted(rng.choice(x.shape[axis] + 1, 2, replace=False).tolist())
         b.slice(start, stop, axis)
+    elif kind == "repeat" and x.size <= 600:
+        b.repeat(int(rng.integers(len(x.shape))), draw(2, 2, 3))
     elif kind == "transpose":
         b.transpose(tuple(int(axis) for axis in rng.permutation(len(x.shape))))
         if b.x.layout != usual(b.x.shape):

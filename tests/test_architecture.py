@@ -23,7 +23,7 @@ from hwcomp.registry import BACKENDS, OPS, PASSES, Registry
 from hwcomp.templates_dir import templates
 from hwcomp.verify import engines
 from hwcomp.verify.reference import run_program
-from tests import program_factory, random_programs
+from tests import few_bits, program_factory, random_programs
 from tests.models import ROOT, op_cases, quantized
 
 # --- imports ----------------------------------------------------------------------------------------------------------
@@ -252,14 +252,16 @@ def emitted():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(jinja2.Environment, "get_template", tracking)
         for label, program in programs():
-            inputs = {n: np.zeros((1, *program.edges[n].shape), program.edges[n].dtype) for n in program.inputs}
+            edges = {n: program.edges[n] for n in program.inputs}
+            inputs = {n: np.full((1, *e.shape), int(e.bipolar), e.dtype) for n, e in edges.items()}  # no zeros there
             product = Product("net", ("banner",), inputs, run_program(program, inputs))
             for target in BACKENDS:
                 backend = BACKENDS[target]
                 with suppress(UnsupportedError):
                     backend.supports(program)
                     for dialect in HLS_DIALECTS[:: -1 if target == "hls" else 2]:  # C and Verilog: once
-                        plan = backend.plan(program, {"hls_dialect": dialect})
+                        wired = ("all",) if label == "binary" else ()
+                        plan = backend.plan(program, {"hls_dialect": dialect, "unroll": wired})
                         found[label, target] = backend.emit(program, plan, product)
     return read, found
 
@@ -267,13 +269,15 @@ def emitted():
 def programs():
     """(label, Program) of what `lower` takes of the operators' cases, of random chains and of a larger network."""
     yield "lenet5", program_factory.lenet5()
+    yield "ternary", program_factory.ternary_map()
+    bits = few_bits.Bits(np.random.default_rng(1)).source((45,), (1, True, True))
+    yield "binary", bits.layer(20, "sign", (1, True, True)).layer(7, "sign", (8, True, False), "affine").program()
     for seed in range(24):
         yield f"random {seed}", random_programs.random_program(seed)
+        yield f"few bits {seed}", few_bits.few_bits_program(seed)[0]
     for label, case in op_cases():
         with suppress(UnsupportedError):
-            graph, _ = quantized(
-                case.model, check=False, input_ranges=dict(case.ranges), logits=label.startswith("Log")
-            )
+            graph, _ = quantized(case.model, check=False, input_ranges=dict(case.ranges))
             yield label, lower(graph).program
 
 

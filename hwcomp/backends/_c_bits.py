@@ -1,4 +1,4 @@
-"""Tensors of -1 and +1 as words of bits, from one binary layer to the next: which they are, and how they lie in memory."""
+"""Tensors of -1 and +1, or of few bits, as words of bits from one layer to the next: which they are, how they lie in memory."""
 
 from __future__ import annotations
 
@@ -9,15 +9,24 @@ import numpy as np
 from sw_ref.program import Edge, Kernel, Layout, Program
 
 WORD = 32
+# Most planes of a tensor, by whether the weights that read it have zeros: with one more, fields need fewer instructions
+# (benchmarks/few_bits.py).
+MOST = {False: 3, True: 2}
 
 
 @dataclass(frozen=True)
 class Bits:
-    """`count` groups of `group` elements in carried order; each group fills whole words, element i is bit i % 32, the last
-    bits of a group are 0."""
+    """`planes` bits of each element, one plane behind the other; an element is `first` + `step` * their number.
+
+    A plane has `count` groups of `group` elements in carried order; each group fills whole words, element i is bit i % 32, the
+    last bits of a group are 0.
+    """
 
     group: int
     count: int
+    planes: int = 1
+    first: int = -1
+    step: int = 2
 
     @property
     def words(self) -> int:
@@ -25,44 +34,61 @@ class Bits:
         return -(-self.group // WORD)
 
     @property
+    def plane(self) -> int:
+        """Words of a plane."""
+        return self.words * self.count
+
+    @property
     def bytes(self) -> int:
-        return 4 * self.words * self.count
+        return 4 * self.plane * self.planes
 
 
 def pack(values: np.ndarray, bits: Bits) -> np.ndarray:
-    """-1 and +1 [..., elements in carried order] -> uint32 [..., count * words]."""
+    """Integers [..., elements in carried order] -> uint32 [..., planes * count * words]."""
     lead = values.shape[:-1]
-    ones = np.zeros((*lead, bits.count, bits.words * WORD), np.uint32)
-    ones[..., : bits.group] = (values > 0).reshape(*lead, bits.count, bits.group)
-    shifted = ones.reshape(*lead, bits.count * bits.words, WORD) << np.arange(WORD, dtype=np.uint32)
+    number = (values.astype(np.int64) - bits.first) // bits.step
+    ones = np.zeros((*lead, bits.planes, bits.count, bits.words * WORD), np.uint32)
+    for plane in range(bits.planes):
+        ones[..., plane, :, : bits.group] = (number >> plane & 1).reshape(*lead, bits.count, bits.group)
+    shifted = ones.reshape(*lead, bits.bytes // 4, WORD) << np.arange(WORD, dtype=np.uint32)
     return np.bitwise_or.reduce(shifted, axis=-1)
 
 
 def unpack(words: np.ndarray, bits: Bits) -> np.ndarray:
-    """uint32 [..., count * words] -> int8 -1 and +1 [..., elements in carried order]."""
+    """uint32 [..., planes * count * words] -> int64 [..., elements in carried order]."""
     lead = words.shape[:-1]
     ones = (words[..., None] >> np.arange(WORD, dtype=np.uint32)) & 1
-    ones = ones.reshape(*lead, bits.count, bits.words * WORD)[..., : bits.group]
-    return (2 * ones.astype(np.int8) - 1).reshape(*lead, bits.count * bits.group)
+    ones = ones.reshape(*lead, bits.planes, bits.count, bits.words * WORD)[..., : bits.group].astype(np.int64)
+    number = sum(ones[..., plane, :, :] << plane for plane in range(bits.planes))
+    return (bits.first + bits.step * number).reshape(*lead, bits.count * bits.group)
 
 
-def is_binary(kernel: Kernel) -> bool:
-    """Whether a dot product's weights are all -1 or +1, and its sums fit 32 bits."""
-    return bool((np.abs(kernel.constants["weight"]) == 1).all()) and kernel.params["acc_bits"] <= WORD
+def takes(kernel: Kernel, bits: Bits) -> bool:
+    """Whether a dot product can take planes of bits: weights of -1, 0 and +1, not too many planes, and sums of 32 bits."""
+    weight = kernel.constants["weight"]
+    few = bool((np.abs(weight) <= 1).all()) and kernel.params["acc_bits"] <= WORD
+    return few and bits.planes <= MOST[not weight.all()]
 
 
 def packed(program: Program) -> dict[str, Bits]:
     """The edges that are stored as bits, and how: all kernels around such an edge can take it."""
-    found = {n for n, e in program.edges.items() if e.bipolar} - {*program.inputs, *program.outputs}
+    found = {n for n, e in program.edges.items() if e.bipolar or e.hi - e.lo < 1 << max(MOST.values())}
+    found -= {*program.inputs, *program.outputs}
     while True:
         bits = {}
         for group in _aliases(program, found):
             size = _group_size(program, group)
-            bits |= {n: Bits(size, program.edges[n].size // size) for n in group if size}
+            bits |= {n: _bits(program.edges[n], size) for n in group if size}
         wrong = {n for n in found if n not in bits or not _fits(program, n, bits)}
         if not wrong:
             return bits
         found -= wrong
+
+
+def _bits(edge: Edge, group: int) -> Bits:
+    if edge.bipolar:
+        return Bits(group, edge.size // group)
+    return Bits(group, edge.size // group, max((edge.hi - edge.lo).bit_length(), 1), edge.lo, 1)
 
 
 def _aliases(program: Program, names: set[str]) -> list[list[str]]:
@@ -98,26 +124,36 @@ def _group_size(program: Program, names: list[str]) -> int:
 def _fits(program: Program, name: str, bits: dict[str, Bits]) -> bool:
     edge, maker = program.edges[name], program.producer(name)
     channels_last = edge.layout == Layout.channels_last(edge.shape)
-    made = maker.kind in ("conv2d", "dense", "requantize") and _rises(maker)
     if maker.kind == "dense" and bits[name].group % WORD and bits[name].group != edge.shape[-1]:
         return False  # its rows fill words without a gap
-    if not made and not (maker.kind in ("maxpool2d", "reshape") and maker.inputs[0] in bits):
+    if not _made(maker, edge, bits):
         return False
     for k in program.consumers(name):
         if k.kind == "conv2d":
-            if not (is_binary(k) and k.params["groups"] == 1 and channels_last):
+            if not (takes(k, bits[name]) and k.params["groups"] == 1 and channels_last):
                 return False
         elif k.kind == "dense":
-            if not is_binary(k) or not _rows_together(edge):
+            if not takes(k, bits[name]) or not _rows_together(edge):
                 return False
-        elif k.kind not in ("maxpool2d", "reshape") or k.outputs[0] not in bits:
+        elif k.kind == "reshape":
+            if k.outputs[0] not in bits:
+                return False
+        elif k.kind != "maxpool2d" or not edge.bipolar or k.outputs[0] not in bits:
             return False
-    return True
+    return any(k.kind in ("conv2d", "dense", "maxpool2d", "reshape") for k in program.consumers(name))
 
 
-def _rises(kernel: Kernel) -> bool:
-    record = kernel.params["requantize"]["form"] == "threshold"
-    return record and not kernel.constants["descending"].any()
+def _made(maker: Kernel, edge: Edge, bits: dict[str, Bits]) -> bool:
+    """Whether the kernel that computes an edge can give bits, itself or by way of bytes."""
+    if maker.kind == "reshape":
+        return maker.inputs[0] in bits
+    if maker.kind == "maxpool2d":
+        return maker.inputs[0] in bits or not edge.bipolar
+    if maker.kind not in ("conv2d", "dense", "requantize"):
+        return False
+    record = maker.params["requantize"]
+    wanted = (-1, 2) if edge.bipolar else (edge.lo, 1)
+    return record["form"] == "threshold" and (record["lo"], record["step"]) == wanted
 
 
 def _rows_together(edge: Edge) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from hwcomp.backends import _c_threshold
+from hwcomp.backends import _c_fields, _c_threshold
 from hwcomp.backends._c_text import c_type, literal
 from hwcomp.plan.memory import WeightLayout
 from sw_ref.program import Edge, Kernel
@@ -47,20 +47,26 @@ def _column_dtype(x: Edge) -> np.dtype:
 
 
 def _dsp(x: Edge, layout: WeightLayout, acc: str) -> bool:
-    return _column_dtype(x) == np.int16 and layout.ctype in ("int8_t", "uint8_t") and acc == "int32_t"
+    halves = layout.bits > 0 or layout.ctype in ("int8_t", "uint8_t")
+    return _column_dtype(x) == np.int16 and halves and acc == "int32_t"
 
 
-def layout_of(kernel: Kernel, x: Edge, rows: int, k: int) -> WeightLayout:
+def layout_of(kernel: Kernel, x: Edge, rows: int, k: int, fast: bool) -> WeightLayout:
+    """Fields of few bits where the weights allow it, unless the `fast` form, a byte each, was asked for."""
+    if not fast and (found := _c_fields.choose(kernel, x, rows, k)):
+        return found
     quads = x.dtype.itemsize == 1
     return WeightLayout(rows, k, -(-k // 4) * 4, 2, quads, weight_type(kernel.constants["weight"]))
 
 
 def stored(weight: np.ndarray, groups: int, layout: WeightLayout) -> np.ndarray:
-    """[rows, k] -> per group pairs of rows as [k_stored][2]; k in the layout's order.
+    """[rows, k] -> per group pairs of rows as [k_stored][2]; k in the layout's order. Weights in fields: _c_fields.stored.
 
     Sign extension takes bytes 0, 2 and 1, 3 of a word. Those are two k of each row of a pair; of an odd row, which
     stands alone, they are four k of its own, so that its order is the other one of the two.
     """
+    if layout.bits:
+        return _c_fields.stored(weight, groups, layout)
     rows, k = weight.shape
     padded = np.zeros((groups, rows // groups, layout.k_stored), weight.dtype)
     padded[:, :, :k] = weight.reshape(groups, rows // groups, k)
@@ -142,10 +148,14 @@ def add_dot(out: Printed, x: Edge, layout: WeightLayout, acc: str, way: Way, row
     out.k |= {"col": col, "w": layout.ctype, "acc": acc, "n": n, "dot": {}, "k_stored": layout.k_stored}
     out.k |= {"columns": way.columns, "window": way.window, "scratch": way.columns or way.window}
     out.k["operand"] = "column" if way.columns else "window" if way.window else "x"
+    out.k["bits"] = 0
     out.k["accs"] = [" = ".join(f"acc[{j * n + i}]" for i in range(n)) for j in range(2)]
     if way.columns:
         name = out.k["expand"] = f"{n}_{_SHORT[xt]}" + ("" if dsp else "_plain")
         out.prims["expand", name] = {"name": name, "x": xt, "col": col, "n": n, "quads": layout.quads, "dsp": dsp}
+    if layout.bits:
+        _add_fields(out, layout, way, col, dsp)
+        return
     for c in [2] * (rows > 1) + [1] * (rows % 2):
         plain = "" if dsp else f"_{acc[3:5]}"
         name = f"{'raw' if raw else n}x{c}_{_SHORT[col]}_{_SHORT[layout.ctype]}{plain}"
@@ -154,6 +164,23 @@ def add_dot(out: Printed, x: Edge, layout: WeightLayout, acc: str, way: Way, row
             "quads": layout.quads, "u": "u" if layout.ctype == "uint8_t" else "s",
         }  # fmt: skip
         out.k["dot"][c] = name
+
+
+def _add_fields(out: Printed, layout: WeightLayout, way: Way, col: str, dsp: bool) -> None:
+    """The primitives of weights in fields: always pairs of rows, and the sums of the windows."""
+    raw, n = not way.columns, way.windows
+    shape = f"{'raw' if raw else n}_{_SHORT[col]}" + ("" if dsp else "_plain")
+    name = f"{layout.bits}_{shape}" + (f"_by{layout.step}" if layout.step > 1 else "")
+    common = {"n": n, "x": col, "raw": raw, "quads": layout.quads, "dsp": dsp}
+    out.prims["fields", name] = {"name": name, "bits": layout.bits, "step": layout.step, **common}
+    out.prims["total", shape] = {"name": shape, **common}
+    out.k |= {
+        "bits": layout.bits,
+        "fields": name,
+        "total": shape,
+        "first": layout.first,
+        "words": _c_fields.words(layout),
+    }
 
 
 @dataclass(frozen=True)
@@ -182,6 +209,8 @@ def ways_of(x: Edge, layout: WeightLayout, acc: str, count: int, copied: bool, j
 
 
 def weights_text(layout: WeightLayout, order: str) -> str:
+    if layout.bits:
+        return _c_fields.text(layout, order)
     quads = ", 0,2,1,3 within four" if layout.quads else ""
     return f"weights, pairs of rows as [k][2]; k: {order}; {layout.k} padded to {layout.k_stored}{quads}"
 

@@ -167,7 +167,7 @@ def _loops(at: np.ndarray) -> tuple[int, list[tuple[int, int]]] | None:
         changes = np.flatnonzero(np.diff(at) != step)
         count = int(changes[0]) + 1 if len(changes) else len(at)
         blocks = at.reshape(-1, count) if len(at) % count == 0 else None
-        if step <= 0 or blocks is None or (blocks != blocks[:, :1] + np.arange(count) * step).any():
+        if step < 0 or blocks is None or (blocks != blocks[:, :1] + np.arange(count) * step).any():
             return None
         loops.insert(0, (count, step))
         at = blocks[:, 0]
@@ -181,7 +181,7 @@ def _move(at: np.ndarray) -> dict[str, Any] | None:
         return None
     start, loops = found
     run = loops.pop()[0] if loops and loops[-1][1] == 1 else 1
-    terms = [multiple("ijklmnop"[n], stride) for n, (_, stride) in enumerate(loops)]
+    terms = [multiple("ijklmnop"[n], stride) for n, (_, stride) in enumerate(loops) if stride]
     return {
         "loops": [("ijklmnop"[n], count) for n, (count, _) in enumerate(loops)], "run": run,
         "at": " + ".join([*([str(start)] if start else []), *terms]),
@@ -228,6 +228,13 @@ def slice_printed(program: Program, plan: MemoryPlan, index: int) -> Printed:
     p = kernel.params
     taken = np.take(_positions(ends(program, kernel)[0]), np.arange(p["start"], p["stop"]), p["axis"])
     return _gathered(program, index, taken, f"axis {p['axis']}, from {p['start']} up to {p['stop'] - 1}.")
+
+
+def repeat_printed(program: Program, plan: MemoryPlan, index: int) -> Printed:
+    kernel = program.kernels[index]
+    p = kernel.params
+    taken = np.repeat(_positions(ends(program, kernel)[0]), p["times"], p["axis"])
+    return _gathered(program, index, taken, f"axis {p['axis']}, {p['times']} times each.")
 
 
 def shuffle_printed(program: Program, plan: MemoryPlan, index: int) -> Printed:
@@ -301,6 +308,7 @@ KINDS = {
     "concat": (concat_check, _no_work, concat_printed),
     "pad": (pad_check, _no_work, pad_printed),
     "reorder": (_one_type, _no_work, reorder_printed),
+    "repeat": (_one_type, _no_work, repeat_printed),
     "shuffle": (_one_type, _no_work, shuffle_printed),
     "slice": (_one_type, _no_work, slice_printed),
 }

@@ -23,11 +23,14 @@ def supports(program: Program, kernel: Kernel) -> None:
     KINDS[kernel.kind][0](program, kernel)
 
 
-def work(program: Program, kernel: Kernel, bits: dict[str, Bits]) -> Work:
-    """`bits`: the edges that are stored as words of bits (_c_bits.packed)."""
+def work(program: Program, kernel: Kernel, bits: dict[str, Bits], fast: bool) -> Work:
+    """`bits`: the edges that are stored as words of bits (_c_bits.packed). `fast`: weights of few bits take bytes."""
     if _c_xnor.takes_bits(kernel, bits):
         return _c_xnor.work(program, kernel, bits)
-    found = KINDS[kernel.kind][1](program, kernel)
+    if kernel.kind in _DOTS:
+        found = _DOTS[kernel.kind](program, kernel, fast)
+    else:
+        found = KINDS[kernel.kind][1](program, kernel)
     packs = kernel.outputs[0] in bits and kernel.kind not in ALIASES
     return _c_xnor.packing(found, program, kernel) if packs else found
 
@@ -69,22 +72,21 @@ def _conv_runs(kernel: Kernel) -> tuple[int, int]:
     return (cg * p["kernel"][1], 1) if whole else (cg, p["kernel"][1])
 
 
-def _conv_work(program: Program, kernel: Kernel) -> Work:
+def _conv_work(program: Program, kernel: Kernel, fast: bool) -> Work:
     x, y = ends(program, kernel)
     k = map_values(kernel, x, y)
     if _is_depthwise(kernel):
         taps, w_type = k["kh"] * k["kw"], dot.weight_type(kernel.constants["weight"])
         weights = WeightLayout(k["m"], taps, taps, k["m"], False, w_type)
         return Work((taps * k["c"] * x.dtype.itemsize if k["border"] else 0,), weights)
-    layout, ways = _conv_ways(kernel, x, k)
-    return Work(tuple(w.scratch for w in ways), layout)
+    layout = dot.layout_of(kernel, x, k["m"], math.prod(kernel.constants["weight"].shape[1:]), fast)
+    return Work(tuple(w.scratch for w in _conv_ways(kernel, x, k, layout)), layout)
 
 
-def _conv_ways(kernel: Kernel, x: Edge, k: dict[str, Any]) -> tuple[WeightLayout, list[Way]]:
-    layout = dot.layout_of(kernel, x, k["m"], math.prod(kernel.constants["weight"].shape[1:]))
+def _conv_ways(kernel: Kernel, x: Edge, k: dict[str, Any], layout: WeightLayout) -> list[Way]:
     run, runs = _conv_runs(kernel)
     joined = k["kh"] * runs == 1 and not k["border"]
-    return layout, dot.ways_of(x, layout, acc_type(kernel), k["oh"] * k["ow"], k["border"] or run % 4 != 0, joined)
+    return dot.ways_of(x, layout, acc_type(kernel), k["oh"] * k["ow"], k["border"] or run % 4 != 0, joined)
 
 
 def _conv_printed(program: Program, plan: MemoryPlan, index: int) -> Printed:
@@ -111,7 +113,7 @@ def _conv_printed(program: Program, plan: MemoryPlan, index: int) -> Printed:
         m, cg, kh, kw = c["weight"].shape
         weight = c["weight"].transpose(0, 2, 3, 1).reshape(m, -1)
         weight = dot.stored(weight, p["groups"], step.weights)
-        way = _conv_ways(kernel, x, k)[1][step.choice]
+        way = _conv_ways(kernel, x, k, step.weights)[step.choice]
         k |= {"run": run, "runs": runs, "cg": cg, "rows": m // p["groups"], "k": cg * kh * kw}
         k["in_place"] = not way.columns and not way.window
         add_dot(out, x, step.weights, acc, way, k["rows"])
@@ -138,10 +140,10 @@ def _dense_check(program: Program, kernel: Kernel) -> None:
         raise refuse(kernel, "the elements of its vectors don't lie together in memory")
 
 
-def _dense_work(program: Program, kernel: Kernel) -> Work:
+def _dense_work(program: Program, kernel: Kernel, fast: bool) -> Work:
     x, _ = ends(program, kernel)
     m, k = kernel.constants["weight"].shape
-    layout = dot.layout_of(kernel, x, m, k)
+    layout = dot.layout_of(kernel, x, m, k, fast)
     ways = dot.ways_of(x, layout, acc_type(kernel), x.size // k, copied=False, joined=True)
     return Work(tuple(w.scratch for w in ways), layout)
 
@@ -260,14 +262,15 @@ def _no_print(program: Program, plan: MemoryPlan, index: int) -> Printed:
     return Printed(None, {"comment": heading(program, index, "The same memory under another shape: nothing runs.")})
 
 
+_DOTS = {"conv2d": _conv_work, "dense": _dense_work}  # what lies in memory as the plan's options say
 # kind -> (check, work, printed)
 KINDS = {
     **_c_joins.KINDS,
     **_c_softmax.KINDS,
     **_c_elements.KINDS,
     "argmax": (_none, _no_work, _argmax_printed),
-    "conv2d": (check_map, _conv_work, _conv_printed),
-    "dense": (_dense_check, _dense_work, _dense_printed),
+    "conv2d": (check_map, None, _conv_printed),
+    "dense": (_dense_check, None, _dense_printed),
     "maxpool2d": (_pool_check, _no_work, _pool_printed),
     "requantize": (_requantize_check, _no_work, _requantize_printed),
     "reshape": (_reshape_check, _no_work, _no_print),

@@ -6,10 +6,17 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from sw_ref.program import Edge
+
 
 def integer(bits: int, signed: bool) -> str:
     """The C++ type of an integer of exactly so many bits."""
     return f"hwc_int<{bits}, {_literal(signed)}>"
+
+
+def element(edge: Edge) -> str:
+    """The C++ type of an element of `edge`; a bit that stands for -1 or +1 is unsigned."""
+    return integer(edge.bits, edge.signed and not edge.bipolar)
 
 
 @dataclass

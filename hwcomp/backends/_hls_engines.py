@@ -8,26 +8,30 @@ from math import prod
 import numpy as np
 
 from hwcomp.backends import _hls_wiring as wiring
+from hwcomp.backends import _verilog_bits as few
 from hwcomp.backends import _verilog_rom as rom
-from hwcomp.backends._hls_design import Design, Net, integer
-from hwcomp.backends._verilog_costs import weight_bits
+from hwcomp.backends._hls_design import Design, Net, element, integer
 from hwcomp.backends._verilog_elements import table_words
-from hwcomp.backends._verilog_requant import constant_slots, magnitude
+from hwcomp.backends._verilog_requant import constant_slots, threshold_words
 from hwcomp.backends._verilog_softmax import coarse_table
 from hwcomp.names import comment
+from hwcomp.plan import bits
+from hwcomp.plan.bits import magnitude
 from hwcomp.plan.folding import DEPTHWISE
 from hwcomp.plan.stages import Stage
 from sw_ref.program import Edge, Kernel, Program
 
 
 class Site:
-    """Where an engine is built: its kernel, stage and edges, the streams that have arrived, the stream to make."""
+    """Where an engine is built: its kernel, stage and edges, the streams that have arrived, the stream to make.
+
+    `x`, `y` and `edge` describe lanes: where a kernel takes -1 and +1 for bits, they are integers of 2 bits.
+    """
 
     def __init__(self, design: Design, program: Program, stage: Stage, sources: list[Net], out: str):
         self.design, self.program, self.stage, self.out = design, program, stage, out
         self.kernel: Kernel = program.kernels[stage.kernel]
-        self.x: Edge = program.edges[self.kernel.inputs[0]]
-        self.y: Edge = program.edges[self.kernel.outputs[0]]
+        self.x, self.y = self.edge(0), program.edges[self.kernel.outputs[0]]
         self.name = f"k{stage.kernel}"
         nodes = comment(", ".join(self.kernel.origin)) or "-"
         design.section(f"{comment(self.kernel.name)}: ONNX {nodes}; {list(self.x.shape)} -> {list(self.y.shape)}")
@@ -36,11 +40,18 @@ class Site:
             wiring.arrive(design, s, net, f"{self.name}_{i}" if several else self.name)
             for i, (s, net) in enumerate(zip(stage.sources, sources, strict=True))
         ]
+        for i, net in enumerate(self.heads):
+            if self.edge(i) is not program.edges[self.kernel.inputs[i]]:
+                self.heads[i] = wiring.widened(design, net)
+
+    def edge(self, position: int) -> Edge:
+        edge = self.program.edges[self.kernel.inputs[position]]
+        return edge if self.kernel.kind in bits.TAKE_BITS else bits.as_integers(edge)
 
     @property
     def element(self) -> str:
         """The C++ type of an element of the output."""
-        return integer(self.y.bits, self.y.signed)
+        return element(self.y)
 
     def made(self, name: str | None = None) -> Net:
         """The stream that the engine makes."""
@@ -51,23 +62,29 @@ class Site:
         """The first source, padded, as windows."""
         net = self.heads[0]
         if "pads" in self.kernel.params:
-            value = self.kernel.params["pad_value"]
-            net = wiring.pad(self.design, net, f"{self.name}_pad", self.stage, self.x.shape, value)
+            net = self.padded(f"{self.name}_pad")
         return wiring.window(self.design, net, f"{self.name}_window", self.stage.window)
+
+    def padded(self, name: str) -> Net:
+        value = self.kernel.params["pad_value"]
+        value = int(value > 0) if self.x.bipolar else value
+        return wiring.pad(self.design, self.heads[0], name, self.stage, self.x.shape, value)
 
     def sums(self, lanes: int, beats: int, bits: int) -> Net:
         return self.design.net(f"{self.name}_sum", integer(bits, True), lanes, beats)
 
-    def requantize(self, net: Net, bits: int, out: str | None = None) -> Net:
-        """Integers of `bits` bits to the output, as many at a time as the stage says."""
+    def requantize(self, net: Net, width: int, out: str | None = None) -> Net:
+        """Integers of `width` bits to the output, as many at a time as the stage says."""
         net = wiring.convert(self.design, net, f"{self.name}_serial", self.stage.serialize)
         kernel, made = self.kernel, self.made(out)
+        if bits.thresholds(kernel):
+            return self._thresholds(net, made, width + (kernel.kind == "requantize"))
         rq, m, offset = kernel.params["requantize"], kernel.constants["multiplier"], kernel.constants.get("offset")
         slots = constant_slots(self.program, kernel, self.stage)
         signed = bool((m < 0).any())
         mw = magnitude(m) + signed
         roms = [self.design.rom(f"{self.name}_multiplier", mw, signed, _words(m, slots))]
-        head = [net.element, made.element, made.lanes, bits, mw, signed]
+        head = [net.element, made.element, made.lanes, width, mw, signed]
         tail = [rq["lo"], rq["hi"], len(slots), made.beats // len(slots)]
         if rq["form"] == "rne":
             params = [*head, rq["shift"], rq["zero"], *tail]
@@ -78,11 +95,31 @@ class Site:
         self.design.call("hwc_requantize", f"hwc_rescale_{rq['form']}", params, [net.name, made.name, *roms])
         return made
 
+    def _thresholds(self, net: Net, made: Net, width: int) -> Net:
+        """`width` holds one above the largest integer: a threshold that is never reached."""
+        kernel, rq, count = self.kernel, self.kernel.params["requantize"], bits.thresholds(self.kernel)
+        slots, words = constant_slots(self.program, kernel, self.stage), threshold_words(kernel, width)
+        split = np.stack([_words(column, slots) for column in words.T], axis=-1)
+        roms = [
+            self.design.rom(f"{self.name}_threshold", width, True, split[..., :-1].reshape(len(slots), -1)),
+            self.design.rom(f"{self.name}_down", 1, False, split[..., -1]),
+        ]
+        least = 0 if rq["step"] == 2 else rq["lo"]
+        params = [
+            net.element, made.element, made.lanes, width, count, least, len(slots), made.beats // len(slots),
+        ]  # fmt: skip
+        self.design.call("hwc_threshold", "hwc_threshold", params, [net.name, made.name, *roms])
+        return made
+
 
 def build(design: Design, program: Program, stage: Stage, sources: list[Net], out: str) -> Net:
     """The engine of `stage` from `sources` to the new stream `out`."""
     site = Site(design, program, stage, sources, out)
-    return BUILDERS[site.kernel.kind](site)
+    kernel, y = site.kernel, site.y
+    if not y.bipolar or kernel.kind in bits.TAKE_BITS or bits.thresholds(kernel):
+        return BUILDERS[kernel.kind](site)
+    site.y, site.out = bits.as_integers(y), f"{site.name}_wide"
+    return wiring.signs(design, BUILDERS[kernel.kind](site), out)
 
 
 def _words(values: np.ndarray, slots: np.ndarray) -> np.ndarray:
@@ -92,24 +129,62 @@ def _words(values: np.ndarray, slots: np.ndarray) -> np.ndarray:
 
 
 def _dot(site: Site) -> Net:
+    kernel, stage = site.kernel, site.stage
+    start = few.starts(kernel, site.x, site.y)
+    decides, width = bits.decides(kernel, site.y), start.width
+    plain = bits.weights_of(kernel, site.x).kind == bits.PRODUCT and not site.x.bipolar and not decides
+    made = (_sums if plain else _few_sums)(site, start)
+    if decides:
+        made = wiring.convert(site.design, made, f"{site.name}_serial", stage.serialize)
+    else:
+        made = site.requantize(made, width, None if stage.order is None else f"{site.name}_apart")
+    return made if stage.order is None else wiring.reorder(site.design, made, site.out, stage.order)
+
+
+def _sums(site: Site, start: few.Starts) -> Net:
+    """Products as multipliers give them."""
     kernel, stage, fold = site.kernel, site.stage, site.stage.fold
-    acc, ww = kernel.params["acc_bits"], weight_bits(kernel)
+    acc, ww = start.width, bits.weights_of(kernel, site.x).bits
     roms = [
         site.design.rom(f"{site.name}_weight", ww, True, rom.weight_words(kernel, stage, site.x, site.y)),
-        site.design.rom(f"{site.name}_bias", acc, True, rom.bias_words(kernel, stage, site.y)),
+        site.design.rom(f"{site.name}_bias", acc, True, rom.start_words(start.values, kernel, stage, site.y)),
     ]
     net = site.windows()
     made = site.sums(fold.sums, net.beats // fold.chunks, acc)
     tail = [acc, ww, fold.groups, fold.chunks, made.beats // fold.groups]
-    element = integer(site.x.bits, site.x.signed)
     if fold.kind == DEPTHWISE:
-        params, cell = [element, fold.simd, fold.taps, *tail], "hwc_depthwise"
+        params, cell = [net.element, fold.simd, fold.taps, *tail], "hwc_depthwise"
     else:
-        params, cell = [element, fold.taps * fold.simd, fold.pe, *tail], "hwc_dense"
+        params, cell = [net.element, fold.taps * fold.simd, fold.pe, *tail], "hwc_dense"
     site.design.call(cell, cell, params, [net.name, made.name, *roms])
-    if stage.order is None:
-        return site.requantize(made, acc)
-    return wiring.reorder(site.design, site.requantize(made, acc, f"{site.name}_apart"), site.out, stage.order)
+    return made
+
+
+def _few_sums(site: Site, start: few.Starts) -> Net:
+    """Inputs or weights of few bits; where one threshold follows, it is in the start, and the sign is the result."""
+    kernel, stage, fold, x, y = site.kernel, site.stage, site.stage.fold, site.x, site.y
+    held, decides, lanes = bits.weights_of(kernel, x), bits.decides(kernel, y), fold.taps * fold.simd
+    used = few.used_lanes(kernel, stage, x, y)
+    words = rom.start_words(start.values, kernel, stage, y)
+    places = [values[:, None] * fold.groups for values in (start.rows, start.columns)]
+    design, name, place_bits = site.design, site.name, max(len(words) - 1, 1).bit_length()
+    roms = [
+        design.rom(f"{name}_weight", held.bits, held.kind == bits.PRODUCT, few.weight_codes(kernel, stage, x, y)),
+        design.rom(f"{name}_start", start.width, True, words),
+        design.rom(f"{name}_used", 1, False, np.ones((fold.chunks, lanes), np.int64) if used is None else used),
+        *(design.rom(f"{name}_{n}", place_bits, False, at) for n, at in zip(("row_at", "col_at"), places, strict=True)),
+    ]
+    net = site.windows()
+    element_ = site.element if decides else integer(start.width, True)
+    made = design.net(f"{name}_sum", element_, fold.sums, net.beats // fold.chunks)
+    rows, cols = map(len, places)
+    count, step = (fold.taps, fold.simd) if fold.kind == DEPTHWISE else (lanes, 1)
+    params = [
+        net.element, made.element, lanes, fold.sums, count, step, start.width, held.kind, x.bipolar, held.bits, start.double,
+        decides, fold.groups, fold.chunks, len(words), rows, cols, made.beats // (fold.groups * rows * cols),
+    ]  # fmt: skip
+    design.call("hwc_fewbits", "hwc_fewbits", params, [net.name, made.name, *roms])
+    return made
 
 
 def _avgpool2d(site: Site) -> Net:
@@ -150,7 +225,7 @@ def _maxpool2d(site: Site) -> Net:
 
 def _add(site: Site) -> Net:
     a, b = site.heads
-    right, rq = site.program.edges[site.kernel.inputs[1]], site.kernel.params["requantize"]
+    right, rq = site.edge(1), site.kernel.params["requantize"]
     multiplier, offset = site.kernel.constants["multiplier"], site.kernel.constants["offset"]
     made = site.made()
     widest = max(e.bits + (not e.signed) for e in (site.x, right))
@@ -189,13 +264,16 @@ def _slice(site: Site) -> Net:
 
 
 def _pad(site: Site) -> Net:
-    value = site.kernel.params["pad_value"]
-    return wiring.pad(site.design, site.heads[0], site.out, site.stage, site.x.shape, value)
+    return site.padded(site.out)
 
 
 def _reorder(site: Site) -> Net:
     """The stream has arrived in the new order."""
     return site.heads[0]
+
+
+def _repeat(site: Site) -> Net:
+    return wiring.window(site.design, site.heads[0], site.out, site.stage.window)
 
 
 def _shuffle(site: Site) -> Net:
@@ -212,7 +290,7 @@ def _argmax(site: Site) -> Net:
 def _lut(site: Site) -> Net:
     """Every lane has a table of its own to look into."""
     net, made = site.heads[0], site.made()
-    words = np.repeat(table_words(site.kernel)[:, None], made.lanes, axis=1)
+    words = np.repeat(table_words(site.kernel, site.x.bits)[:, None], made.lanes, axis=1)
     table = site.design.rom(f"{site.name}_table", site.y.bits, site.y.signed, words)
     params = [net.element, made.element, made.lanes, site.x.bits, made.beats]
     site.design.call("hwc_lut", "hwc_lut", params, [net.name, made.name, table])
@@ -221,7 +299,7 @@ def _lut(site: Site) -> Net:
 
 def _mul(site: Site) -> Net:
     """A gate goes through a window buffer, which repeats it for every pixel."""
-    b, p, rq = site.program.edges[site.kernel.inputs[1]], site.kernel.params, site.kernel.params["requantize"]
+    b, p, rq = site.edge(1), site.kernel.params, site.kernel.params["requantize"]
     multiplier, offset = site.kernel.constants["multiplier"], site.kernel.constants.get("offset")
     left, made = site.heads[0], site.made()
     right = wiring.window(site.design, site.heads[1], f"{site.name}_gate", site.stage.window)
@@ -255,6 +333,6 @@ def _softmax(site: Site) -> Net:
 
 BUILDERS: dict[str, Callable[[Site], Net]] = {
     "add": _add, "argmax": _argmax, "avgpool2d": _avgpool2d, "concat": _concat, "conv2d": _dot, "dense": _dot,
-    "lut": _lut, "maxpool2d": _maxpool2d, "mul": _mul, "pad": _pad, "reorder": _reorder, "requantize": _requantize,
+    "lut": _lut, "maxpool2d": _maxpool2d, "mul": _mul, "pad": _pad, "reorder": _reorder, "repeat": _repeat, "requantize": _requantize,
     "shuffle": _shuffle, "slice": _slice, "softmax": _softmax,
 }  # fmt: skip

@@ -3,9 +3,11 @@ stream is what the plan gives the FIFOs along it."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
-from hwcomp.backends._hls_design import Design, Net
+from hwcomp.backends._hls_design import Design, Net, integer
 from hwcomp.plan.stages import Source, Stage, Window
 from hwcomp.plan.streams import Convert
 
@@ -42,6 +44,20 @@ def arrive(design: Design, source: Source, net: Net, name: str) -> Net:
     if source.late:
         net.depth += source.depth
     return net
+
+
+def widened(design: Design, net: Net) -> Net:
+    """Lanes of one bit as integers of 2 bits, -1 and +1."""
+    made = design.net(f"{net.name}_integers", integer(2, True), net.lanes, net.beats)
+    design.call("hwc_bits", "hwc_widen", [net.element, net.lanes, net.beats], [net.name, made.name])
+    return made
+
+
+def signs(design: Design, net: Net, name: str) -> Net:
+    """Integers, -1 and +1, as lanes of one bit."""
+    made = design.net(name, integer(1, False), net.lanes, net.beats)
+    design.call("hwc_bits", "hwc_signs", [net.element, net.lanes, net.beats], [net.name, name])
+    return made
 
 
 def convert(design: Design, net: Net, name: str, c: Convert | None) -> Net:
@@ -98,6 +114,8 @@ def pad(design: Design, net: Net, name: str, stage: Stage, shape: tuple[int, ...
 def window(design: Design, net: Net, name: str, w: Window | None) -> Net:
     if w is None:
         return net
+    if w.held:  # a buffer of one word would stop the stream in front of it while it is read
+        w = replace(w, depth=2)
     (kh, kw), (sh, sw), (dh, dw) = w.kernel, w.strides, w.dilations
     steps, beats = window_steps(w)
     made = design.net(name, net.element, w.taps * net.lanes, beats)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from hwcomp.backends import _verilog_bits as few
 from hwcomp.backends import _verilog_softmax as softmax
-from hwcomp.backends._verilog_requant import constant_bits, magnitude, unit
+from hwcomp.backends._verilog_requant import constant_bits, unit
+from hwcomp.plan.bits import FORMS, PRODUCT, SMALL, STYLES, ahead, decides, rom_style, weights_of
 from hwcomp.plan.stages import OUTPUT, DataflowPlan, Source, Stage
 from hwcomp.plan.streams import Permute
 from sw_ref.program import Kernel, Program
@@ -11,34 +13,59 @@ from sw_ref.program import Kernel, Program
 _DOTS = ("conv2d", "dense")
 
 
-def weight_bits(kernel: Kernel) -> int:
-    """Width of the weights as types go: 8, or what a larger one needs."""
-    return max(8, magnitude(kernel.constants["weight"]) + 1)
-
-
 def dot_lanes(kernel: Kernel, stage: Stage) -> int:
     """Multiply-accumulate lanes."""
     return stage.fold.lanes if stage.fold and kernel.kind in _DOTS else 0
 
 
-def multipliers(kernel: Kernel, stage: Stage) -> int:
-    """Hardware multipliers: the lanes of the dot product, and one per requantized lane and factor that is not 1."""
+def multipliers(program: Program, stage: Stage) -> int:
+    """Hardware multipliers: lanes of dot products whose weights take one, and one per requantized lane and factor that
+    is not 1."""
+    kernel = program.kernels[stage.kernel]
     m = kernel.constants.get("multiplier")
     if kernel.kind in ("add", "mul"):
         return stage.out.lanes * (int((m != 1).sum()) + (kernel.kind == "mul"))
     if kernel.kind == "softmax":
         return int(kernel.params["split"] > 0)
-    return dot_lanes(kernel, stage) + (0 if m is None or unit(m) else stage.out.lanes)
+    lanes = dot_lanes(kernel, stage) if kernel.kind in _DOTS and _multiplies(program, kernel) else 0
+    return lanes + (0 if m is None or unit(m) else stage.out.lanes)
+
+
+def _multiplies(program: Program, kernel: Kernel) -> bool:
+    """Whether a lane is a multiplier: not where one bit is masked or inverted, or a small table does."""
+    x = program.edges[kernel.inputs[0]]
+    held = weights_of(kernel, x)
+    return held.kind == PRODUCT and not x.bipolar and x.bits + held.bits > SMALL
+
+
+def weights(program: Program, stage: Stage) -> dict[str, int | str]:
+    """How the weights of a dot product are held, for the report."""
+    kernel, fold = program.kernels[stage.kernel], stage.fold
+    if kernel.kind not in _DOTS:
+        return {}
+    held = weights_of(kernel, program.edges[kernel.inputs[0]])
+    style = rom_style(held, fold.groups * fold.chunks, fold.lanes)
+    return {"weight_bits": held.bits, "weight_form": FORMS[held.kind], "weight_memory": STYLES[style]}
 
 
 def rom_bits(program: Program, stage: Stage) -> int:
     """Bits of weights, biases, requantize constants and orders in ROM, idle lanes included."""
     kernel, f = program.kernels[stage.kernel], stage.fold
     bits = softmax.rom_bits(kernel) if kernel.kind == "softmax" else 0
-    if kernel.kind in _DOTS:
-        bits += f.groups * f.chunks * f.lanes * weight_bits(kernel) + f.groups * f.sums * kernel.params["acc_bits"]
-    if "requantize" in kernel.params and kernel.kind not in ("add", "mul"):
-        bits += constant_bits(program, kernel, stage)
+    if kernel.kind in _DOTS and not f.unrolled:
+        x, y = (program.edges[n] for n in (kernel.inputs[0], kernel.outputs[0]))
+        start, used = few.starts(kernel, x, y), few.used_lanes(kernel, stage, x, y)
+        bits += (
+            f.groups * f.chunks * f.lanes * weights_of(kernel, x).bits
+            + len(start.values) * f.groups * f.sums * start.width
+        )
+        bits += 0 if used is None else used.size
+    if (
+        "requantize" in kernel.params
+        and kernel.kind not in ("add", "mul")
+        and not decides(kernel, program.edges[kernel.outputs[0]])
+    ):
+        bits += constant_bits(program, kernel, stage, sum_bits(program, kernel))
     if kernel.kind == "lut":
         bits += stage.out.lanes * kernel.constants["table"].size * stage.out.bits
     if stage.order and stage.out.lanes < len(stage.order):
@@ -46,6 +73,14 @@ def rom_bits(program: Program, stage: Stage) -> int:
     for source in stage.sources:
         bits += sum(_order_bits(s.words * s.lanes, s.lanes) for s in source.steps if isinstance(s, Permute))
     return bits
+
+
+def sum_bits(program: Program, kernel: Kernel) -> int:
+    """Width of what the requantizers take."""
+    x, y = program.edges[kernel.inputs[0]], program.edges[kernel.outputs[0]]
+    if "acc_bits" in kernel.params:
+        return few.starts(kernel, x, y).width if kernel.kind in _DOTS else kernel.params["acc_bits"]
+    return (2 if x.bipolar else x.bits) + 1 + (not x.signed)
 
 
 def source_bits(source: Source) -> int:
@@ -89,8 +124,12 @@ def buffer_bits(program: Program, stage: Stage) -> int:
     kernel = program.kernels[stage.kernel]
     arrives = stage.sources[-1 if kernel.kind == "mul" else 0].arrives  # what the window buffer holds
     bits = sum(map(source_bits, stage.sources)) + stage.buffer * arrives.width
-    bits += stage.serialize.register_lanes() * kernel.params["acc_bits"] if stage.serialize else 0
-    if stage.window:
+    if ahead(kernel, program.edges[kernel.inputs[0]]) and not stage.sources[0].steps:
+        bits = stage.sources[0].depth * stage.out.width
+    if stage.serialize:
+        one = kernel.kind in _DOTS and decides(kernel, program.edges[kernel.outputs[0]])
+        bits += stage.serialize.register_lanes() * (1 if one else kernel.params["acc_bits"])
+    if stage.window and not stage.window.held:
         bits += stage.window.taps * stage.window.depth * arrives.width
     elif kernel.kind == "softmax":
         bits += softmax.buffer_bits(kernel, stage)

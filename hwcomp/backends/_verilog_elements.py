@@ -9,7 +9,7 @@ import numpy as np
 from hwcomp.backends import _verilog_rom as rom
 from hwcomp.backends import _verilog_wiring as wiring
 from hwcomp.backends._verilog_netlist import Nets, Sized, pair
-from hwcomp.backends._verilog_requant import magnitude
+from hwcomp.plan.bits import magnitude
 from sw_ref.program import Kernel
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def lut(site: Site) -> Nets:
-    text = rom.hex_words(table_words(site.kernel)[:, None], site.y.bits)
+    text = rom.hex_words(table_words(site.kernel, site.x.bits)[:, None], site.y.bits)
     params = {
         "LANES": site.stage.out.lanes, "EW": site.x.bits, "OUT_W": site.y.bits,
         "MEM_FILE": site.netlist.rom(f"{site.name}_table.mem", text),
@@ -25,14 +25,16 @@ def lut(site: Site) -> Nets:
     return site.cell("hwc_lut", site.heads[0], site.out, site.width, params)
 
 
-def table_words(kernel: Kernel) -> np.ndarray:
-    """int64 [entries]: the table in the order of the bit patterns: values from 0 on, then the negative ones."""
-    return np.roll(kernel.constants["table"].astype(np.int64), kernel.params["first"])
+def table_words(kernel: Kernel, bits: int) -> np.ndarray:
+    """int64 [2^bits]: the table in the order of the bit patterns: values from 0 on, then the negative ones."""
+    table, words = kernel.constants["table"].astype(np.int64), np.zeros(1 << bits, np.int64)
+    words[(kernel.params["first"] + np.arange(len(table))) % (1 << bits)] = table
+    return words
 
 
 def mul(site: Site) -> Nets:
     """A gate goes through a window buffer, which repeats it for every pixel."""
-    b, p, rq = site.program.edges[site.kernel.inputs[1]], site.kernel.params, site.kernel.params["requantize"]
+    b, p, rq = site.edge(1), site.kernel.params, site.kernel.params["requantize"]
     multiplier, offset = site.kernel.constants["multiplier"], site.kernel.constants.get("offset", np.zeros(1, np.int64))
     mw, cw = magnitude(multiplier), max(magnitude(offset) + 1, 2)
     params = {

@@ -4,42 +4,51 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from hwcomp.backends import _verilog_bits as few
 from hwcomp.backends import _verilog_elements as elements
 from hwcomp.backends import _verilog_rom as rom
 from hwcomp.backends import _verilog_softmax as softmax
+from hwcomp.backends import _verilog_unrolled as unrolled
 from hwcomp.backends import _verilog_wiring as wiring
-from hwcomp.backends._verilog_costs import weight_bits
 from hwcomp.backends._verilog_netlist import Netlist, Nets, Sized, master, pair
-from hwcomp.backends._verilog_requant import magnitude, requant
+from hwcomp.backends._verilog_requant import constant_threshold, requant, threshold_params
 from hwcomp.names import comment
+from hwcomp.plan import bits
+from hwcomp.plan.bits import magnitude
 from hwcomp.plan.folding import DEPTHWISE
 from hwcomp.plan.stages import Stage
 from sw_ref.program import Edge, Kernel, Program
 
 
 class Site:
-    """Where an engine is built: its kernel, stage and edges, the streams that have arrived, the stream to make."""
+    """Where an engine is built: its kernel, stage and edges, the streams that have arrived, the stream to make.
+
+    `x`, `y` and `edge` describe lanes: where a kernel takes -1 and +1 for bits, they are integers of 2 bits.
+    """
 
     def __init__(self, netlist: Netlist, program: Program, stage: Stage, sources: list[Nets], out: str):
         self.netlist, self.program, self.stage, self.out = netlist, program, stage, out
         self.kernel: Kernel = program.kernels[stage.kernel]
-        self.x: Edge = program.edges[self.kernel.inputs[0]]
-        self.y: Edge = program.edges[self.kernel.outputs[0]]
+        self.x, self.y = self.edge(0), program.edges[self.kernel.outputs[0]]
         self.name = f"k{stage.kernel}"
-        nodes = comment(", ".join(self.kernel.origin)) or "-"
-        netlist.section(
-            f"{self.kernel.name}: ONNX {nodes}",
-            f"{list(self.x.shape)} -> {list(self.y.shape)}, {stage.beats} beats per frame",
-        )
+        _section(netlist, program, stage)
         several = len(sources) > 1
         self.heads = [
             wiring.arrive(netlist, s, nets, f"{self.name}_{i}" if several else self.name)
             for i, (s, nets) in enumerate(zip(stage.sources, sources, strict=True))
         ]
 
+        for i, head in enumerate(self.heads):
+            if self.edge(i) is not program.edges[self.kernel.inputs[i]]:
+                self.heads[i] = wiring.widened(netlist, head)
+
+    def edge(self, position: int) -> Edge:
+        edge = self.program.edges[self.kernel.inputs[position]]
+        return bits.as_integers(edge) if self.kernel.kind not in bits.TAKE_BITS else edge
+
     @property
     def width(self) -> int:
-        return self.stage.out.width
+        return self.stage.out.lanes * self.y.bits
 
     def cell(self, cell: str, source: Nets, name: str, width: int, params: dict[str, object]) -> Nets:
         return self.netlist.stage(cell, source, name, width, params)
@@ -49,48 +58,113 @@ class Site:
         p = self.kernel.params
         last = self.heads[0]
         if "pads" in p:
-            last = wiring.pad(self.netlist, last, f"{self.name}_pad", self.stage, self.x.shape, p["pad_value"])
+            last = wiring.pad(self.netlist, last, f"{self.name}_pad", self.stage, self.x.shape, self.padding())
         return wiring.window(self.netlist, last, f"{self.name}_window", self.stage)
+
+    def padding(self) -> int:
+        """What padding puts into a lane."""
+        value = self.kernel.params["pad_value"]
+        return int(value > 0) if self.x.bipolar else value
+
+    @property
+    def orders_signed(self) -> int:
+        """Whether lanes are compared as signed integers."""
+        return int(self.x.signed and not self.x.bipolar)
 
     def requant(self, sums: Nets, acc: int, out: str | None = None) -> Nets:
         """Sums of `acc` bits to the output, as many at a time as the stage says."""
         narrow = wiring.convert(self.netlist, sums, f"{self.name}_serial", self.stage.serialize, acc)
-        return requant(self.netlist, self.program, self.kernel, self.stage, narrow, self.name, out or self.out, acc)
+        width = self.y.bits
+        return requant(
+            self.netlist, self.program, self.kernel, self.stage, narrow, self.name, out or self.out, acc, width
+        )
 
 
 def build(netlist: Netlist, program: Program, stage: Stage, sources: list[Nets], out: str) -> Nets:
     """The engine of `stage` from `sources` to the new stream `out`, FIFOs in front."""
+    kernel = program.kernels[stage.kernel]
+    if bits.ahead(kernel, program.edges[kernel.inputs[0]]) and not stage.sources[0].steps:
+        return _cut(netlist, program, stage, sources[0], out)
     site = Site(netlist, program, stage, sources, out)
-    return BUILDERS[site.kernel.kind](site)
+    y = site.y
+    if not y.bipolar or kernel.kind in bits.TAKE_BITS or bits.thresholds(kernel):
+        return BUILDERS[kernel.kind](site)
+    site.y, site.out = bits.as_integers(y), f"{site.name}_wide"
+    return wiring.signs(netlist, BUILDERS[kernel.kind](site), out)
+
+
+def _cut(netlist: Netlist, program: Program, stage: Stage, source: Nets, out: str) -> Nets:
+    """A requantizer of few constant thresholds, and the FIFO behind it."""
+    kernel = program.kernels[stage.kernel]
+    x = program.edges[kernel.inputs[0]]
+    _section(netlist, program, stage)
+    acc = x.bits + 1 + (not x.signed)
+    params = {
+        "LANES": stage.out.lanes,
+        "XW": x.bits,
+        "X_SIGNED": int(x.signed),
+        **threshold_params(program, kernel, acc),
+    }
+    params |= constant_threshold(kernel, acc)
+    made = wiring.lanes(netlist, "hwc_cut", source, f"k{stage.kernel}_cut", stage.out.width, params)
+    return wiring.fifo(netlist, made, out, stage.sources[0].depth)
+
+
+def _section(netlist: Netlist, program: Program, stage: Stage) -> None:
+    kernel = program.kernels[stage.kernel]
+    x, y = program.edges[kernel.inputs[0]], program.edges[kernel.outputs[0]]
+    nodes = comment(", ".join(kernel.origin)) or "-"
+    netlist.section(
+        f"{kernel.name}: ONNX {nodes}", f"{list(x.shape)} -> {list(y.shape)}, {stage.beats} beats per frame"
+    )
 
 
 def _dot(site: Site) -> Nets:
     kernel, stage, x, y, name = site.kernel, site.stage, site.x, site.y, site.name
-    fold, acc, ww = stage.fold, kernel.params["acc_bits"], weight_bits(kernel)
-    taps = {
-        "XW": x.bits,
-        "X_SIGNED": int(x.signed),
-        "WW": ww,
-        "ACC_W": acc,
-        "GROUPS": fold.groups,
-        "CHUNKS": fold.chunks,
-    }
-    files = {
-        "W_FILE": site.netlist.rom(f"{name}_weight.mem", rom.hex_words(rom.weight_words(kernel, stage, x, y), ww)),
-        "B_FILE": site.netlist.rom(f"{name}_bias.mem", rom.hex_words(rom.bias_words(kernel, stage, y), acc)),
-    }
-    last = site.windows()
+    fold, held, start = stage.fold, bits.weights_of(kernel, x), few.starts(kernel, x, y)
+    acc, decides = start.width, bits.decides(kernel, y)
+    if fold.unrolled:
+        return _unrolled(site, acc, decides)
+    words = rom.start_words(start.values, kernel, stage, y)
+    params: dict[str, object] = {"PE": fold.pe, "SIMD": fold.taps * fold.simd}
     if fold.kind == DEPTHWISE:
-        last = site.cell(
-            "hwc_dwc", last, f"{name}_dwc", fold.simd * acc, {"LANES": fold.simd, "P": fold.taps, **taps, **files}
-        )
+        params = {"LANES": fold.simd, "P": fold.taps}
+    params |= {
+        "XW": x.bits, "X_SIGNED": int(x.signed), "X_BIPOLAR": int(x.bipolar), "WW": held.bits, "W_KIND": held.kind, "ACC_W": acc,
+        "SIGN": int(decides), "DOUBLE": int(start.double), "GROUPS": fold.groups, "CHUNKS": fold.chunks,
+        "W_STYLE": bits.rom_style(held, fold.groups * fold.chunks, fold.lanes),
+        "W_FILE": site.netlist.rom(f"{name}_weight.mem", rom.hex_words(few.weight_codes(kernel, stage, x, y), held.bits)),
+        "B_FILE": site.netlist.rom(f"{name}_bias.mem", rom.hex_words(words, acc)),
+    }  # fmt: skip
+    if len(start.values) > 1:
+        rows, columns = start.rows * fold.groups, start.columns * fold.groups
+        params |= {"ZONES": len(start.values), "ROWS": len(rows), "COLS": len(columns)}
+        params |= {n: Sized(sum(int(v) << (32 * i) for i, v in enumerate(at)), 32 * len(at)) for n, at in
+                   (("ROW_AT", rows), ("COL_AT", columns))}  # fmt: skip
+    if (used := few.used_lanes(kernel, stage, x, y)) is not None:
+        params["X_FILE"] = site.netlist.rom(f"{name}_lanes.mem", rom.hex_words(used, 1))
+    cell = "hwc_dwc" if fold.kind == DEPTHWISE else "hwc_mvu"
+    each = 1 if decides else acc
+    last = site.cell(cell, site.windows(), f"{name}_{cell[4:]}", fold.sums * each, params)
+    out = site.out if stage.order is None else f"{name}_apart"
+    if decides:
+        last = wiring.same(site.netlist, wiring.convert(site.netlist, last, f"{name}_serial", stage.serialize, 1), out)
     else:
-        params = {"PE": fold.pe, "SIMD": fold.taps * fold.simd, **taps, **files}
-        last = site.cell("hwc_mvu", last, f"{name}_mvu", fold.pe * acc, params)
+        last = site.requant(last, acc, out)
     if stage.order is None:
-        return site.requant(last, acc)
-    last = site.requant(last, acc, f"{name}_apart")
+        return last
     return wiring.reorder(site.netlist, last, name, site.out, stage.order, stage.out.lanes, y.bits)
+
+
+def _unrolled(site: Site, acc: int, decides: bool) -> Nets:
+    name = f"{site.netlist.prefix}_{site.name}_unrolled"
+    site.netlist.modules[name] = unrolled.values(name, site.kernel, site.stage, site.x, site.y)
+    last = site.cell(name, site.windows(), f"{site.name}_unrolled", site.stage.fold.pe * (1 if decides else acc), {})
+    if not decides:
+        return site.requant(last, acc)
+    return wiring.same(
+        site.netlist, wiring.convert(site.netlist, last, f"{site.name}_serial", site.stage.serialize, 1), site.out
+    )
 
 
 def _avgpool2d(site: Site) -> Nets:
@@ -117,13 +191,8 @@ def _avgpool2d(site: Site) -> Nets:
 
 def _requantize(site: Site) -> Nets:
     x, lanes, head = site.x, site.stage.out.lanes, site.heads[0]
-    acc = x.bits + 1
-    wide = site.netlist.nets(f"{site.name}_wide", lanes * acc)
-    site.netlist.instance(
-        "hwc_extend", f"{site.name}_wide", {"LANES": lanes, "IN_W": x.bits, "OUT_W": acc, "IS_SIGNED": int(x.signed)},
-        {"data_i": f"{head.name}_data", "data_o": f"{wide.name}_data"}, clocked=False,
-    )  # fmt: skip
-    wiring.join(site.netlist, head, wide, data=False)
+    acc = x.bits + 1 + (not x.signed)
+    wide = wiring.extended(site.netlist, head, f"{site.name}_extended", lanes, acc, x.signed)
     return site.requant(wide, acc)
 
 
@@ -131,7 +200,7 @@ def _maxpool2d(site: Site) -> Nets:
     """A dilated pool gets the taps of each window one after another: a row of them is pooled into one."""
     x, p, arrives = site.x, site.kernel.params, site.stage.sources[0].arrives
     last = site.windows()
-    params: dict[str, object] = {"LANES": arrives.lanes, "EW": x.bits, "IS_SIGNED": int(x.signed)}
+    params: dict[str, object] = {"LANES": arrives.lanes, "EW": x.bits, "IS_SIGNED": site.orders_signed}
     if site.stage.window:
         taps = p["kernel"][0] * p["kernel"][1]
         params |= {"HP": 1, "WP": taps, "G": 1, "KH": 1, "KW": taps, "SH": 1, "SW": taps}
@@ -145,7 +214,7 @@ def _maxpool2d(site: Site) -> Nets:
 
 
 def _add(site: Site) -> Nets:
-    b, rq = site.program.edges[site.kernel.inputs[1]], site.kernel.params["requantize"]
+    b, rq = site.edge(1), site.kernel.params["requantize"]
     multiplier, offset = site.kernel.constants["multiplier"], site.kernel.constants["offset"]
     kw = max(magnitude(offset) + 1, 2)
     params = {
@@ -177,14 +246,18 @@ def _slice(site: Site) -> Nets:
 
 
 def _pad(site: Site) -> Nets:
-    value, stage = site.kernel.params["pad_value"], site.stage
+    stage = site.stage
     if stage.pads is None:
         return wiring.same(site.netlist, site.heads[0], site.out)
-    return wiring.pad(site.netlist, site.heads[0], site.out, stage, site.x.shape, value)
+    return wiring.pad(site.netlist, site.heads[0], site.out, stage, site.x.shape, site.padding())
 
 
 def _reorder(site: Site) -> Nets:
     return wiring.same(site.netlist, site.heads[0], site.out)
+
+
+def _repeat(site: Site) -> Nets:
+    return wiring.window(site.netlist, site.heads[0], site.out, site.stage)
 
 
 def _shuffle(site: Site) -> Nets:
@@ -195,7 +268,7 @@ def _shuffle(site: Site) -> Nets:
 def _argmax(site: Site) -> Nets:
     arrives = site.stage.sources[0].arrives
     params = {
-        "LANES": arrives.lanes, "EW": site.x.bits, "IS_SIGNED": int(site.x.signed), "C": arrives.channels,
+        "LANES": arrives.lanes, "EW": site.x.bits, "IS_SIGNED": site.orders_signed, "C": arrives.channels,
         "G": arrives.beats_per_pixel, "IW": site.y.bits,
     }  # fmt: skip
     return site.cell("hwc_argmax", site.heads[0], site.out, site.width, params)
@@ -208,5 +281,5 @@ def _softmax(site: Site) -> Nets:
 BUILDERS: dict[str, Callable[[Site], Nets]] = {
     "add": _add, "argmax": _argmax, "avgpool2d": _avgpool2d, "concat": _concat, "conv2d": _dot, "dense": _dot,
     "lut": elements.lut, "maxpool2d": _maxpool2d, "mul": elements.mul, "pad": _pad, "reorder": _reorder,
-    "requantize": _requantize, "shuffle": _shuffle, "slice": _slice, "softmax": _softmax,
+    "repeat": _repeat, "requantize": _requantize, "shuffle": _shuffle, "slice": _slice, "softmax": _softmax,
 }  # fmt: skip

@@ -6,16 +6,27 @@ import numpy as np
 
 from hwcomp.backends import _verilog_rom as rom
 from hwcomp.backends._verilog_netlist import Netlist, Nets, Sized
+from hwcomp.plan.bits import magnitude, thresholds
 from hwcomp.plan.stages import Stage
 from sw_ref.program import Kernel, Program
 
 
 def requant(
-    netlist: Netlist, program: Program, kernel: Kernel, stage: Stage, source: Nets, name: str, out: str, acc: int
+    netlist: Netlist,
+    program: Program,
+    kernel: Kernel,
+    stage: Stage,
+    source: Nets,
+    name: str,
+    out: str,
+    acc: int,
+    bits: int,
 ) -> Nets:
-    """Accumulators of `acc` bits in `stage.out.lanes` lanes to the output's integers."""
+    """Accumulators of `acc` bits in `stage.out.lanes` lanes to the output's integers of `bits`."""
+    if thresholds(kernel):
+        return _threshold(netlist, program, kernel, stage, source, name, out, acc)
     rq, m = kernel.params["requantize"], kernel.constants["multiplier"]
-    lanes, bits = stage.out.lanes, stage.out.bits
+    lanes = stage.out.lanes
     one, signed = unit(m), bool((m < 0).any())
     slots = constant_slots(program, kernel, stage)
     mw = 1 if one else magnitude(m) + signed
@@ -39,9 +50,61 @@ def requant(
     return netlist.stage("hwc_requant", source, out, lanes * bits, params)
 
 
+def _threshold(
+    netlist: Netlist, program: Program, kernel: Kernel, stage: Stage, source: Nets, name: str, out: str, acc: int
+) -> Nets:
+    """The same by thresholds. One that no accumulator of `acc` bits can tell from another is cut to that width."""
+    lanes, words, slots = stage.out.lanes, threshold_words(kernel, acc), constant_slots(program, kernel, stage)
+    params: dict[str, object] = {"LANES": lanes, **threshold_params(program, kernel, acc)}
+    if (words == words[0]).all():
+        params |= {"CONST": 1, **constant_threshold(kernel, acc)}
+    else:
+        params |= {
+            "GROUPS": len(slots),
+            "T_FILE": netlist.rom(f"{name}_threshold.mem", _threshold_text(words, slots, acc)),
+        }
+    return netlist.stage("hwc_threshold", source, out, stage.out.width, params)
+
+
+def threshold_params(program: Program, kernel: Kernel, acc: int) -> dict[str, object]:
+    rq, y = kernel.params["requantize"], program.edges[kernel.outputs[0]]
+    numbers = {} if y.bipolar else {"LO": rq["lo"], "STEP": rq["step"]}  # bits: 0 and 1
+    return {"ACC_W": acc, "N": thresholds(kernel), **numbers, "OUT_W": y.bits}
+
+
+def constant_threshold(kernel: Kernel, acc: int) -> dict[str, object]:
+    word = threshold_words(kernel, acc)[0]
+    value = sum((int(v) & ((1 << w) - 1)) << at for v, w, at in _fields(word, acc))
+    return {"T": Sized(value, (len(word) - 1) * acc + 1)}
+
+
+def threshold_words(kernel: Kernel, acc: int) -> np.ndarray:
+    """int64 [channels or 1, thresholds + 1]: those of a channel, then 1 where its staircase falls."""
+    limit = 1 << (acc - 1)
+    t = np.clip(kernel.constants["threshold"].astype(np.int64), -limit, limit - 1)
+    falls = kernel.constants["descending"].astype(np.int64)[:, None]
+    rows = max(len(t), len(falls))
+    return np.append(np.broadcast_to(t, (rows, t.shape[1])), np.broadcast_to(falls, (rows, 1)), axis=1)
+
+
+def _fields(word: np.ndarray, acc: int):
+    """(value, bits, place) of each part of a word."""
+    for i, value in enumerate(word):
+        yield value, acc if i < len(word) - 1 else 1, i * acc
+
+
+def _threshold_text(words: np.ndarray, slots: np.ndarray, acc: int) -> str:
+    channels = np.broadcast_to(words, (max(len(words), int(slots.max()) + 1), words.shape[1]))
+    chosen = np.where(slots[..., None] >= 0, channels[slots], 0)
+    thresholds_of = chosen[..., :-1, None] >> np.arange(acc) & 1
+    ones = np.concatenate([thresholds_of.reshape(*slots.shape, -1), chosen[..., -1:]], axis=-1)
+    return rom.hex_words(ones.reshape(len(slots), -1), 1)
+
+
 def constant_slots(program: Program, kernel: Kernel, stage: Stage) -> np.ndarray:
     """int64 [words, lanes]: which constant each result takes, -1 in idle lanes; the words repeat."""
-    sizes = [kernel.constants[c].size for c in ("multiplier", "offset") if c in kernel.constants]
+    names = ("multiplier", "offset", "threshold", "descending")
+    sizes = [len(kernel.constants[c]) for c in names if c in kernel.constants]
     lanes, y = stage.out.lanes, program.edges[kernel.outputs[0]]
     if max(sizes) == 1:
         return np.zeros((1, lanes), np.int64)
@@ -60,8 +123,11 @@ def constant_slots(program: Program, kernel: Kernel, stage: Stage) -> np.ndarray
     return found[:period] if (found == np.tile(found[:period], (len(found) // period, 1))).all() else found
 
 
-def constant_bits(program: Program, kernel: Kernel, stage: Stage) -> int:
-    """Bits of ROM for the constants of the requantizers."""
+def constant_bits(program: Program, kernel: Kernel, stage: Stage, acc: int) -> int:
+    """Bits of ROM for the constants of the requantizers of accumulators of `acc` bits."""
+    if count := thresholds(kernel):
+        words = threshold_words(kernel, acc)
+        return 0 if (words == words[0]).all() else constant_slots(program, kernel, stage).size * (count * acc + 1)
     m, offset = kernel.constants["multiplier"], kernel.constants.get("offset")
     each = 0 if unit(m) else magnitude(m) + bool((m < 0).any())
     if offset is not None and not (offset == offset[0]).all():
@@ -76,9 +142,3 @@ def _words(values: np.ndarray, slots: np.ndarray) -> np.ndarray:
 
 def unit(multiplier: np.ndarray) -> bool:
     return bool((multiplier == 1).all())
-
-
-def magnitude(values: np.ndarray) -> int:
-    """Bits of the largest magnitude, the sign apart."""
-    lo, hi = int(values.min(initial=0)), int(values.max(initial=0))
-    return max(hi.bit_length(), (~lo).bit_length() if lo < 0 else 0, 1)

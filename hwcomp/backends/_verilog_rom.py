@@ -62,9 +62,13 @@ def weight_words(kernel: Kernel, stage: Stage, x: Edge, out: Edge) -> np.ndarray
     return blocks.transpose(0, 2, 4, 1, 3, 5).reshape(fold.groups * fold.chunks, -1)
 
 
-def bias_words(kernel: Kernel, stage: Stage, out: Edge) -> np.ndarray:
-    """int64 [groups, sums]."""
-    fold, bias = stage.fold, kernel.constants["bias"].astype(np.int64)
+def start_words(values: np.ndarray, kernel: Kernel, stage: Stage, out: Edge) -> np.ndarray:
+    """int64 [sets * groups, sums] of `values` [sets, outputs], which accumulators start from."""
+    return np.concatenate([_starts(row.astype(np.int64), kernel, stage, out) for row in values])
+
+
+def _starts(bias: np.ndarray, kernel: Kernel, stage: Stage, out: Edge) -> np.ndarray:
+    fold = stage.fold
     if fold.kind == DEPTHWISE:
         full = _padded(bias.reshape(-1, fold.repeat), fold.sets * fold.simd, fold.repeat)
         return full.reshape(fold.sets, fold.simd, fold.repeat).transpose(0, 2, 1).reshape(fold.groups, fold.simd)

@@ -20,8 +20,6 @@ def memories(program: Program, plan: DataflowPlan, product: Product) -> dict[str
     files = {}
     for kind, ports, golden in (("in", plan.inputs, product.golden_in), ("out", plan.outputs, product.golden_out)):
         for i, port in enumerate(ports):
-            values = golden[port.edge].reshape(len(golden[port.edge]), -1).astype(np.int64)
-            slots = frame_slots(program, port)
-            beats = np.where(slots >= 0, values[:, slots], 0).reshape(-1, port.outer.lanes)
+            beats = port.outer.codes(program.edges[port.edge], golden[port.edge])
             files[f"vectors/{kind}{i}.mem"] = hex_words(beats, port.outer.bits)
     return files

@@ -46,6 +46,32 @@ def same(netlist: Netlist, source: Nets, name: str) -> Nets:
     return made
 
 
+def widened(netlist: Netlist, source: Nets) -> Nets:
+    """Lanes of one bit as integers of 2 bits, -1 and +1."""
+    return lanes(netlist, "hwc_bipolar", source, f"{source.name}_wide", 2 * source.width, {"LANES": source.width})
+
+
+def signs(netlist: Netlist, source: Nets, name: str) -> Nets:
+    """Integers of 2 bits, -1 and +1, as lanes of one bit."""
+    count = source.width // 2
+    return lanes(netlist, "hwc_sign", source, name, count, {"LANES": count, "W": 2})
+
+
+def lanes(netlist: Netlist, cell: str, source: Nets, name: str, width: int, params: dict[str, object]) -> Nets:
+    """A combinational cell on the data of a stream."""
+    made = netlist.nets(name, width)
+    ports = {"data_i": f"{source.name}_data", "data_o": f"{name}_data"}
+    netlist.instance(cell, name, params, ports, clocked=False)
+    join(netlist, source, made, data=False)
+    return made
+
+
+def extended(netlist: Netlist, source: Nets, name: str, count: int, bits: int, signed: bool) -> Nets:
+    """Lanes of more bits."""
+    params: dict[str, object] = {"LANES": count, "IN_W": source.width // count, "OUT_W": bits, "IS_SIGNED": int(signed)}
+    return lanes(netlist, "hwc_extend", source, name, count * bits, params)
+
+
 def arrive(netlist: Netlist, source: Source, stream: Nets, name: str) -> Nets:
     """The FIFO and the conversions in front of an engine or port."""
     last = fifo(netlist, stream, f"{name}_fifo", 2 if source.late else source.depth)
@@ -98,7 +124,7 @@ def pad(netlist: Netlist, source: Nets, name: str, stage: Stage, shape: tuple[in
     arrives = stage.sources[0].arrives
     source = fifo(netlist, source, f"{name}_fifo", stage.buffer)
     top, left, bottom, right = stage.pads
-    bits = arrives.bits
+    bits = source.width // arrives.lanes
     beat = sum((value & ((1 << bits) - 1)) << (i * bits) for i in range(arrives.lanes))
     params = {
         "DW": source.width, "H": shape[1], "WD": shape[2], "G": arrives.beats // (shape[1] * shape[2]), "PT": top,
@@ -110,6 +136,8 @@ def pad(netlist: Netlist, source: Nets, name: str, stage: Stage, shape: tuple[in
 def window(netlist: Netlist, source: Nets, name: str, stage: Stage) -> Nets:
     if (w := stage.window) is None:
         return source
+    if w.held:
+        return netlist.stage("hwc_repeat", source, name, source.width, {"W": source.width, "N": w.repeat})
     params = {
         "DW": source.width, "P": w.taps, "HP": w.rows, "WP": w.cols, "G": w.words, "KH": w.kernel[0], "KW": w.kernel[1],
         "SH": w.strides[0], "SW": w.strides[1], "DILH": w.dilations[0], "DILW": w.dilations[1], "REP": w.repeat,

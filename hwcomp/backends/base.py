@@ -56,14 +56,6 @@ def refuse_kinds(program: Program, target: str, kinds: frozenset[str]) -> None:
             raise _refusal(kernel, f"kernel {kernel.kind}", target)
 
 
-def refuse_few_bits(program: Program, target: str) -> None:
-    """UnsupportedError for the first kernel with a tensor of one bit or thresholds, of a back end that prints neither."""
-    for kernel in program.kernels:
-        bits = any(program.edges[n].bipolar for n in (*kernel.inputs, *kernel.outputs))
-        if bits or kernel.params.get("requantize", {}).get("form") == "threshold":
-            raise _refusal(kernel, "a tensor of one bit" if bits else "a multi-threshold", target)
-
-
 def _refusal(kernel: Kernel, what: str, target: str) -> UnsupportedError:
     node = kernel.origin[0] if kernel.origin else kernel.name
     return UnsupportedError(f"{what} is not available for target {target}", node=node, fix="use target mcu")

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from hwcomp.backends import _c_forms
 from hwcomp.backends import _c_kernels as kernels
 from hwcomp.backends._c_bits import Bits, packed
 from hwcomp.backends._c_text import c_type, comment, field_names, render
@@ -23,7 +24,7 @@ from sw_ref.program import Edge, Program
 _CODE_BASE = 600
 _CODE = {
     "add": 150, "argmax": 100, "avgpool2d": 450, "concat": 150, "conv2d": 800, "dense": 450, "lut": 50,
-    "maxpool2d": 250, "mul": 100, "pad": 100, "reorder": 100, "requantize": 150, "reshape": 0, "shuffle": 100, "slice": 60,
+    "maxpool2d": 250, "mul": 100, "pad": 100, "reorder": 100, "repeat": 60, "requantize": 150, "reshape": 0, "shuffle": 100, "slice": 60,
     "softmax": 250, "transpose": 0,
 }  # fmt: skip
 _STACK_FRAMES = 512
@@ -78,7 +79,8 @@ class CBackend(Backend):
     def plan(self, program: Program, options: dict[str, Any]) -> MemoryPlan:
         self.supports(program)
         bits = packed(program)
-        work = [kernels.work(program, k, bits) for k in program.kernels]
+        fast = options.get("c_weights", "packed") == "fast"
+        work = [kernels.work(program, k, bits, fast) for k in program.kernels]
         stored = {name: b.bytes for name, b in bits.items()}
         return memory.plan(program, work, kernels.ALIASES, slack=options.get("arena_slack", 0.10), stored=stored)
 
@@ -127,6 +129,7 @@ class CBackend(Backend):
                 {
                     "name": k.name, "kind": k.kind, "macs": kernels.macs(program, k), "constant_bytes": size,
                     "scratch_bytes": step.scratch, "windows": out.k.get("n") if "dot" in out.k else None,
+                    "weights": _c_forms.of(k, step, out),
                 }
                 for k, step, size, out in zip(program.kernels, plan.steps, sizes, printed, strict=True)
             ],
@@ -196,12 +199,13 @@ def _calls(program: Program, plan: MemoryPlan, printed, ins: list[Port], outs: l
             arguments = [address(n) for n in (*kernel.inputs, *kernel.outputs)]
             if "pack" in printed[i].k:
                 at = step.scratch_offset + step.scratch - unpacked_bytes(program, kernel)
-                arguments[-1] = f"(int8_t *)(bytes + {at})"
+                kind = c_type(program.edges[kernel.outputs[0]].dtype)
+                arguments[-1] = f"({kind} *)(bytes + {at})"
             if printed[i].k.get("scratch"):
                 arguments.append(f"bytes + {step.scratch_offset}" if step.scratch_offset else "bytes")
             calls.append({"tap": None, "text": f"{p}_k{i}_{suffix}({', '.join(arguments)})"})
             if "pack" in printed[i].k:
-                text = f"{p}_k{i}_pack((const int8_t *)(bytes + {at}), {address(kernel.outputs[0])})"
+                text = f"{p}_k{i}_pack((const {kind} *)(bytes + {at}), {address(kernel.outputs[0])})"
                 calls.append({"tap": None, "text": text})
         calls.append(tap(kernel.outputs[0]))
     for i in plan.stores:

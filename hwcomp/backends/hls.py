@@ -15,9 +15,8 @@ from hwcomp.backends import _hls_engines as engines
 from hwcomp.backends import _hls_wiring as wiring
 from hwcomp.backends import _verilog_costs as costs
 from hwcomp.backends._dataflow_ports import interface, masters, slaves
-from hwcomp.backends._hls_design import Design, Net, Rom, integer
-from hwcomp.backends._verilog_vectors import frame_slots
-from hwcomp.backends.base import Backend, Product, refuse_few_bits, refuse_kinds
+from hwcomp.backends._hls_design import Design, Net, Rom, element
+from hwcomp.backends.base import Backend, Product, refuse_kinds
 from hwcomp.names import comment
 from hwcomp.plan.dataflow import check_dataflow, plan_dataflow
 from hwcomp.plan.stages import ALIASES, OUTPUT, DataflowPlan, Port
@@ -44,12 +43,12 @@ class Hls(Backend):
 
     def supports(self, program: Program) -> None:
         refuse_kinds(program, self.target, self.kinds)
-        refuse_few_bits(program, self.target)
         check_dataflow(program)
 
     def plan(self, program: Program, options: dict[str, Any]) -> HlsPlan:
         return HlsPlan(
-            plan_dataflow(program, options.get("pe_simd_budget")), options.get("hls_dialect", DEFAULT_DIALECT)
+            plan_dataflow(program, options.get("pe_simd_budget"), bool(options.get("least_fifos"))),
+            options.get("hls_dialect", DEFAULT_DIALECT),
         )
 
     def emit(self, program: Program, plan: HlsPlan, product: Product) -> dict[str, str | bytes]:
@@ -83,7 +82,7 @@ class Hls(Backend):
         return {
             "dialect": plan.dialect, "budget": flow.budget, "lanes": flow.lanes, "interval": flow.interval,
             "rom_bits": sum(costs.rom_bits(program, s) for s in flow.stages),
-            "multipliers": sum(costs.multipliers(program.kernels[s.kernel], s) for s in flow.stages),
+            "multipliers": sum(costs.multipliers(program, s) for s in flow.stages),
             "interface": {**interface(flow), "dialect": plan.dialect},
         }  # fmt: skip
 
@@ -101,7 +100,7 @@ def build(program: Program, plan: DataflowPlan) -> Design:
 
     for port, p in zip(plan.inputs, slaves(plan), strict=True):
         design.section(f"Input {comment(port.edge)}")
-        net = design.net(f"e{index[port.edge]}", integer(p["bits"], p["signed"]), p["lanes"], p["beats"])
+        net = design.net(f"e{index[port.edge]}", element(program.edges[port.edge]), p["lanes"], p["beats"])
         params = [net.element, p["bits"], net.lanes, net.beats, p["tdata"]]
         design.call("hwc_axis", "hwc_axis_in", params, [p["prefix"], net.name])
         made(port.edge, net)
@@ -153,8 +152,7 @@ def _rows(rom: Rom) -> str:
 
 def _beats(program: Program, port: Port, golden: np.ndarray) -> list[list[int]]:
     """Bytes of TDATA, lowest first, of every beat of all frames."""
-    values = golden.reshape(len(golden), -1).astype(np.int64)
-    slots, s = frame_slots(program, port), port.outer
-    lanes = np.where(slots >= 0, values[:, slots], 0).reshape(-1, s.lanes)
+    s = port.outer
+    lanes = s.codes(program.edges[port.edge], golden)
     bits = ((lanes[:, :, None] >> np.arange(s.bits)) & 1).astype(np.uint8).reshape(len(lanes), -1)
     return np.packbits(bits, axis=1, bitorder="little").tolist()

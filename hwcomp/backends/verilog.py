@@ -14,8 +14,9 @@ from hwcomp.backends import _verilog_vectors as vectors
 from hwcomp.backends import _verilog_wiring as wiring
 from hwcomp.backends._dataflow_ports import interface, masters, slaves
 from hwcomp.backends._verilog_netlist import Netlist, Nets, master, slave
-from hwcomp.backends.base import Backend, Product, refuse_few_bits, refuse_kinds
+from hwcomp.backends.base import Backend, Product, refuse_kinds
 from hwcomp.names import comment
+from hwcomp.plan import unrolled
 from hwcomp.plan.dataflow import check_dataflow, plan_dataflow
 from hwcomp.plan.stages import ALIASES, OUTPUT, DataflowPlan, Stage
 from hwcomp.plan.timing import frame_latency
@@ -23,6 +24,7 @@ from hwcomp.registry import backend
 from hwcomp.templates_dir import templates
 from sw_ref.program import Program
 
+_OF_UNROLLED = ("hwc_engine", "hwc_ones", "hwc_tally")
 _CELL = re.compile(r"^\s*(hwc_\w+)\s*#", re.MULTILINE)
 
 
@@ -34,19 +36,25 @@ class Verilog(Backend):
 
     def supports(self, program: Program) -> None:
         refuse_kinds(program, self.target, self.kinds)
-        refuse_few_bits(program, self.target)
         check_dataflow(program)
 
     def plan(self, program: Program, options: dict[str, Any]) -> DataflowPlan:
-        return plan_dataflow(program, options.get("pe_simd_budget"))
+        return plan_dataflow(
+            program, options.get("pe_simd_budget"), bool(options.get("least_fifos")),
+            unrolled.chosen(program, options.get("unroll", ())),
+        )  # fmt: skip
 
     def emit(self, program: Program, plan: DataflowPlan, product: Product) -> dict[str, str | bytes]:
-        netlist = Netlist()
+        netlist = Netlist(product.name)
         edge_nets = _build(netlist, program, plan)
         taps = [(i, edge_nets[n]) for i, n in enumerate(program.edges) if n in edge_nets]
         top = f"{product.name}_top"
-        cells = _closure(netlist.cells)
-        names = [f"{c}.v" for c in sorted(cells)] + [f"{top}.v"]
+        modules = {
+            f"{name}.v": _ENV.get_template("unrolled.v.j2").render(v, banner=product.banner)
+            for name, v in netlist.modules.items()
+        }
+        cells = _closure(netlist.cells - netlist.modules.keys() | set(_OF_UNROLLED if modules else ()))
+        names = [f"{c}.v" for c in sorted(cells)] + sorted(modules) + [f"{top}.v"]
         values = {
             "name": product.name, "top": top, "banner": product.banner, "netlist": netlist, "plan": plan, "taps": taps,
             "inputs": slaves(plan), "outputs": masters(plan),
@@ -54,6 +62,7 @@ class Verilog(Backend):
             "frames": len(next(iter(product.golden_in.values()))),
         }  # fmt: skip
         files: dict[str, str | bytes] = {f"rtl/{c}.v": text for c, text in cells.items()}
+        files |= {f"rtl/{name}": text for name, text in modules.items()}
         for template, path in (
             ("top.v.j2", f"rtl/{top}.v"), ("tb.v.j2", "rtl/tb.v"), ("core.j2", f"rtl/{product.name}.core"),
             ("files.f.j2", f"rtl/{product.name}.f"), ("README.md.j2", "rtl/README.md"),
@@ -74,7 +83,7 @@ class Verilog(Backend):
                     "lanes": costs.dot_lanes(kernel, s), "fold": fold, "out_lanes": s.out.lanes,
                     "fifo_words": [source.depth for source in s.sources],
                     "rom_bits": costs.rom_bits(program, s), "buffer_bits": costs.buffer_bits(program, s),
-                    "multipliers": costs.multipliers(kernel, s),
+                    "multipliers": costs.multipliers(program, s), **costs.weights(program, s),
                 }
             )  # fmt: skip
         fifos = costs.fifos(program, plan)
@@ -100,7 +109,7 @@ _ENV.filters["comment"] = comment
 def _layer_line(program: Program, plan: DataflowPlan, stage: Stage) -> str:
     kernel, lanes = program.kernels[stage.kernel], "-"
     if costs.dot_lanes(kernel, stage):
-        lanes = f"{stage.fold.pe} PE x {stage.fold.taps * stage.fold.simd} SIMD"
+        lanes = "unrolled" if stage.fold.unrolled else f"{stage.fold.pe} PE x {stage.fold.taps * stage.fold.simd} SIMD"
     return f"{kernel.name:14} {stage.beats:9} beats  {lanes:18} {comment(', '.join(kernel.origin))}"
 
 

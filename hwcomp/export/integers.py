@@ -245,6 +245,12 @@ def _shuffle(w: _Writer, program: Program, k: Kernel, x: str) -> str:
     return w.emit("Gather", x, k.constants["order"].astype(np.int64), axis=1)
 
 
+def _repeat(w: _Writer, program: Program, k: Kernel, x: str) -> str:
+    axis, times = k.params["axis"], k.params["times"]
+    size = program.edges[k.inputs[0]].shape[axis]
+    return w.emit("Gather", x, np.repeat(np.arange(size), times), axis=1 + axis)
+
+
 def _pad(w: _Writer, program: Program, k: Kernel, x: str) -> str:
     top, left, bottom, right = k.params["pads"]
     return w.emit("Pad", x, np.array([0, 0, top, left, 0, 0, bottom, right], np.int64), np.int64(k.params["pad_value"]))
@@ -304,6 +310,7 @@ def _softmax(w: _Writer, program: Program, k: Kernel, x: str) -> str:
 
 _KINDS = {
     "add": _add, "argmax": _argmax, "avgpool2d": _avgpool2d, "concat": _concat, "conv2d": _conv2d, "dense": _dense,
-    "lut": _lut, "maxpool2d": _maxpool2d, "mul": _mul, "pad": _pad, "reorder": _reorder, "requantize": _requantize,
+    "lut": _lut, "maxpool2d": _maxpool2d, "mul": _mul, "pad": _pad, "reorder": _reorder,
+    "repeat": _repeat, "requantize": _requantize,
     "reshape": _reshape, "shuffle": _shuffle, "slice": _slice, "softmax": _softmax, "transpose": _transpose,
 }  # fmt: skip

@@ -34,7 +34,7 @@ def import_graph(model, weights: Weights) -> tuple[Graph, int]:
     values = [v for v in graph.input if text_of(v.name, "an input's name") not in constants]
     outputs = [text_of(v.name, "an output's name") for v in graph.output]
     _check_names(graph, [v.name for v in values], outputs, nodes)
-    nodes = _in_order(nodes)
+    nodes = _in_order(_without_empty(nodes, constants))
     tensors, batched = read_inputs(values)
 
     taken = {*constants, *(t.name for t in tensors), *(n for node in nodes for n in (*node.inputs, *node.outputs))}
@@ -154,6 +154,20 @@ def _check_names(graph, inputs: list[str], outputs: list[str], nodes: list[OnnxN
             raise ModelError(f"output '{shown(name)}' is never made")
         if name in inputs:
             raise UnsupportedError(f"output '{shown(name)}' is an input of the graph", why="nothing computes it")
+
+
+def _without_empty(nodes: list[OnnxNode], constants: dict) -> list[OnnxNode]:
+    """Constants without elements as absent inputs where an operator takes them so; those that nobody reads then go."""
+    made = {n.outputs[0]: n for n in nodes if n.op_type == "Constant" and n.attr.has("value") and n.outputs}
+    empty = {name for name, tensor in constants.items() if list(tensor.dims) == [0]}
+    empty |= {name for name, n in made.items() if list(n.attr.tensor("value").dims) == [0]}
+    for node in nodes:
+        if OPS[node.op_type].empty_is_absent:
+            node.inputs = tuple("" if name in empty else name for name in node.inputs)
+    unread = empty - {name for node in nodes for name in node.inputs}
+    for name in unread & set(constants):
+        del constants[name]
+    return [n for n in nodes if n.op_type != "Constant" or unread.isdisjoint(n.outputs)]
 
 
 def _in_order(nodes: list[OnnxNode]) -> list[OnnxNode]:

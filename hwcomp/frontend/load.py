@@ -13,6 +13,7 @@ from hwcomp.errors import ModelError, UsageError, shown, shown_path
 from hwcomp.frontend.importer import import_graph
 from hwcomp.frontend.tensors import ExternalFile, Weights
 from hwcomp.frontend.wire import check_wire
+from hwcomp.ops._steps import Grid, Quantizer
 
 if TYPE_CHECKING:
     from hwcomp.graph import Graph
@@ -35,8 +36,9 @@ class Model:
 
     @property
     def quantized(self) -> bool:
-        """Whether the model itself states integers: for activations or for weights."""
-        return any(t.stored or t.given is not None for t in self.graph.tensors.values())
+        """Whether the model itself states integers: for activations or for weights, as QDQ, QOperator or QONNX."""
+        stated = any(t.stored or t.given is not None for t in self.graph.tensors.values())
+        return stated or any(isinstance(s, Quantizer | Grid) for n in self.graph.nodes if n.op == "Steps" for s in n.attrs.steps)
 
     def files(self, reserved: frozenset[str] = frozenset()) -> dict[str, Path]:
         """Files of a copy: relative path in the product -> where it is now.

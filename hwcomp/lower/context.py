@@ -35,7 +35,7 @@ class LowerContext:
 
     # What joins or rearranges tensors.
     add, avgpool, concat, slice = joins.add, joins.avgpool, joins.concat, joins.slice_
-    shuffle, transpose, pad = joins.shuffle, joins.transpose, joins.pad
+    shuffle, transpose, pad, repeat = joins.shuffle, joins.transpose, joins.pad, joins.repeat
     softmax, table, multiply = softmaxes.softmax, tables.table, products.multiply
     steps = thresholds.pointwise
 

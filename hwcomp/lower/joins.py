@@ -1,4 +1,4 @@
-"""Lowering of what joins or selects tensors: sums of two, averages, concatenations, slices, channel shuffles."""
+"""Lowering of what joins or selects tensors: sums of two, averages, concatenations, slices, repeats, channel shuffles."""
 
 from __future__ import annotations
 
@@ -113,6 +113,14 @@ def slice_(ctx: LowerContext, node: Node, axis: int, start: int, stop: int) -> N
     x = ctx.in_order(name, node, layouts.usual(ctx.edges[name].shape))
     ctx.add_edge(y, x.lo, x.hi, layouts.usual(ctx.sample_shape(y)))
     ctx.add_kernel("slice", node, {"axis": axis, "start": start, "stop": stop})
+
+
+def repeat(ctx: LowerContext, node: Node, axis: int, times: int) -> None:
+    """Every element along `axis` of the sample `times` times in a row."""
+    name, y = node.inputs[0], node.outputs[0]
+    x = ctx.in_order(name, node, layouts.usual(ctx.edges[name].shape))
+    ctx.add_edge(y, x.lo, x.hi, layouts.usual(ctx.sample_shape(y)))
+    ctx.add_kernel("repeat", node, {"axis": axis, "times": times})
 
 
 def shuffle(ctx: LowerContext, node: Node, order: np.ndarray) -> None:

@@ -36,7 +36,7 @@ def table(
         )  # fmt: skip
     qy = ctx.qtype(y, node)
     lo, hi = type_range(qy.bits, qy.signed)
-    first, last = type_range(x.bits, x.signed)
+    first, last = type_range(x.bits, x.signed, x.bipolar)
     real = np.clip((np.arange(first, last + 1) - x.zero) * np.float64(x.scale), *domain)
     with np.errstate(all="ignore"):
         steps = np.rint(function(real) / np.float64(np.float32(qy.scale[0])))

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 _FEW_BITS = 3  # outputs of up to so many bits always get thresholds
 _MOST_LEVELS = 255  # others where the affine form is wrong by more than a step
+_MOST_ADDED = 2.0**40  # accumulators that steps may add
+_ON_GRID = 2.0**-16  # of a step of the output: the proof says whether it matters
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,8 @@ class Function:
         with np.errstate(all="ignore"):
             real = (acc.astype(np.float64) * self.unit[:, None]).astype(np.float32)
             if last is not None:
-                return last.integers(_steps.run(steps[:-1], real, self.constants, 0)).astype(np.int64)
+                own = [c[:, None] for c in self.constants[len(self.constants) - last.constants :]]
+                return last.integers(_steps.run(steps[:-1], real, self.constants, 0), *own).astype(np.int64)
             scaled = np.rint(_steps.run(steps, real, self.constants, 0) / np.float32(self.qtype.scale[0]))
         return np.clip(scaled.astype(np.float64) + self.qtype.zero, *self.qtype.limits).astype(np.int64)
 
@@ -85,7 +88,9 @@ def dot(ctx: LowerContext, kind: str, node: Node, params: dict, *, padded: bool)
     unit = np.broadcast_to(float(x.scale) * tensor.qtype.scales().astype(np.float64), bias.shape)
     function = Function(unit, node.attrs.steps, _data(ctx, node, 3), ctx.qtype(y, node))
     reach = bounds.of_dot(rows, bias, x_lo, x_hi)
-    rq, proof = _record(function, reach, node, y, ctx.profile)
+    found = _whole(function, reach, y, ctx.profile)
+    rq, proof, more = (*_record(function, reach, node, y, ctx.profile), 0) if found is None else found
+    bias = bias + more
     rq, down = _turned(rq, (np.abs(rows) == 1).all())
     weight = np.where(down.reshape(-1, *[1] * (weight.ndim - 1)), -weight, weight)
     bias = np.where(down, -bias, bias)
@@ -112,7 +117,8 @@ def dot(ctx: LowerContext, kind: str, node: Node, params: dict, *, padded: bool)
 def pointwise(ctx: LowerContext, node: Node) -> None:
     """Steps without a dot product in front -> a requantize kernel; nothing where the input is quantized alike already."""
     steps = node.attrs.steps
-    if len(steps) == 1 and _steps.quantizer(steps) and ctx.qtype(node.inputs[0]) == ctx.qtype(node.outputs[0], node):
+    plain = len(steps) == 1 and (q := _steps.quantizer(steps)) and not q.grid and not q.constants
+    if plain and ctx.qtype(node.inputs[0]) == ctx.qtype(node.outputs[0], node):
         ctx.alias(node)
         return
     x, y, data = ctx.edges[node.inputs[0]], node.outputs[0], _data(ctx, node, 1)
@@ -164,8 +170,9 @@ def _record(function: Function, reach: bounds.Bounds, node: Node, name: str, pro
     lo, hi, q = reach.final_lo, reach.final_hi, function.qtype
     total, channels = int((hi - lo + 1).sum()), len(lo)
     last = _steps.quantizer(function.steps)
-    levels = q.limits[1] - q.limits[0]
-    if last is not None and (q.bits <= _FEW_BITS or last.rounding not in ("ROUND", "HALF_EVEN")):
+    least, most = _levels(function, lo, hi)
+    levels = most - least
+    if last is not None and (q.bits <= _FEW_BITS or last.rounding not in ("ROUND", "HALF_EVEN") or last.grid):
         if levels > _MOST_LEVELS:
             raise UnsupportedError(
                 f"{q.bits} bits with rounding_mode {last.rounding}",
@@ -179,15 +186,58 @@ def _record(function: Function, reach: bounds.Bounds, node: Node, name: str, pro
     return rq, proof
 
 
+def _whole(function: Function, reach: bounds.Bounds, name: str, profile: int):
+    """(Requant, proof, int64 biases [channels]) that equals `function` everywhere, with its ties: what the steps add is a
+    whole number of accumulators. None where it is not, or the output has few bits.
+    """
+    q, channels, last = function.qtype, len(function.unit), _steps.quantizer(function.steps)
+    if last is not None and (q.bits <= _FEW_BITS or last.rounding not in ("ROUND", "HALF_EVEN") or last.grid):
+        return None
+    gain, shift = _steps.affine(function.steps, function.constants, channels)
+    factor = gain * function.unit / float(np.float32(q.scale[0]))
+    added = shift / float(np.float32(q.scale[0])) + (q.zero if last is not None else 0)
+    if not (np.isfinite(factor) & (factor > 0) & (np.abs(added) < _MOST_ADDED * factor)).all():
+        return None
+    bias = np.rint(added / factor)
+    if (np.abs(bias * factor - added) > _ON_GRID).any():
+        return None
+    bias = bias.astype(np.int64)
+    first, end = reach.final_lo + bias, reach.final_hi + bias
+    lowest, highest = int(min(first.min(), bias.min())), int(max(end.max(), bias.max()))
+    width = bounds.signed_bits(lowest, highest)
+    ends = function(np.stack([reach.final_lo, reach.final_hi], axis=1))
+    zero = 0 if last is not None else q.zero
+    rq = requant.choose(
+        factor.astype(np.float32), lowest, highest, width, zero, int(ends.min()), int(ends.max()), profile
+    )
+    differing, worst, steps = staircase.compare(rq, lambda a: function(a - bias[:, None]), first, end)
+    if differing:
+        return None
+    total, most = int((end - first + 1).sum()), int(rq.multiplier.max()).bit_length()
+    return rq, staircase.Proof(name, rq.form, reach.bits, most, total, 0, channels, 0, worst, rq.bits, steps), bias
+
+
 def bisected(function: Function, lo: np.ndarray, hi: np.ndarray) -> Thresholds:
     """Thresholds of a Function on accumulators in [lo_c, hi_c] (int64 [channels])."""
     q, down = function.qtype, function.falling
     step = 2 if q.scheme == "bipolar" else 1
-    levels = np.arange(q.limits[0] + step, q.limits[1] + 1, step)[None, :]
+    least, most = _levels(function, lo, hi)
+    levels = np.arange(least + step, most + 1, step)[None, :]
     rising = staircase.first_at(function, levels, lo, hi)
     fallen = staircase.first_at(lambda a: -function(a), step - levels, lo, hi)
     threshold = np.sort(np.where(down[:, None], fallen, rising), axis=1)
-    return Thresholds(*q.limits, step, threshold, down.astype(np.int64))
+    return Thresholds(least, most, step, threshold, down.astype(np.int64))
+
+
+def _levels(function: Function, lo: np.ndarray, hi: np.ndarray) -> tuple[int, int]:
+    """Least and largest result that get thresholds: what the type holds, or, of a wide one that is rounded twice, what is
+    reached (two levels at least)."""
+    last, (least, most) = _steps.quantizer(function.steps), function.qtype.limits
+    if last is None or last.grid is None:
+        return least, most
+    ends = function(np.stack([lo, hi], axis=1))
+    low, high = int(ends.min()), int(ends.max())
+    return (low, high) if low < high else (low, low + 1) if low < most else (low - 1, low)
 
 
 def _affine(function: Function, reach: bounds.Bounds, name: str, profile: int):

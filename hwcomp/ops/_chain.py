@@ -29,6 +29,11 @@ class Chain:
     def transpose(self, *perm: int) -> Chain:
         return self if perm == tuple(range(len(perm))) else self.add("Transpose", TransposeAttrs(perm))
 
+    @property
+    def batched(self) -> bool:
+        """Whether axis 0 is the batch."""
+        return self._ctx.batched
+
     def nodes(self, output: str = "") -> list[Node]:
         """The graph nodes; tensors between them are called `<output>__<operator>`."""
         output = output or self._node.outputs[0]

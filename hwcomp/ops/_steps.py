@@ -85,26 +85,60 @@ class Limit:
 
 
 @dataclass(frozen=True)
+class Grid:
+    """x counts as n = round(x / scale + zero), in parts of 2^shift: QONNX's Trunc rounds twice."""
+
+    scale: float
+    zero: int
+    shift: int
+
+
+@dataclass(frozen=True)
 class Quantizer:
     """The real value of the nearest integer: (round(clip(x / scale + zero)) - zero) * scale, QONNX's order of operations.
 
-    `qtype` has one scale. bipolar: +scale where x >= 0, else -scale.
+    `qtype` has one scale. bipolar: +scale where x >= 0, else -scale. `grid`: n / 2^shift stands for x / scale + zero.
     """
 
     qtype: QType
     rounding: str = "ROUND"
+    grid: Grid | None = None
     constants = 0
 
     def integers(self, x: np.ndarray) -> np.ndarray:
         """Stored integers, in the float type of x."""
-        q = self.qtype
-        scaled = x / np.float32(q.scale[0]) + np.float32(q.zero)
+        q, grid = self.qtype, self.grid
+        if grid is not None:
+            scaled = np.rint(x / np.float32(grid.scale) + np.float32(grid.zero)) / np.float32(2.0**grid.shift)
+        else:
+            scaled = x / np.float32(q.scale[0]) + np.float32(q.zero)
         if q.scheme == "bipolar":
             return np.where(scaled >= 0, np.float32(1), np.float32(-1))
         return ROUNDINGS[self.rounding](np.clip(scaled, *map(np.float32, q.limits)))
 
     def apply(self, x):
         return (self.integers(x) - np.float32(self.qtype.zero)) * np.float32(self.qtype.scale[0])
+
+
+@dataclass(frozen=True)
+class Ladder(Quantizer):
+    """The real value of least + #{i : x >= T_i}, in `count` thresholds; its constants are T_0.. T_(count - 1) [channels],
+    rising. Steps of a bipolar type are 2.
+    """
+
+    count: int = 1
+    least: int = 0
+
+    @property
+    def constants(self) -> int:
+        return self.count
+
+    def integers(self, x: np.ndarray, *thresholds: np.ndarray) -> np.ndarray:
+        met = sum((x >= t).astype(x.dtype) for t in thresholds)
+        return met * x.dtype.type(2 if self.qtype.scheme == "bipolar" else 1) + x.dtype.type(self.least)
+
+    def apply(self, x, *thresholds):
+        return self.integers(x, *thresholds) * np.float32(self.qtype.scale[0])
 
 
 Step = BatchNorm | Sum | Ratio | Limit | Quantizer

@@ -13,6 +13,7 @@ from hwcomp.ops import _interval
 from hwcomp.ops._cases import case, random
 from hwcomp.ops._checks import bad, need_float, result
 from hwcomp.ops._folded import broadcast, need_one_type
+from hwcomp.ops._spread import alike
 from hwcomp.ops.base import Cost, Op
 from hwcomp.registry import op
 from hwcomp.types import per_channel
@@ -30,7 +31,7 @@ class Add(Op):
     """Inputs (x, y): tensors that broadcast to each other; a constant stands second."""
 
     kernels = ("add", "requantize")
-    note = "two tensors of one shape, or a constant per channel"
+    note = "of two tensors the smaller one is repeated"
 
     def convert(self, node, ctx):
         node.expect(inputs=(2, 2))
@@ -43,7 +44,8 @@ class Add(Op):
             a, b = b, a
         if ctx.batched and not ctx.is_constant(a):
             ctx.keep_batch_under_broadcast(node, a, b)
-        return [ctx.node(node, "Add", (a, b), AddAttrs())]
+        made, names = ([], [a, b]) if ctx.is_constant(b) else alike(node, ctx, a, b)
+        return [*made, ctx.node(node, "Add", names, AddAttrs())]
 
     def infer(self, node, inputs):
         x, y = inputs
@@ -87,6 +89,10 @@ class Add(Op):
 
     def cases(self):
         add = [("Add", ["x", "c"], ["y"], {})]
+        yield case("add last axis", add, {"x": (1, 3, 5)}, {"c": random("add last", 5)})
+        yield case("add every element", add, {"x": (1, 3, 5)}, {"c": random("add every", 3, 5)})
+        clamped = [("Add", ["x", "c"], ["h"], {}), ("Relu", ["h"], ["y"], {})]
+        yield case("add a plane", clamped, {"x": (1, 3, 2, 4)}, {"c": random("add plane", 1, 2, 4)})
         yield case("add vector", add, {"x": (1, 5)}, {"c": random("add vector", 5)})
         yield case("add per channel", add, {"x": (1, 3, 4, 5)}, {"c": random("add channel", 3, 1, 1)}, opset=7)
         yield case(
@@ -99,4 +105,7 @@ class Add(Op):
         shapes = [("Add", ["s", "t"], ["u"], {}), ("Reshape", ["x", "u"], ["y"], {})]
         constants = {"s": np.array([1, 3, 4]), "t": np.array([0, 1, 2])}
         yield case("add shapes", shapes, {"x": (1, 2, 3, 4)}, constants, opset=13)
-        yield case("add two inputs", [("Add", ["x", "z"], ["y"], {})], {"x": (1, 2, 3, 3), "z": (1, 2, 3, 3)})
+        two = [("Add", ["x", "z"], ["y"], {})]
+        yield case("add per channel computed", two, {"x": (1, 3, 1, 1), "z": (1, 3, 4, 5)}, opset=13)
+        yield case("add row and column", two, {"x": ("N", 2, 1, 3), "z": ("N", 1, 4, 3)}, opset=7)
+        yield case("add two inputs", two, {"x": (1, 2, 3, 3), "z": (1, 2, 3, 3)})

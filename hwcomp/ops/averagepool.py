@@ -20,7 +20,7 @@ class AveragePoolAttrs:
     """`pads` is (top, left, bottom, right), with auto_pad and ceil_mode worked in.
 
     A padded element is zero; it counts in the divisor if `count_include_pad`, but for the last `beyond` (rows at the
-    bottom, columns at the right), which only ceil_mode has added: they never count.
+    bottom, columns at the right), which only ceil_mode has added: they never count. `total`: sums, not averages.
     """
 
     kernel: Pair
@@ -29,11 +29,12 @@ class AveragePoolAttrs:
     pads: tuple[int, int, int, int]
     count_include_pad: bool = False
     beyond: Pair = (0, 0)
+    total: bool = False
 
     def divisors(self, size: Pair) -> np.ndarray:
-        """int64 [OH, OW]: how many elements each window over [H, W] = `size` averages."""
+        """int64 [OH, OW]: how many elements each window over [H, W] = `size` averages; 1 for sums."""
         rows, columns = (self._counts(axis, size[axis]) for axis in (0, 1))
-        return rows[:, None] * columns
+        return np.ones((len(rows), len(columns)), np.int64) if self.total else rows[:, None] * columns
 
     def _counts(self, axis: int, size: int) -> np.ndarray:
         before, after = self.pads[axis], self.pads[axis + 2]
@@ -90,6 +91,9 @@ class AveragePool(Op):
 
     def interval(self, node, inputs, graph):
         low, high = _interval.of_input(node, 0, inputs, graph)
+        if node.attrs.total:
+            count = math.prod(node.attrs.kernel)
+            return min(low, low * count, 0.0), max(high, high * count, 0.0)
         return (min(low, 0.0), max(high, 0.0)) if node.attrs.count_include_pad and any(node.attrs.pads) else (low, high)
 
     def lower(self, node, ctx):
@@ -104,7 +108,7 @@ class AveragePool(Op):
         a, x = node.attrs, writer.graph.tensors[node.inputs[0]]
         channels, divisors = x.shape[1], a.divisors(x.shape[2:])
         inside = all(pad < size for pad, size in zip(a.pads, a.kernel * 2, strict=True))
-        if a.dilations == (1, 1) and a.beyond == (0, 0) and inside:
+        if not a.total and a.dilations == (1, 1) and a.beyond == (0, 0) and inside:
             window = {"kernel_shape": a.kernel, "strides": a.strides, "pads": a.pads}
             return writer.emit("AveragePool", writer.data(), **window, count_include_pad=int(a.count_include_pad))
         one = np.ones((channels, 1, *a.kernel), np.float32)

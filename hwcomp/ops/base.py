@@ -55,6 +55,8 @@ class Op:
     keeps_type = False
     # Whether it reads the integers of a quantized model themselves (others see the real values they stand for).
     reads_integers = False
+    # Whether an input that is a constant without elements counts as absent.
+    empty_is_absent = False
     # Kinds of kernel that `lower` makes of it; empty where it can't stay until then (`note` says what becomes of it).
     kernels: tuple[str, ...] = ()
     note = ""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
-from hwcomp.ops._affine import affine_nodes, channel_axis
-from hwcomp.ops._cases import case
+from hwcomp.ops._affine import affine_nodes, broadcasts, channel_axis
+from hwcomp.ops._cases import case, random
+from hwcomp.ops._chain import Chain
 from hwcomp.ops._folded import broadcast, need_one_type
 from hwcomp.ops._steps import Ratio
 from hwcomp.ops.base import Op
@@ -43,8 +46,14 @@ class Div(Op):
         x, c = ctx.tensors[a], ctx.tensors[b]
         axis = channel_axis(x, c)
         if axis is None:
-            why = f"the tensor is {list(x.shape)}, the constant {list(c.shape)}; it must be one value per channel"
-            raise node.unsupported("Div by a constant that is not one value per channel", why)
+            if len(x.shape) < 2 or not broadcasts(c.shape, x.shape):
+                why = f"the tensor is {list(x.shape)}, the constant {list(c.shape)}"
+                raise node.unsupported("Div by a larger constant", why)
+            size = math.prod(x.shape[1:])
+            whole = (1, *x.shape[1:])
+            vector = ctx.derived(("ratio", b, *whole), node, (size,), lambda: np.broadcast_to(c.data, whole).ravel())
+            chain = Chain(node, ctx).reshape(x.shape[0], size).add("Steps", StepsAttrs((Ratio(),), 1), vector)
+            return chain.reshape(*x.shape).nodes()
         count = (x.shape[axis],)
         vector = ctx.derived(("ratio", b, *count), node, count, lambda: per_channel(c, x, axis))
         return [ctx.node(node, "Steps", (a, vector), StepsAttrs((Ratio(),), axis))]
@@ -53,6 +62,8 @@ class Div(Op):
         div = [("Div", ["x", "c"], ["y"], {})]
         yield case("div powers of two", div, {"x": (1, 3, 2, 2)}, {"c": np.float32([2, -0.5, 64]).reshape(3, 1, 1)})
         yield case("div per channel", div, {"x": (1, 3, 2, 2)}, {"c": np.float32([0.3, -1.7, 9]).reshape(3, 1, 1)})
+        every = 1 + random("div every", 3, 2, 2, scale=0.5)
+        yield case("div every element", div, {"x": (1, 3, 2, 2)}, {"c": every})
         yield case("div scalar", div, {"x": ("N", 5)}, {"c": np.float32(256)}, opset=7)
         shapes = [("Div", ["s", "t"], ["u"], {}), ("Reshape", ["x", "u"], ["y"], {})]
         yield case("div shapes", shapes, {"x": (1, 6)}, {"s": np.array([-3, 7, -7]), "t": np.array([-2, 3, 5])})

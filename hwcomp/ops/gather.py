@@ -1,4 +1,4 @@
-"""Gather with constant indices: computed for constants, else Slice or ChannelShuffle.
+"""Gather with constant indices: computed for constants, else a selection along an axis.
 
 Source: ONNX operator specification, Gather.
 """
@@ -9,15 +9,14 @@ import numpy as np
 
 from hwcomp.ops._cases import case
 from hwcomp.ops._chain import Chain
+from hwcomp.ops._select import select
 from hwcomp.ops.base import Op
-from hwcomp.ops.channelshuffle import ChannelShuffleAttrs
-from hwcomp.ops.slice import SliceAttrs
 from hwcomp.registry import op
 
 
 @op("Gather")
 class Gather(Op):
-    """Inputs (x, indices int64 constant). A computed x: one index, a range of them, or each channel once."""
+    """Inputs (x, indices int64 constant)."""
 
     becomes = "Slice"
 
@@ -32,15 +31,9 @@ class Gather(Op):
         if x.is_constant:
             ctx.compute(node, shape, x.data.dtype, lambda: np.take(x.data, indices, axis=axis))
             return []
-        wanted = indices.reshape(-1) % size
         chain = Chain(node, ctx)
-        if np.array_equal(wanted, np.arange(wanted[0], wanted[0] + wanted.size)):
-            if wanted.size < size:
-                chain.add("Slice", SliceAttrs(axis, int(wanted[0]), int(wanted[0]) + wanted.size))
-        elif axis == 1 and len(x.shape) == 4 and np.array_equal(np.sort(wanted), np.arange(size)):
-            chain.add("ChannelShuffle", ChannelShuffleAttrs(tuple(wanted.tolist())))
-        else:
-            why = "of a computed tensor one index, a range, or all channels in another order are available"
+        if select(chain, x.shape, axis, (indices.reshape(-1) % size).tolist()) is None:
+            why = "of a computed tensor a range, a stride, repeats, or each element at most once in any order are available"
             raise node.unsupported("Gather of scattered indices", why)
         return (chain if indices.ndim == 1 else chain.reshape(*shape)).nodes()
 
@@ -53,6 +46,9 @@ class Gather(Op):
         yield one("gather a range", (1, 5, 3, 2), [1, 2, 3], 1, opset=7)
         yield one("gather channels", (1, 6, 3, 2), [0, 3, 1, 4, 2, 5], 1, opset=13)
         yield one("gather channels irregularly", ("N", 5, 2, 3), [3, 0, 4, 2, 1], 1)
+        yield one("gather some channels", (1, 5, 2, 3), [4, 0, 3], 1)
+        yield one("gather scattered rows", (1, 3, 5, 2), [4, 0, 3], 2, opset=13)
+        yield one("gather repeated", (1, 4, 3), [[1, 1, 1], [3, 3, 3]], 2 - 1)
         size = [
             ("Shape", ["x"], ["s"], {}),
             ("Gather", ["s", "i"], ["t"], {}),

@@ -6,8 +6,6 @@ import math
 
 import numpy as np
 
-from hwcomp.errors import UnsupportedError
-from hwcomp.graph import origin_of
 from hwcomp.ops import _interval
 from hwcomp.ops.base import Op
 from hwcomp.ops.softmax import Softmax
@@ -18,8 +16,7 @@ from hwcomp.registry import op
 class LogSoftmax(Softmax):
     """Input (x), any shape; attributes as Softmax."""
 
-    kernels = ()
-    note = "at an output, left out under --logits"
+    kernels = ("maxpool2d", "repeat", "add", "lut", "dense")
 
     def output_type(self, scheme):
         return None
@@ -27,14 +24,7 @@ class LogSoftmax(Softmax):
     def takes_type(self, qtype):
         return True
 
-    def lower(self, node, ctx):
-        raise UnsupportedError(
-            f"{self.name} can't be compiled", node=origin_of(node), why="a logarithm has no integer form here",
-            fix="compile with --logits, if this is an output: the largest stays the largest; or export the model with Softmax",
-        )  # fmt: skip
-
-    def export(self, node, writer):
-        return Op.export(self, node, writer)
+    lower, export = Op.lower, Op.export  # the pass `logarithms` replaces it
 
     def evaluate(self, node, inputs):
         d = inputs[0] - inputs[0].max(axis=node.attrs.axes, keepdims=True)
@@ -46,6 +36,3 @@ class LogSoftmax(Softmax):
         count = math.prod(shape[a] for a in node.attrs.axes)
         low, _ = _interval.outward(lo - hi - math.log(count), 0.0, (hi - lo) * 2.0**-50)
         return low, 0.0
-
-    def cases(self):
-        return (c for c in super().cases() if "between" not in c.label)

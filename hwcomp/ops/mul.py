@@ -12,6 +12,7 @@ from hwcomp.ops._affine import affine_nodes
 from hwcomp.ops._cases import case, random
 from hwcomp.ops._checks import bad, need_float, result
 from hwcomp.ops._folded import broadcast, need_one_type
+from hwcomp.ops._spread import alike
 from hwcomp.ops.base import Cost, Op
 from hwcomp.registry import op
 
@@ -25,13 +26,13 @@ class MulAttrs:
 
 @op("Mul")
 class Mul(Op):
-    """Inputs (x, y): of one shape, or one of them a factor per channel, computed (a gate, which stands second) or constant.
+    """Inputs (x, y): computed, of which a factor per channel (a gate) stands second, or one of them constant.
 
     By a constant it becomes a BatchNormalization; of two constants the product is computed.
     """
 
     kernels = ("mul", "requantize")
-    note = "two tensors, one of them perhaps a value per channel, or a constant per channel"
+    note = "of two tensors the smaller one is repeated"
 
     def convert(self, node, ctx):
         node.expect(inputs=(2, 2))
@@ -46,8 +47,10 @@ class Mul(Op):
         if _is_gate(x, y):
             a, b = b, a
         elif x.shape != y.shape and not _is_gate(y, x):
-            why = "they must have one shape, or one of them a value per channel ([N, C, 1, 1] for [N, C, H, W])"
-            raise node.unsupported(f"Mul of computed tensors of shape {list(x.shape)} and {list(y.shape)}", why)
+            if ctx.batched:
+                ctx.keep_batch_under_broadcast(node, a, b)
+            made, (a, b) = alike(node, ctx, a, b)
+            return [*made, ctx.node(node, "Mul", (a, b), MulAttrs())]
         return [ctx.node(node, "Mul", (a, b), MulAttrs())]
 
     def infer(self, node, inputs):
@@ -83,6 +86,8 @@ class Mul(Op):
         yield case("mul scalar", [("Mul", ["c", "x"], ["y"], {})], {"x": ("N", 6)}, {"c": np.float32(-0.25)})
         yield case("mul vector", mul, {"x": (1, 6)}, {"c": random("mul vector", 6)}, opset=14)
         yield case("mul channels last", mul, {"x": (1, 3, 2, 5)}, {"c": random("mul last", 5)})
+        yield case("mul every element", mul, {"x": (1, 3, 2, 4)}, {"c": random("mul every", 1, 3, 2, 4)})
+        yield case("mul a plane", mul, {"x": (1, 3, 2, 4)}, {"c": random("mul plane", 2, 4)})
         shapes = [("Mul", ["s", "t"], ["u"], {}), ("Reshape", ["x", "u"], ["y"], {})]
         yield case("mul shapes", shapes, {"x": (1, 48)}, {"s": np.array([1, 2, 3]), "t": np.array([1, 2, 4])})
         two = [("Mul", ["x", "z"], ["y"], {})]
@@ -90,6 +95,7 @@ class Mul(Op):
         yield case("mul two vectors", two, {"x": ("N", 7), "z": ("N", 7)}, opset=7, interval=(-0.5, 3.0))
         yield case("mul gate", [("Mul", ["z", "x"], ["y"], {})], {"x": (1, 3, 4, 5), "z": (1, 3, 1, 1)}, opset=13)
         yield case("mul gate 1d", two, {"x": (1, 4, 9), "z": (1, 4, 1)}, opset=13)
+        yield case("mul by a plane", two, {"x": (1, 3, 4, 5), "z": (1, 1, 4, 5)}, opset=13)
         clamped = [("Mul", ["x", "z"], ["h"], {}), ("Relu", ["h"], ["y"], {})]
         yield case("mul clamped", clamped, {"x": (1, 2, 3, 3), "z": (1, 2, 3, 3)})
         yield case("mul square", [("Mul", ["x", "x"], ["y"], {})], {"x": (1, 9)})

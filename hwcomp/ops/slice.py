@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from hwcomp.ops import _interval
 from hwcomp.ops._cases import case, random
 from hwcomp.ops._chain import Chain
 from hwcomp.ops._checks import bad, result
+from hwcomp.ops._select import SliceAttrs, select
 from hwcomp.ops.base import Op
 from hwcomp.registry import op
 
 # Beyond any size, so that exact arithmetic on int64 limits can't overflow.
 _FAR = 1 << 40
-
-
-@dataclass(frozen=True)
-class SliceAttrs:
-    """Elements range(start, stop, step) of `axis`, counted with the batch axis. `step` is 1 unless all is constant."""
-
-    axis: int
-    start: int
-    stop: int
-    step: int = 1
 
 
 @op("Slice")
@@ -33,7 +22,7 @@ class Slice(Op):
 
     keeps_type = True
     kernels = ("slice",)
-    note = "with a step of 1"
+    note = "steps as pools of one element"
 
     def convert(self, node, ctx):
         x = ctx.tensor(node, 0) if node.input(0) else None
@@ -52,14 +41,17 @@ class Slice(Op):
         if not len(starts) == len(ends) == len(axes) == len(steps):
             why = f"{len(starts)} starts, {len(ends)} ends, {len(axes)} axes, {len(steps)} steps"
             raise node.model_error("the parts of Slice do not fit together", why)
-        chain = Chain(node, ctx)
+        chain, shape = Chain(node, ctx), x.shape
         for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
             attrs = SliceAttrs(axis, *_limits(node, x.shape[axis], start, end, step), step)
-            if step == 1 and (attrs.start, attrs.stop) == (0, x.shape[axis]):
-                continue
-            if step != 1 and not x.is_constant:
-                raise node.unsupported(f"Slice with a step of {step}", "only a step of 1 is available")
-            chain.add("Slice", attrs)
+            places = range(attrs.start, attrs.stop, step)
+            if step == 1 or x.is_constant or not places:
+                if step != 1 or len(places) < shape[axis]:
+                    chain.add("Slice", attrs)
+            elif select(chain, shape, axis, places) is None:
+                why = f"of {list(x.shape)} elements along axis {axis} are turned around"
+                raise node.unsupported(f"Slice with a step of {step}", why, "use a positive step")
+            shape = (*shape[:axis], len(places), *shape[axis + 1 :])
         return chain.nodes()
 
     def infer(self, node, inputs):
@@ -90,6 +82,12 @@ class Slice(Op):
         yield _case("slice to the end", ("N", 5, 3, 4), [-2], [2**63 - 1], [1])
         yield _case("slice two axes", (1, 2, 6, 7), [1, -4], [5, 2**31 - 1], [2, 3], [1, 1])
         yield _case("slice nothing off", (1, 3, 4), [0, 0], [2**31 - 1, 9], None)
+        yield _case("slice every second row", (1, 3, 7, 4), [1], [2**31 - 1], [2], [2])
+        yield _case("slice steps of a map", ("N", 2, 6, 7), [0, 1], [6, 7], [2, 3], [3, 2])
+        yield _case("slice every third channel", (1, 8, 3, 2), [1], [8], [1], [3])
+        yield _case("slice steps of rows", (1, 7, 4), [0, 1], [7, 4], [1, 2], [2, 2])
+        yield _case("slice a vector backwards", (1, 9), [-1], [-(2**63)], [1], [-2])
+        yield _case("slice rows backwards", (1, 3, 4, 2), [3], [-9], [2], [-1])
         old = {"starts": [1], "ends": [2**63 - 1], "axes": [-1]}
         yield case("slice attributes", [("Slice", ["x"], ["y"], old)], {"x": (1, 7)}, opset=9)
         steps = {"s": np.array([-1]), "e": np.array([-(2**63)]), "a": np.array([0]), "t": np.array([-2])}

@@ -28,7 +28,6 @@ class Steps(Op):
     """Inputs (x, constants of the steps [channels])."""
 
     kernels = ("requantize",)
-    note = "few bits on target mcu only"
 
     def infer(self, node, inputs):
         need_float(node, *inputs)

@@ -8,13 +8,14 @@ from hwcomp.ops import _interval
 from hwcomp.ops._affine import affine_nodes
 from hwcomp.ops._cases import case, random
 from hwcomp.ops._folded import broadcast, need_one_type
+from hwcomp.ops._spread import alike
 from hwcomp.ops.add import Add, AddAttrs
 from hwcomp.registry import op
 
 
 @op("Sub")
 class Sub(Add):
-    """Inputs (x, y), of one shape, or one of them constant: then it becomes a BatchNormalization.
+    """Inputs (x, y), computed, or one of them constant: then it becomes a BatchNormalization.
 
     Of two constants the difference is computed.
     """
@@ -32,7 +33,8 @@ class Sub(Add):
             return affine_nodes(node, ctx, b, a, product=False, sign=-1)
         if ctx.batched:
             ctx.keep_batch_under_broadcast(node, a, b)
-        return [ctx.node(node, "Sub", (a, b), AddAttrs())]
+        made, names = alike(node, ctx, a, b)
+        return [*made, ctx.node(node, "Sub", names, AddAttrs())]
 
     def evaluate(self, node, inputs):
         y = inputs[0] - inputs[1]
@@ -54,6 +56,7 @@ class Sub(Add):
         yield case("sub from scalar", [("Sub", ["c", "x"], ["y"], {})], {"x": ("N", 6)}, {"c": np.float32(1)}, opset=7)
         two = [("Sub", ["x", "z"], ["y"], {})]
         yield case("sub two inputs", two, {"x": (1, 2, 3, 3), "z": (1, 2, 3, 3)}, opset=13)
+        yield case("sub a mean", two, {"x": (1, 4, 6), "z": (1, 4, 1)}, opset=13)
         clamped = [("Relu", ["x"], ["a"], {}), ("Sub", ["a", "x"], ["h"], {}), ("Relu", ["h"], ["y"], {})]
         yield case("sub clamped", clamped, {"x": (1, 3, 4, 5)})
         shapes = [("Sub", ["s", "t"], ["u"], {}), ("Reshape", ["x", "u"], ["y"], {})]

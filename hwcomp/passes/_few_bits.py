@@ -16,6 +16,7 @@ from hwcomp.types import Node, QType, Tensor
 FINE_BITS = 20
 _FEW = 4  # bits of a quantizer that asks for fine weights in front of it
 _LAST = ("ArgMax", "Softmax", "LogSoftmax", "Steps")
+_MOST_BITS = 24  # of a tensor
 _SPARE = 64  # provable ranges that are wider than the observed one by more waste too many bits
 _ON_GRID = 2.0**-16  # of a step: how far samples may lie beside the integers that they stand for
 
@@ -26,7 +27,7 @@ def fine_tensors(graph: Graph) -> list[str]:
     for node in reversed(graph.nodes):
         steps = getattr(node.attrs, "steps", ())
         last = _steps.quantizer(steps)
-        wanted = node.op == "Steps" and last is not None
+        wanted = last is not None and (node.op == "Steps" or last.grid is not None)
         wanted |= node.op != "Steps" and bool(steps) and last is not None and last.qtype.bits <= _FEW
         passes = OPS[node.op].ties_types or (node.op in ("Conv", "Dense", "Add") and not steps)
         if wanted or (passes and node.outputs[0] in fine):
@@ -63,16 +64,29 @@ def fine_type(name: str, limits: tuple[float, float], graph: Graph, ctx: PassCon
 
 
 def _accumulators(graph: Graph, node: Node | None) -> QType | None:
-    """The type of a dot product's own sums, where nothing follows and all channels have one scale."""
-    if node is None or getattr(node.attrs, "steps", ()) != (_steps.Limit(None, None),):
+    """The type of a dot product's own sums, where nothing but a whole number of them is added, and all channels have
+    multiples of one scale."""
+    steps = getattr(node and node.attrs, "steps", ())
+    if steps not in ((_steps.Limit(None, None),), (_steps.Sum(),)):
         return None
-    source = graph.tensors[node.inputs[0]].qtype
+    name = node.inputs[0]
+    while (
+        (maker := graph.producer(name)) is not None and graph.tensors[name].qtype is None and OPS[maker.op].keeps_type
+    ):
+        name = maker.inputs[0]
+    source = graph.tensors[name].qtype
     weight = graph.tensors[node.inputs[1]].data
-    q, scales = recognized(weight.reshape(len(weight), -1))
-    if source is None or np.unique(scales).size != 1:
+    q, scales = recognized(weight.reshape(len(weight), -1)) or (None, None)
+    if source is None or q is None:
         return None
-    most = int(np.abs(q).sum(axis=1).max()) * max(abs(source.lo - source.zero), abs(source.hi - source.zero))
-    return QType(most.bit_length() + 1, True, "affine", (float(np.float32(source.scale[0]) * scales[0]),))
+    least = float(scales.min())
+    times, unit = scales.astype(np.float64) / least, float(np.float32(source.scale[0])) * least
+    added = [graph.tensors[n].data.astype(np.float64) / unit for n in node.inputs[3:]]
+    if any((np.rint(v) != v).any() for v in (times, *added)):
+        return None
+    sums = np.abs(q).sum(axis=1) * times * max(abs(source.lo - source.zero), abs(source.hi - source.zero))
+    bits = int((sums + sum(np.abs(v) for v in added)).max()).bit_length() + 1
+    return QType(bits, True, "affine", (float(np.float32(unit)),)) if bits <= _MOST_BITS else None
 
 
 def quantize_weights(node: Node, tensors: dict[str, Tensor], ctx: PassContext) -> Node:

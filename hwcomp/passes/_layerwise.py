@@ -71,7 +71,7 @@ def correct(graph: Graph, ctx: PassContext, name: str, samples: int, correction:
     if samples < 1:
         raise UsageError(f"{name}.samples={samples}", fix="1 or more are needed")
     floats, tensors = ctx.float_graph, dict(graph.tensors)
-    data = operands(_some(ctx.calibration, samples, graph), ctx.input_types)
+    data = operands(spread(ctx.calibration, samples, graph), ctx.input_types)
     count = len(next(iter(data.values())))
     layers = sum(n.op in DOT and not n.attrs.steps for n in graph.nodes)
     values = dict(data)
@@ -85,8 +85,8 @@ def correct(graph: Graph, ctx: PassContext, name: str, samples: int, correction:
                 layer = _layer(old, node, floats, tensors, values, integers)
                 node = _corrected(node, layer, tensors, correction)
             nodes.append(node)
-            values[node.outputs[0]] = _evaluate(old, floats.tensors, values, graph.batched)
-            made = _evaluate(node, tensors, integers, graph.batched)
+            values[node.outputs[0]] = evaluated(old, floats.tensors, values, graph.batched)
+            made = evaluated(node, tensors, integers, graph.batched)
             qtype = tensors[node.outputs[0]].qtype
             integers[node.outputs[0]] = made if qtype is None else quantized(made, qtype)
             for tensor in {*old.inputs, *node.inputs}:
@@ -105,11 +105,13 @@ def quantized(x: np.ndarray, qtype: QType) -> np.ndarray:
     return q * scale
 
 
-def _some(calibration: dict[str, np.ndarray], samples: int, graph: Graph) -> dict[str, np.ndarray]:
-    """`samples` of the calibration samples, spread evenly over them; fewer where a tensor would fill the memory."""
+def spread(
+    calibration: dict[str, np.ndarray], samples: int, graph: Graph, elements: int = _ELEMENTS
+) -> dict[str, np.ndarray]:
+    """`samples` of the calibration samples, spread evenly over them; fewer where a tensor would have more `elements`."""
     largest = max(math.prod(t.shape) for t in graph.tensors.values() if not t.is_constant)
     total = len(next(iter(calibration.values())))
-    count = max(1, min(samples, total, _ELEMENTS // largest))
+    count = max(1, min(samples, total, elements // largest))
     chosen = np.arange(count) * total // count
     return {n: a[chosen] for n, a in calibration.items()}
 
@@ -138,7 +140,8 @@ def _corrected(node: Node, layer: Layer, tensors: dict[str, Tensor], correction:
     return node.with_(inputs=(node.inputs[0], *names))
 
 
-def _evaluate(node: Node, tensors: dict[str, Tensor], values: dict[str, np.ndarray], batched: bool) -> np.ndarray:
+def evaluated(node: Node, tensors: dict[str, Tensor], values: dict[str, np.ndarray], batched: bool) -> np.ndarray:
+    """The first result of a node on real samples [N, *shape]; constants are what `tensors` holds."""
     given = [_real(tensors[n]) if n and tensors[n].is_constant else values.get(n) for n in node.inputs]
     if batched:
         return OPS[node.op].evaluate(node, given)[0]

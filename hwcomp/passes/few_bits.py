@@ -6,135 +6,107 @@ Layers may differ: `layers` = "NAME=SCHEME,...", by the name of the layer or of 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-
 from hwcomp.errors import UsageError, shown
-from hwcomp.frontend.float_run import batch_size, run_float
 from hwcomp.graph import Graph
-from hwcomp.ops import _steps
-from hwcomp.ops.steps import StepsAttrs
-from hwcomp.passes._compensated import Compensated
-from hwcomp.passes._mixed import calibration, choose
-from hwcomp.passes.base import Pass, PassContext, constant, free_name
-from hwcomp.passes.streamline import gathered
+from hwcomp.passes._compensated import Compensated, dots
+from hwcomp.passes._mixed import Chooser, Wish
+from hwcomp.passes.base import Pass, PassContext
+from hwcomp.passes.streamline import gathered, unflattened
 from hwcomp.quantize.few_weights import BITS
 from hwcomp.quantize.schemes import scheme
 from hwcomp.registry import graph_pass
-from hwcomp.types import Node, QType, Tensor
 
-_DOT = ("Conv", "Dense")
+_LOSS = 0.0025
 
 
 @graph_pass
 @dataclass(frozen=True)
 class FewBits(Pass):
-    """`loss`: what `auto` may lose, as the part of the outputs' energy that the error of all layers together has.
+    """`auto` finds the fewest bits whose `loss` (the error of the outputs as a part of their energy; 0: 0.0025, or any where
+    `bits` is given) is small enough, or the least loss with at most `bits` per weight on average.
 
-    `samples`: how many of the calibration samples `auto` and `binary` look at.
+    `samples`: how many of the calibration samples are looked at; fewer where tensors are large. `ends`: the first and the
+    last layer stay int8 where each has at most this part of the weights, as XNOR-Net, TWN and DoReFa leave them in float.
+    `xnor_k` (`--xnor-k`): XNOR-Net's K map stands for the sizes of binarized inputs, place by place; else a factor per channel.
     """
 
     name: ClassVar[str] = "few_bits"
     kind: ClassVar[str] = "lossy"
     layers: str = ""
-    loss: float = 0.0025
-    samples: int = 1024
+    loss: float = 0.0
+    bits: float = 0.0
+    ends: float = 0.02
+    samples: int = 4096
+    xnor_k: bool = False
 
     def run(self, graph: Graph, ctx: PassContext) -> Graph:
+        self._check()
         given = self._given(graph)
         kind = scheme(ctx.quant).few
-        dots = [n for n in graph.nodes if n.op in _DOT and not n.attrs.steps]
-        if not (kind or given):
+        nodes = dots(graph)
+        if not (kind or given) or not nodes:
+            self._no_map(ctx)
             return graph
-        found = Compensated(graph, ctx, dots, self.samples)
+        found = Compensated(graph, ctx, self.samples, self.xnor_k)
         if kind == "auto":
-            free = [n for n in dots if n.name not in given]
-            chosen = choose(graph, ctx, free, found, self.loss, self.samples)
+            loss = self.loss or (0.0 if self.bits else _LOSS)
+            chosen = Chooser(graph, ctx, found, given).choose(Wish(loss, self.bits))
         else:
-            chosen = {n.name: kind for n in dots} if kind else {}
-        chosen |= given
-        if kind != "auto" and all(k in ("", "int8") for k in chosen.values()):
+            chosen = dict.fromkeys((n.name for n in nodes), kind or "int8") | self._spared(graph, kind) | given
+        if set(chosen.values()) == {"int8"}:
+            self._no_map(ctx)
             return graph
-        first = next((n.name for n in dots), "")
-        means = self._means(graph, ctx, [n for n in dots if chosen.get(n.name) == "binary" and n.name != first])
-        tensors, nodes, bits, count = dict(graph.tensors), [], 0, 0
-        for node in graph.nodes:
-            which = chosen.get(node.name, "") if node in dots else ""
-            size = tensors[node.inputs[1]].data.size if node.op in _DOT else 0
-            bits, count = bits + size * BITS.get(which, 8), count + size
-            if which in ("", "int8"):
-                nodes.append(node)
-                continue
-            nodes += _converted(node, tensors, found.weights(node, which), means.get(node.name))
-            how = ", inputs of one bit" if node.name in means else ""
-            ctx.note(self.name, f"{node.op} '{node.name}': {which} weights{how}")
+        signs = {n.name for n in nodes[1:] if chosen[n.name] == "binary"}
+        made = found.network(chosen, signs)
+        bits, count = 0, 0
+        for node in nodes:
+            size = graph.tensors[node.inputs[1]].data.size
+            bits, count = bits + size * BITS[chosen[node.name]], count + size
+            how = ", inputs of one bit" if node.name in signs else ""
+            if node.name in found.k_maps:
+                how += f", times the K map: {found.k_maps[node.name]}"
+            elif how:
+                how += ", no K map: one factor per channel stands for the size of its input"
+            ctx.note(self.name, f"{node.op} '{node.name}': {chosen[node.name]} weights{how}")
         ctx.note(self.name, f"{bits / max(count, 1):.2f} bits per weight on average")
-        if means:
-            ctx.note(self.name, "no K map: one factor per tensor stands for the size of binarized inputs")
-        return gathered(graph.rebuilt(nodes, tensors), ctx)
+        if not signs:
+            self._no_map(ctx)
+        return gathered(unflattened(made), ctx)
+
+    def _no_map(self, ctx: PassContext) -> None:
+        if self.xnor_k:
+            text = "no layer has a K map: none has its inputs made binary (--quant binary)"
+            ctx.note(self.name, text)
+            ctx.warn(text)
+
+    def _check(self) -> None:
+        for name, least in (("loss", 0), ("bits", 0), ("ends", 0), ("samples", 1)):
+            if not getattr(self, name) >= least:
+                raise UsageError(f"few_bits.{name}={getattr(self, name)}", fix=f"{least} or more is needed")
+
+    def _spared(self, graph: Graph, kind: str) -> dict[str, str]:
+        """int8 for the first and the last layer, where the scheme has less than 4 bits and they are small."""
+        nodes = dots(graph)
+        sizes = [graph.tensors[n.inputs[1]].data.size for n in nodes]
+        if BITS.get(kind, 8) >= 4:
+            return {}
+        return {nodes[i].name: "int8" for i in (0, -1) if sizes[i] <= self.ends * sum(sizes)}
 
     def _given(self, graph: Graph) -> dict[str, str]:
         """Scheme by node name, from `layers`."""
         found = {}
         for part in filter(None, self.layers.split(",")):
             name, _, kind = part.rpartition("=")
-            nodes = [n for n in graph.nodes if n.op in _DOT and name in (n.name, n.outputs[0], *n.origin)]
+            nodes = [n for n in dots(graph) if name in (n.name, n.outputs[0], *n.origin)]
             if kind not in BITS:
                 raise UsageError(
                     f"unknown scheme '{shown(kind)}' for layer '{shown(name)}'", fix=f"choose {', '.join(BITS)}"
                 )
             if not nodes:
-                known = ", ".join(f"'{shown(n.name)}'" for n in graph.nodes if n.op in _DOT)
+                known = ", ".join(f"'{shown(n.name)}'" for n in dots(graph))
                 raise UsageError(f"there is no layer '{shown(name)}'", why=f"the layers with weights are {known}")
             found |= {n.name: kind for n in nodes}
         return found
-
-    def _means(self, graph: Graph, ctx: PassContext, dots: list[Node]) -> dict[str, tuple[float, float]]:
-        """(mean m, mean |x - m|) of the inputs of dot products, by node name."""
-        if not dots:
-            return {}
-        wanted = {n.inputs[0] for n in dots}
-        seen: dict[str, list[np.ndarray]] = {n: [] for n in wanted}
-
-        def see(name: str, value: np.ndarray) -> None:
-            if name in seen:
-                seen[name].append(value)
-
-        data = {n: a[: self.samples] for n, a in calibration(graph, ctx, self.samples).items()}
-        size = batch_size(graph)
-        for start in range(0, len(next(iter(data.values()))), size):
-            run_float(graph, {n: a[start : start + size] for n, a in data.items()}, see)
-        found = {}
-        for name, parts in seen.items():
-            values = np.concatenate([p.ravel() for p in parts]).astype(np.float64)
-            found[name] = (float(values.mean()), float(np.abs(values - values.mean()).mean()) or 1.0)
-        return {n.name: found[n.inputs[0]] for n in dots}
-
-
-def _converted(node: Node, tensors: dict[str, Tensor], found, mean: tuple[float, float] | None) -> list[Node]:
-    """The dot product on weights of few bits (`found`, as Compensated gives them), behind a quantizer of its input where
-    `mean` is given: x is then mean + size * sign(x - mean), and the mean goes into the bias."""
-    weight = tensors[node.inputs[1]].data
-    q, scales, shift = found
-    real = (q * scales.astype(np.float64)[:, None]).astype(np.float32)
-    w = constant(tensors, f"{node.outputs[0]}__weight_few", real.reshape(weight.shape))
-    bias = tensors[node.inputs[2]].data.astype(np.float64) if node.inputs[2] else np.zeros(len(q))
-    bias = bias + shift
-    made, source, attrs = [], node.inputs[0], node.attrs
-    if mean is not None:
-        x = tensors[source]
-        source = free_name(tensors, f"{source}__sign")
-        qtype = QType(1, True, "bipolar", (float(np.float32(mean[1])),))
-        tensors[source] = x.with_(name=source, qtype=qtype, range=(-mean[1], mean[1]))
-        shift = constant(tensors, f"{source}__mean", np.full(x.shape[1], -mean[0], np.float32))
-        steps = StepsAttrs((_steps.Sum(), _steps.Quantizer(qtype)))
-        made = [Node("Steps", source, (x.name, shift.name), (source,), steps, node.origin)]
-        bias = bias + mean[0] * real.astype(np.float64).sum(axis=1)
-        if node.op == "Conv" and any(attrs.pads):  # a padded 0.0 is what the quantizer makes of it
-            attrs = replace(attrs, pad_value=float(np.float32(mean[1])) * (1 if mean[0] <= 0 else -1))
-    b = constant(tensors, f"{node.outputs[0]}__bias_few", bias.astype(np.float32))
-    limits = (_steps.Limit(*attrs.clamp),) if attrs.clamp else ()
-    attrs = replace(attrs, steps=(_steps.Sum(), *limits), clamp=None)
-    return [*made, node.with_(inputs=(source, w.name, "", b.name), attrs=attrs)]

@@ -16,8 +16,9 @@ from hwcomp.registry import PASSES
 
 ORDER = (
     "strip_qdq", "fold_constants", "infer_shapes", "eliminate_dead", "cancel_transposes", "merge_reshapes", "fuse_pad",
-    "drop_softmax", "fuse_gates", "streamline", "fuse_bias", "fuse_batchnorm", "fuse_activation", "absorb_qdq", "equalize",
-    "analyze_ranges", "calibrate", "type_inputs", "few_bits", "quantize", "adaround", "bias_correction",
+    "drop_softmax", "fuse_gates", "channel_scales", "streamline", "fuse_bias", "fuse_batchnorm", "fuse_activation",
+    "constant_channels", "absorb_qdq", "equalize", "analyze_ranges", "calibrate", "type_inputs", "few_bits", "quantize", "adaround",
+    "bias_correction", "logarithms",
 )  # fmt: skip
 _PROBES = 4
 _ALGEBRAIC = 1e-5  # of a tensor's largest value
@@ -51,8 +52,8 @@ def _value(cls: type[Pass], field: str, value: Any) -> Any:
             return kind(value)
         except ValueError:
             pass
-    elif type(value) is kind:
-        return value
+    elif type(value) is kind or (kind is float and type(value) is int):
+        return kind(value)
     raise UsageError(f"'{shown(value)}' is not a {kind.__name__} for option '{field}' of pass '{cls.name}'")
 
 

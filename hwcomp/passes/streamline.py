@@ -16,6 +16,7 @@ from hwcomp.frontend.float_run import batch_size, run_float
 from hwcomp.graph import Editor, Graph
 from hwcomp.ops import _steps
 from hwcomp.ops.steps import StepsAttrs
+from hwcomp.passes._few_report import kept_signs, reasons
 from hwcomp.passes.base import Pass, PassContext, constant, free_name
 from hwcomp.quantize.few_bits import recognized
 from hwcomp.registry import OPS, graph_pass
@@ -34,11 +35,15 @@ class Streamline(Pass):
 
     def run(self, graph: Graph, ctx: PassContext) -> Graph:
         graph = graph.rebuilt(_binary_sign(graph, n) for n in graph.nodes)
+        for line in kept_signs(graph):
+            ctx.note(self.name, line)
         if not any(n.op == "Steps" and _steps.quantizer(n.attrs.steps) for n in graph.nodes):
             return graph
         _count_zeros(graph, ctx)
         graph = gathered(graph, ctx)
         few = _few_bit_tensors(graph)
+        for line in reasons(graph, few):
+            ctx.note(self.name, line)
         edit = Editor(graph)
         for i, node in enumerate(graph.nodes):
             if node.op in _DOT and node.inputs[0] in few and _weights_are_few(graph, node):
@@ -53,6 +58,27 @@ def gathered(graph: Graph, ctx: PassContext) -> Graph:
         if edit.nodes[i] is not None and node.op == "Steps" and _steps.quantizer(node.attrs.steps):
             _gather(edit, i, ctx)
     return typed(edit.done(), ctx)
+
+
+def unflattened(graph: Graph) -> Graph:
+    """The graph with quantizers that follow a flattening of maps in front of it, where each channel has one constant."""
+    nodes, tensors = list(graph.nodes), dict(graph.tensors)
+    for i, node in enumerate(graph.nodes):
+        flat = graph.producer(node.inputs[0]) if node.op == "Steps" and _steps.quantizer(node.attrs.steps) else None
+        if flat is None or flat.op != "Reshape" or graph.sole_consumer(flat.outputs[0]) is None or node.attrs.axis != 1:
+            continue
+        maps, row = (graph.tensors[n].shape for n in (flat.inputs[0], flat.outputs[0]))
+        if len(maps) != 4 or len(row) != 2 or maps[0] != row[0]:
+            continue
+        data = [graph.tensors[n].data.reshape(maps[1], -1) for n in node.inputs[1:]]
+        if any((d != d[:, :1]).any() for d in data):
+            continue
+        name = free_name(tensors, f"{node.outputs[0]}__maps")
+        tensors[name] = tensors[node.outputs[0]].with_(name=name, shape=maps)
+        names = [constant(tensors, n, d[:, 0].copy()).name for n, d in zip(node.inputs[1:], data, strict=True)]
+        nodes[graph.nodes.index(flat)] = node.with_(inputs=(flat.inputs[0], *names), outputs=(name,))
+        nodes[i] = flat.with_(inputs=(name, *flat.inputs[1:]), outputs=node.outputs)
+    return graph.rebuilt(nodes, tensors)
 
 
 def _binary_sign(graph: Graph, node: Node) -> Node:
@@ -245,7 +271,12 @@ def typed(graph: Graph, ctx: PassContext) -> Graph:
             continue
         tensors[node.outputs[0]] = tensors[node.outputs[0]].with_(qtype=found.qtype)
         source = node.inputs[0]
-        direct = node.op == "Steps" and len(node.attrs.steps) == 1 and found.rounding in ("ROUND", "HALF_EVEN")
+        direct = (
+            node.op == "Steps"
+            and len(node.attrs.steps) == 1
+            and found.rounding in ("ROUND", "HALF_EVEN")
+            and not found.grid
+        )
         direct = direct and found.qtype.scheme != "bipolar"  # callers have bytes, not bits
         if direct and source in graph.inputs and len(graph.consumers(source)) == 1 and source not in graph.outputs:
             tensors[source] = tensors[source].with_(qtype=found.qtype)

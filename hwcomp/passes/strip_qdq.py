@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from hwcomp.errors import UnsupportedError
 from hwcomp.graph import Graph, origin_of
+from hwcomp.ops._steps import Quantizer, quantizer
 from hwcomp.passes.base import Pass, PassContext
 from hwcomp.registry import OPS, graph_pass
 
@@ -14,7 +15,10 @@ from hwcomp.registry import OPS, graph_pass
 @graph_pass
 @dataclass(frozen=True)
 class StripQdq(Pass):
-    """Weights keep the values that their integers stand for. Inputs and outputs that are integers keep their types."""
+    """Weights keep the values that their integers stand for. Inputs and outputs that are integers keep their types.
+
+    BipolarQuant and MultiThreshold stay: they are functions as much as types.
+    """
 
     name: ClassVar[str] = "strip_qdq"
     kind: ClassVar[str] = "lossy"
@@ -29,7 +33,8 @@ class StripQdq(Pass):
             if node.op == "Retype":
                 why = "the model reads integers under another scale than they were made with; without them it has no meaning"
                 raise UnsupportedError("--requantize of this model", node=origin_of(node), why=why)
-            if node.op == "QuantizeLinear" and node.outputs[0] not in kept:
+            stated = node.op == "QuantizeLinear" and node.outputs[0] not in kept
+            if stated or (node.op == "Steps" and _is_type(quantizer(node.attrs.steps))):
                 node = node.with_(op="Identity", attrs=None)
                 dropped += 1
             nodes.append(node)
@@ -40,6 +45,10 @@ class StripQdq(Pass):
         }
         ctx.note(self.name, f"{dropped} quantizers of the model are dropped")
         return graph.rebuilt(nodes, tensors)
+
+
+def _is_type(step: Quantizer | None) -> bool:
+    return step is not None and step.qtype.scheme != "bipolar" and not step.constants
 
 
 def _at_outputs(graph: Graph) -> set[str]:

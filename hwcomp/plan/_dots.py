@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import ceil
 from typing import TYPE_CHECKING
 
 from hwcomp.plan import folding
 from hwcomp.plan._windows import Frame, row_of
-from hwcomp.plan.folding import DENSE, DEPTHWISE, Fold
+from hwcomp.plan.bits import decides, parts
+from hwcomp.plan.folding import DENSE, DEPTHWISE, Fold, Folds
 from hwcomp.plan.stages import Source, Stage, unsupported
 from hwcomp.plan.streams import Convert, Stream, convert_slots, divisors
 from sw_ref.program import Edge, Kernel, Layout
@@ -27,7 +29,7 @@ def conv2d(sweep: Sweep, index: int, kernel: Kernel) -> Stage:
             DEPTHWISE, sets, each, frame.taps, frame.pixels, frame.arriving, frame.buffered
         )  # fmt: skip
         folds = apart if each == 1 else folding.best_of(apart, folds)
-    fold = sweep.fold(folds)
+    fold = _fold(sweep, kernel, folds)
     group = edge.shape[0] if fold.kind == DEPTHWISE else channels
     source = sweep.source(kernel, 0, group, fold.simd, Layout.channels_last(edge.shape))
     return _dot_stage(sweep, index, kernel, frame, fold, source, each)
@@ -40,17 +42,26 @@ def dense(sweep: Sweep, index: int, kernel: Kernel) -> Stage:
         if y.layout != Layout.row_major(y.shape):
             raise unsupported(kernel, f"a dense layer whose output {list(y.shape)} is not carried row by row")
         frame = row_of(x.size // features, features)
-        fold = sweep.fold(folding.conv_folds(outputs, 1, features, frame.pixels, frame.pixels, 2 * features))
+        folds = folding.conv_folds(outputs, 1, features, frame.pixels, frame.pixels, 2 * features)
+        fold = _fold(sweep, kernel, folds)
         source = sweep.source(kernel, 0, features, fold.simd, Layout.row_major(x.shape))
         return _dot_stage(sweep, index, kernel, frame, fold, source, outputs)
     # One row: the weights follow whatever order and idle lanes its elements come in.
     stream = sweep.stream(kernel)
     slots = stream.beats * stream.lanes
-    fold = sweep.fold(folding.dense_folds(outputs, slots))
+    fold = _fold(sweep, kernel, folding.dense_folds(outputs, slots))
     convert = convert_slots(stream.lanes, fold.simd, stream.beats)
     arrives = Stream(fold.simd, slots, 1, stream.bits, stream.signed)
     source = Source(sweep.roots[x.name], stream, arrives, (convert,) if convert else ())
     return _dot_stage(sweep, index, kernel, row_of(1, slots), fold, source, outputs)
+
+
+def _fold(sweep: Sweep, kernel: Kernel, folds: Folds) -> Fold:
+    """An unrolled layer takes all at once."""
+    if kernel.name in sweep.unroll:
+        return replace(max(folds.all, key=lambda f: f.lanes), unrolled=True)
+    x, y = (sweep.program.edges[n] for n in (kernel.inputs[0], kernel.outputs[0]))
+    return sweep.fold(replace(folds, parts=parts(kernel, x, y)))
 
 
 def _dot_stage(sweep: Sweep, index: int, kernel: Kernel, frame: Frame, fold: Fold, source: Source, each: int) -> Stage:
@@ -83,6 +94,8 @@ def _out(
     outputs, channels = len(kernel.constants["bias"]), sweep.channels(y)
     limit = max(fold.beats, sweep.target or 0)
     fit = [d for d in divisors(fold.sums) if pixels * fold.groups * (fold.sums // d) <= limit]
+    if decides(kernel, y):  # single bits: a conversion costs more than the lanes
+        fit = fit[::-1]
     if fold.kind == DEPTHWISE:
         order = None
         if each > 1 and fold.simd > 1:  # outputs come as the first of every lane, the second of every lane

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hwcomp.plan.stages import Source, Stage, unsupported
+from hwcomp.plan._windows import MARGIN
+from hwcomp.plan.stages import Source, Stage, Window, unsupported
 from hwcomp.plan.streams import Stream, divisors
 from sw_ref.program import Edge, Kernel, Layout
 
@@ -61,6 +62,26 @@ def slice_(sweep: Sweep, index: int, kernel: Kernel) -> Stage:
         turns = (beats, each * p["start"], each * p["stop"] - 1)
     out = replace(source.arrives, channels=pixel, pixels=y.size // pixel)
     return Stage(index, source.beats, (source,), out, turns=turns)
+
+
+def repeat(sweep: Sweep, index: int, kernel: Kernel) -> Stage:
+    """Groups of words that a window buffer keeps and gives out several times; along the last carried axis, one by one."""
+    p, (x, y) = kernel.params, (sweep.program.edges[n] for n in (kernel.inputs[0], kernel.outputs[0]))
+    order = carried_axes(kernel, y)
+    channels, last = x.shape[order[-1]], p["axis"] == order[-1]
+    if last:
+        source = sweep.source(kernel, 0, 1, 1, _same_order(kernel, y, x))
+        words = 1
+    else:
+        stream = sweep.stream(kernel)
+        keep = stream.lanes if stream.channels == channels else None
+        lanes = sweep.lanes(divisors(channels), lambda n: y.size // n, keep)
+        source = sweep.source(kernel, 0, channels, lanes, _same_order(kernel, y, x))
+        words = prod(x.shape[a] for a in order[order.index(p["axis"]) + 1 :]) // lanes
+    one, times = (1, 1), p["times"]
+    window = Window(1, 1, source.arrives.beats // words, words, one, one, one, times, 1 if words == 1 else 2 * words + MARGIN)
+    out = replace(source.arrives, pixels=source.arrives.pixels * times)
+    return Stage(index, 0, (source,), out, window=window)
 
 
 def shuffle(sweep: Sweep, index: int, kernel: Kernel) -> Stage:

@@ -64,6 +64,8 @@ class Frame:
         # A frame's first window must be complete when the one before is done, and the padding between two frames comes in
         # one burst: docs/hardware.md, "Window buffers".
         depth = max(2, span + step + burst + MARGIN)
+        if words == 1 and self.kernel == (1, 1) and self.strides == (1, 1):
+            depth = 1
         return Window(
             fold.taps, self.rows, cols, words, self.kernel, self.strides, self.dilations, fold.repeat, depth, fold.sets
         )

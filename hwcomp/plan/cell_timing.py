@@ -147,6 +147,15 @@ def windows(graph: Graph, source: Link, name: str, w: Window, chunks: int) -> Pi
     return _reads(graph, source, name, base, span, w.repeat * w.sets * chunks, w.depth)
 
 
+def repeat(graph: Graph, source: Link, name: str, times: int) -> Link:
+    """hwc_repeat: a beat leaves with the last of its copies."""
+    last = np.arange(source.count) * times + times - 1
+    out = graph.link(name, source.count * times)
+    arc(out, source, 0, index=np.repeat(np.arange(source.count), times))
+    arc(_offered(graph, source, f"{name}_taken"), out, 0, index=last)
+    return out
+
+
 def permute(graph: Graph, source: Link, name: str, words: int) -> Pipe:
     """hwc_permute: blocks of `words` beats in another order, each once all of it is in."""
     return _reads(graph, source, name, np.arange(0, source.count, words), words, words, 2 * words + 2)

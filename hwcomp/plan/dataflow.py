@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 
 from hwcomp.errors import WorkFailed
@@ -17,40 +17,43 @@ DOTS = ("conv2d", "dense")
 _ENGINES: dict[str, Callable[..., Stage]] = {
     "add": _elements.add, "argmax": _moves.argmax, "avgpool2d": _pools.avgpool2d, "concat": _moves.concat,
     "conv2d": _dots.conv2d, "dense": _dots.dense, "lut": _elements.requantize, "maxpool2d": _pools.maxpool2d,
-    "mul": _elements.mul, "pad": _moves.pad, "reorder": _moves.reorder, "requantize": _elements.requantize,
+    "mul": _elements.mul, "pad": _moves.pad, "reorder": _moves.reorder, "repeat": _moves.repeat, "requantize": _elements.requantize,
     "shuffle": _moves.shuffle, "slice": _moves.slice_, "softmax": _softmax.softmax,
 }  # fmt: skip
 
 
-def plan_dataflow(program: Program, budget: int | None = None) -> DataflowPlan:
-    """What `fold_dataflow` finds, with FIFOs that keep its interval."""
-    return fifos.sized(program, fold_dataflow(program, budget))
+def plan_dataflow(
+    program: Program, budget: int | None = None, least_fifos: bool = False, unroll: Collection[str] = ()
+) -> DataflowPlan:
+    """What `fold_dataflow` finds, with FIFOs that keep its interval; `least_fifos`: see hwcomp.plan.fifos.sized."""
+    return fifos.sized(program, fold_dataflow(program, budget, unroll), least_fifos)
 
 
-def fold_dataflow(program: Program, budget: int | None = None) -> DataflowPlan:
+def fold_dataflow(program: Program, budget: int | None = None, unroll: Collection[str] = ()) -> DataflowPlan:
     """The plan with the shortest interval whose lanes fit `budget` (default 64, or one per dot product if more).
 
-    WorkFailed where the budget has fewer lanes than the network has dot products.
+    `unroll`: names of dot products whose weights are wired in; they take no lanes of the budget. WorkFailed where the
+    budget has fewer lanes than the network has other dot products.
     """
-    dots = [k for k in program.kernels if k.kind in DOTS]
+    dots = [k for k in program.kernels if k.kind in DOTS and k.name not in unroll]
     budget = max(DEFAULT_LANES, len(dots)) if budget is None else budget
     if budget < len(dots):
         raise WorkFailed(
             f"a budget of {budget} lanes is too small", why=f"the network has {len(dots)} dot products, each needs a lane",
             fix=f"give --pe-simd-budget {len(dots)} or more",
         )  # fmt: skip
-    slowest, fastest = Sweep(program, None).plan(budget), Sweep(program, 0).plan(budget)
+    slowest, fastest = Sweep(program, None, unroll).plan(budget), Sweep(program, 0, unroll).plan(budget)
     low, high, best = fastest.interval, slowest.interval, slowest
     while low <= high:  # the shortest target interval that the budget affords
         middle = (low + high) // 2
-        plan = Sweep(program, middle).plan(budget)
+        plan = Sweep(program, middle, unroll).plan(budget)
         if plan.lanes <= budget:
             best = plan if plan.interval <= best.interval else best
             high = middle - 1
         else:
             low = middle + 1
     # Lanes that are left over may buy less hardware: fewer accumulators, fewer copies of a window buffer.
-    compact = Sweep(program, best.interval, spare=budget - best.lanes).plan(budget)
+    compact = Sweep(program, best.interval, unroll, spare=budget - best.lanes).plan(budget)
     return compact if compact.interval <= best.interval and compact.lanes <= budget else best
 
 
@@ -65,8 +68,8 @@ class Sweep:
     With `spare`, up to so many lanes more are spent in all where that makes an engine smaller.
     """
 
-    def __init__(self, program: Program, target: int | None, spare: int = 0):
-        self.program, self.target, self.spare = program, target, spare
+    def __init__(self, program: Program, target: int | None, unroll: Collection[str] = (), spare: int = 0):
+        self.program, self.target, self.unroll, self.spare = program, target, unroll, spare
         self.streams: dict[str, Stream] = {}
         self.roots: dict[str, str] = {}
         self.stages: list[Stage] = []
@@ -87,7 +90,8 @@ class Sweep:
             self.roots[name], self.streams[name] = name, stage.out
         outputs = tuple(self._output(program.edges[n]) for n in program.outputs)
         interval = max([s.beats for s in self.stages] + [p.outer.beats for p in (*inputs, *outputs)])
-        lanes = sum(s.fold.lanes for s in self.stages if program.kernels[s.kernel].kind in DOTS)
+        dots = [s.fold for s in self.stages if program.kernels[s.kernel].kind in DOTS]
+        lanes = sum(f.lanes for f in dots if not f.unrolled)
         stages = tuple(replace(s, buffer=self._buffer(s, interval)) for s in self.stages)
         return DataflowPlan(budget, lanes, interval, inputs, outputs, self.streams, self.roots, stages)
 
@@ -129,16 +133,23 @@ class Sweep:
             through = self.lanes(whole, lambda n: edge.size // n)
             if convert := convert_pixel(now.lanes, through, now.channels):
                 steps.append(convert)
-            steps.append(Permute(through, edge.size // through, edge.layout, layout))
+            steps.append(Permute.of(through, edge.layout, layout))
             now = replace(now, lanes=through, channels=channels, pixels=edge.size // channels)
         steps += regroup(now, channels, lanes)
         arrives = replace(now, lanes=lanes, channels=channels, pixels=edge.size // channels)
         return Source(self.roots[edge.name], stream, arrives, tuple(steps))
 
     def channels(self, edge: Edge) -> int:
-        """Channels of a pixel of this edge: those of the feature map that it is, or that reshapes make of it."""
+        """Channels of a pixel of this edge: those of the feature map that it is, or that reshapes make of it.
+
+        A map of one channel that is only read under another shape has the channels of that one: beats of more than one.
+        """
         if len(edge.shape) >= 3 and edge.layout == Layout.channels_last(edge.shape):
-            return edge.shape[0]
+            readers = self.program.consumers(edge.name)
+            if edge.shape[0] > 1 or not readers or any(r.kind not in ALIASES for r in readers):
+                return edge.shape[0]
+            found = {self.channels(self.program.edges[r.outputs[0]]) for r in readers}
+            return found.pop() if len(found) == 1 else 1
         for reader in self.program.consumers(edge.name):
             if reader.kind in ALIASES:
                 inner = self.program.edges[reader.outputs[0]]

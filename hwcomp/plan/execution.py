@@ -5,6 +5,7 @@ Every stream computes the time of its next beat as soon as the beats that bound 
 
 from __future__ import annotations
 
+from array import array
 from collections import deque
 from collections.abc import Generator
 
@@ -23,8 +24,8 @@ class _Line:
     def __init__(self, pipe: Pipe):
         self.pipe, self.exit = pipe, id(pipe.backward.source)
         self.is_last = np.isin(np.arange(pipe.source.count), pipe.last).tolist()
-        self.steps: list[int] = []
-        self.ends: list[int] = []
+        self.steps = array("q")
+        self.ends = array("q")
 
 
 class Execution:
@@ -32,7 +33,7 @@ class Execution:
 
     def __init__(self, graph: Graph, pipes: list[Pipe], frames: int):
         self.frames = frames
-        self.times: dict[int, list[int]] = {id(link): [] for link in graph.links}
+        self.times: dict[int, array[int]] = {id(link): array("q") for link in graph.links}
         self._waiting: dict[int, list[Generator]] = {id(link): [] for link in graph.links}
         lines = [_Line(p) for p in pipes]
         self._into = {id(x.pipe.source): x for x in lines}

@@ -6,16 +6,18 @@ padding holds what comes while padding is inserted. How much that is follows fro
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from hwcomp.plan.cell_timing import Buffer
+from hwcomp.plan.execution import Execution
 from hwcomp.plan.fifo_bound import whole_frames
 from hwcomp.plan.maxplus import Periodic
 from hwcomp.plan.stages import OUTPUT, DataflowPlan, Reader
-from hwcomp.plan.timing import EXACT, PAD, Timing, build, completions, followed
+from hwcomp.plan.timing import EXACT, PAD, Timing, build, finished, followed
 from sw_ref.program import Program
 
 _SWEEPS = 400
@@ -27,11 +29,14 @@ _WIDE = 8  # steps between depths that are tried one after the other, before it 
 Depths = dict[Reader, int]
 
 
-def sized(program: Program, plan: DataflowPlan) -> DataflowPlan:
-    """The plan with the least depths of its FIFOs; in a large design with some words more, in a huge one whole frames."""
+def sized(program: Program, plan: DataflowPlan, least: bool = False) -> DataflowPlan:
+    """The plan with the least depths of its FIFOs; in a large design with some words more, in a huge one whole frames.
+
+    `least`: the least in a large design too, which takes minutes.
+    """
     if not followed(program, plan):
         return plan.with_depths(whole_frames(program, plan))
-    depths, exact = _Search(program, plan).depths()
+    depths, exact = _Search(program, plan, least).depths()
     stages = tuple(replace(s, buffer=depths.get((s.kernel, PAD), s.buffer)) for s in plan.stages)
     return replace(plan, stages=stages, least_fifos=exact).with_depths(depths)
 
@@ -39,11 +44,12 @@ def sized(program: Program, plan: DataflowPlan) -> DataflowPlan:
 class _Search:
     """From depths that are enough in a model without stalled bubbles up to what they cost, and down again."""
 
-    def __init__(self, program: Program, plan: DataflowPlan):
+    def __init__(self, program: Program, plan: DataflowPlan, least: bool):
         self.program, self.plan, self.timing = program, plan, build(program, plan)
         self.interval = plan.interval
+        self.held: Depths = {}  # what FIFOs of three words or more held at most: with as many no beat moves at another time
         beats = self.timing.graph.beats() * _FRAMES
-        self.runs = EXACT_TOTAL // beats if beats <= EXACT else 0
+        self.runs = sys.maxsize if least else EXACT_TOTAL // beats if beats <= EXACT else 0
 
     def depths(self) -> tuple[Depths, bool]:
         """Words of each FIFO, and whether none can be one less with the others as they are."""
@@ -59,9 +65,12 @@ class _Search:
         safe = self._safe([two, dict.fromkeys(two)]) or {name: depth + _WIDE for name, depth in least.items()}
         safe = {name: max(depth, least[name]) for name, depth in safe.items()}
         more, deepest = 0, safe
-        while not self._keeps((), deepest) and more < self.interval:
+        while not (kept := self._keeps((), deepest)) and more < self.interval:
             more = max(2 * more, _WIDE)
             deepest = {name: depth + more for name, depth in safe.items()}
+        if not kept:
+            return deepest, False
+        deepest = {name: min(depth, max(least[name], self.held.get(name, depth))) for name, depth in deepest.items()}
         return _reduced(self.timing, self._keeps, deepest, least), self.runs >= 0
 
     def _large(self) -> tuple[Depths, bool]:
@@ -121,8 +130,13 @@ class _Search:
         self.runs -= 1
         if self.runs < 0:
             return False
-        done = completions(self.timing, _FRAMES)
-        return done is not None and bool((np.diff(done)[_FRAMES // 2 :] == self.interval).all())
+        run = Execution(self.timing.graph, self.timing.pipes, _FRAMES)
+        done = finished(self.timing, run)
+        if done is None or (np.diff(done)[_FRAMES // 2 :] != self.interval).any():
+            return False
+        if depths:
+            self.held = {name: max(3, words(run, b)) for name, b in self.timing.buffers.items() if b.depth > 2}
+        return True
 
 
 def occupied(run: Periodic, buffer: Buffer) -> int:
@@ -132,6 +146,15 @@ def occupied(run: Periodic, buffer: Buffer) -> int:
     turns, left = np.divmod(push - 1 - pop[0], run.interval)
     gone = turns * len(pop) + np.searchsorted(pop - pop[0], left, side="right")  # words that left before each push
     return max(2, int((np.arange(len(push)) - gone).max()) + 1)
+
+
+def words(run: Execution, buffer: Buffer) -> int:
+    """Words that a FIFO holds at most in an execution."""
+    push, pop = (np.array(run.times[id(link)]) for link in (buffer.push, buffer.room.source))
+    if buffer.place is not None:
+        pop = pop.reshape(run.frames, -1)[:, buffer.place].ravel()
+    gone = np.searchsorted(pop, push, side="left")  # words that left before each push
+    return int((np.arange(len(push)) - gone).max()) + 1
 
 
 class _Steady:

@@ -12,9 +12,18 @@ from dataclasses import dataclass
 from functools import lru_cache
 from math import ceil
 
-# Rough LUT equivalents that rank folds with about the same lanes: a multiplier, an accumulator with its bias and
-# serializer, and a bit of window memory in distributed RAM.
-_LANE, _PE, _MEMORY_BIT = 60.0, 60.0, 1 / 32
+_MEMORY_BIT = 1 / 32  # LUT equivalents of a bit of window memory in distributed RAM
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Rough LUT equivalents that rank folds with about the same lanes: a lane, a sum with its bias and serializer, the
+    control of a window buffer; `bits` of an element that is kept."""
+
+    lane: float = 60.0
+    sum: float = 60.0
+    window: float = 0.0
+    bits: int = 8
 
 
 DENSE, DEPTHWISE, SUM = "dense", "depthwise", "sum"
@@ -26,6 +35,7 @@ class Fold:
 
     `kind`: dense (every output reads all lanes), depthwise (every channel lane has a sum of its own; pe is 1), or sum (as
     depthwise, without multipliers). `sets`: parts of a pixel that are read one by one, each for groups / sets groups.
+    `unrolled`: the weights are wired in, and no lanes of the budget.
     """
 
     pe: int
@@ -36,6 +46,7 @@ class Fold:
     beats: int
     kind: str = DENSE
     sets: int = 1
+    unrolled: bool = False
 
     @property
     def lanes(self) -> int:
@@ -63,6 +74,7 @@ class Folds:
     all: tuple[Fold, ...]
     frontier: tuple[Fold, ...]
     buffered: int
+    parts: Parts = Parts()
 
     def fewest_lanes(self, beats: int) -> Fold:
         """The fold with the fewest lanes that needs at most `beats`; the fastest where none does."""
@@ -75,7 +87,11 @@ class Folds:
         return min(fitting, key=lambda f: (self.area(f), f.lanes, f.sums), default=self.fewest_lanes(beats))
 
     def area(self, fold: Fold) -> float:
-        return fold.lanes * _LANE + fold.sums * _PE + fold.taps * self.buffered * 8 * _MEMORY_BIT
+        parts = self.parts
+        area = fold.lanes * parts.lane + fold.sums * parts.sum
+        if fold.taps == fold.chunks == 1 and parts.window:
+            return area  # a word that is repeated waits where it is
+        return area + parts.window + fold.taps * self.buffered * parts.bits * _MEMORY_BIT
 
 
 @lru_cache(maxsize=4096)

@@ -43,7 +43,8 @@ def _arrived(times: dict[str, np.ndarray], source: Source) -> np.ndarray:
     at = times[source.edge] + _FIFO
     for step in source.steps:
         if isinstance(step, Permute):
-            at = at[-1] + _PERMUTE + (np.arange(step.words) + 1.0)
+            blocks = _resampled(at, step.blocks)
+            at = (blocks[:, None] + _PERMUTE + (np.arange(step.words) + 1.0)).ravel()
     return _resampled(at, source.arrives.pixels)
 
 
@@ -78,6 +79,10 @@ def _engine(program: Program, kernel: Kernel, stage: Stage, arrivals: list[np.nd
     if kernel.kind == "mul":
         gate = _resampled(arrivals[1], stage.out.pixels) + (_WINDOW if stage.window else 0)
         return _serve(np.maximum(arrival, gate), stage.out.beats_per_pixel) + _PRODUCT
+    if kernel.kind == "repeat":  # a group of words is given out when all of it is in
+        groups = _resampled(arrival, stage.window.cols)
+        each = stage.window.words * stage.window.repeat
+        return _resampled(_serve(groups, each) + _WINDOW, stage.out.pixels)
     if kernel.kind == "lut":
         return arrival + 1
     if kernel.kind == "pad":

@@ -17,7 +17,8 @@ class WeightLayout:
     """How the constants of a dot product are stored: blocks of `block` rows, each [k_stored][block].
 
     `quads`: within 4 neighbours, k runs 0, 2, 1, 3, so that sign extension of byte pairs gives matching halves.
-    `k_stored` is `k` rounded up; the extra columns are zero. `ctype` is the C type of one weight.
+    `k_stored` is `k` rounded up; the extra columns are zero. `ctype` is the C type of one weight; where `bits` is not 0, it is
+    the type of a word with fields of so many bits, and a weight is `first` + `step` * field.
     """
 
     rows: int
@@ -26,6 +27,9 @@ class WeightLayout:
     block: int
     quads: bool
     ctype: str
+    bits: int = 0
+    first: int = 0
+    step: int = 1
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,11 @@ class Window:
     depth: int
     sets: int = 1
 
+    @property
+    def held(self) -> bool:
+        """Whether it is one word, which waits in front of the engine instead: there is no buffer."""
+        return self.depth == 1
+
 
 @dataclass(frozen=True)
 class Source:
@@ -60,7 +65,7 @@ class Source:
     def beats(self) -> int:
         """Cycles that a frame needs at the narrowest place."""
         elements = self.stream.channels * self.stream.pixels
-        between = [s.words if isinstance(s, Permute) else elements // s.lanes_out for s in self.steps[:-1]]
+        between = [s.words * s.blocks if isinstance(s, Permute) else elements // s.lanes_out for s in self.steps[:-1]]
         return max(self.stream.beats, self.arrives.beats, *between, 0)
 
 

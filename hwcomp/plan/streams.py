@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from math import ceil, gcd
 
 import numpy as np
@@ -38,6 +39,12 @@ class Stream:
         padded[:, : self.channels] = np.arange(self.pixels * self.channels).reshape(self.pixels, self.channels)
         return padded.reshape(self.beats, self.lanes)
 
+    def codes(self, edge: Edge, values: np.ndarray) -> np.ndarray:
+        """Integers of `edge`, the samples first, as the bits of all slots: int64 [samples * beats, lanes], idle lanes zero."""
+        slots, flat = self.slots(edge), values.reshape(len(values), -1).astype(np.int64)
+        flat = (flat > 0).astype(np.int64) if edge.bipolar else flat
+        return np.where(slots >= 0, flat[:, slots], 0).reshape(-1, self.lanes)
+
     def slots(self, edge: Edge) -> np.ndarray:
         """int64 [beats * lanes]: the logical row-major index of the element in each slot, -1 where the lane is idle."""
         positions = self.positions().ravel()
@@ -61,20 +68,48 @@ class Convert:
         return self.beats_in * self.lanes_in + self.beats_out * self.lanes_out
 
 
+_LEAST = 2  # words of a block: what stays inside one word needs no buffer for two blocks
+
+
 @dataclass(frozen=True)
 class Permute:
-    """Parameters of the cell hwc_permute: a frame of `words` full words that is carried as `before` leaves as `after`."""
+    """Parameters of the cell hwc_permute: a frame that is carried as `before` leaves as `after`, in `blocks` of `words` full
+    words that don't mix."""
 
     lanes: int
     words: int
+    blocks: int
     before: Layout
     after: Layout
 
+    @classmethod
+    def of(cls, lanes: int, before: Layout, after: Layout) -> Permute:
+        """The smallest blocks that do."""
+        words = _block(lanes, before, after) // lanes
+        return cls(lanes, words, before.size // lanes // words, before, after)
+
     def order(self) -> np.ndarray:
-        """int64 [words * lanes]: which element of the frame comes in each place."""
-        place = np.empty(self.before.size, np.int64)
-        place[self.before.order()] = np.arange(self.before.size)
-        return place[self.after.order()]
+        """int64 [words * lanes]: which element of a block comes in each place."""
+        return _places(self.before, self.after)[: self.words * self.lanes]
+
+
+def _places(before: Layout, after: Layout) -> np.ndarray:
+    """int64 [size]: which element of a frame that is carried as `before` comes in each place of one carried as `after`."""
+    place = np.empty(before.size, np.int64)
+    place[before.order()] = np.arange(before.size)
+    return place[after.order()]
+
+
+@lru_cache(maxsize=1024)
+def _block(lanes: int, before: Layout, after: Layout) -> int:
+    """Elements of the smallest block, of whole words of `lanes`, such that all blocks are reordered alike."""
+    order = _places(before, after)
+    ends = np.flatnonzero(np.maximum.accumulate(order) == np.arange(order.size)) + 1  # what is in is what comes out
+    for size in ends[(ends % lanes == 0) & (order.size % ends == 0) & (ends >= _LEAST * lanes)].tolist():
+        rows = order.reshape(-1, size)
+        if (rows == rows[:1] + np.arange(len(rows))[:, None] * size).all():
+            return size
+    return order.size
 
 
 def divisors(n: int) -> list[int]:

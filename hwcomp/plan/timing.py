@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from hwcomp.plan import cell_timing as cells
+from hwcomp.plan import unrolled
+from hwcomp.plan.bits import PRODUCT, Weights, ahead, decides, dot_latency, thresholds, weights_of
 from hwcomp.plan.cell_timing import Buffer, Pipe
 from hwcomp.plan.execution import Execution
 from hwcomp.plan.folding import DENSE
@@ -19,6 +21,7 @@ from sw_ref.program import Kernel, Program
 
 PAD = -1
 """The place of the FIFO in front of a kernel's padding, where a Reader has the number of an input."""
+_ONES = Weights(PRODUCT, 1)  # of a window sum
 _ADD, _MUL = 5, 7  # cycles in hwc_add, hwc_mul
 EXACT = 150_000
 """Beats up to which designs are followed one by one."""
@@ -94,10 +97,14 @@ def completions(timing: Timing, frames: int) -> np.ndarray | None:
         run = Frames(timing.graph, frames)
         run.run()
         return np.max([run.times[id(link)][:, -1] for link in timing.outputs], axis=0)
-    exact = Execution(timing.graph, timing.pipes, frames)
-    if exact.stuck:
+    return finished(timing, Execution(timing.graph, timing.pipes, frames))
+
+
+def finished(timing: Timing, run: Execution) -> np.ndarray | None:
+    """int64 [frames]: the cycle in which each frame of an execution is complete; None where it gets stuck."""
+    if run.stuck:
         return None
-    return np.max([exact.times[id(link)][link.count - 1 :: link.count] for link in timing.outputs], axis=0)
+    return np.max([run.times[id(link)][link.count - 1 :: link.count] for link in timing.outputs], axis=0)
 
 
 def _arrive(t: Timing, source: Source, link: Link, key: Reader) -> Link:
@@ -129,6 +136,8 @@ def _windows(t: Timing, program: Program, stage: Stage, head: Link) -> Link:
     padded = _padded(t, program, stage, head)
     if stage.window is None:
         return padded
+    if stage.window.held:
+        return cells.repeat(t.graph, padded, f"{stage.kernel}_repeat", stage.window.repeat)
     return t.piped(cells.windows(t.graph, padded, f"{stage.kernel}_window", stage.window, stage.fold.chunks))
 
 
@@ -141,10 +150,13 @@ def _sums(t: Timing, program: Program, kernel: Kernel, stage: Stage, heads: list
         last = cells.thinned(t.graph, last, f"{name}_sum", np.arange(last.count - words, last.count))
     else:
         lanes = fold.taps * fold.simd if fold.kind == DENSE else fold.taps
-        latency = 3 + (lanes - 1).bit_length() // 2
+        held = weights_of(kernel, program.edges[kernel.inputs[0]]) if kernel.kind != "avgpool2d" else _ONES
+        latency = unrolled.latency(kernel) if fold.unrolled else dot_latency(lanes, held)
         last = t.pipe(last, f"{name}_sum", latency, np.arange(fold.chunks - 1, last.count, fold.chunks))
     results = last.count
     last = cells.width(t.graph, last, f"{name}_serial", stage.serialize)
+    if decides(kernel, program.edges[kernel.outputs[0]]):
+        return last if stage.order is None else _reorder(t, stage, last)
     last = t.pipe(last, f"{name}_requant", _requant(kernel))
     if fold and last.count % results == 0:
         each, steps = max(fold.chunks, last.count // results), last.count // results
@@ -161,7 +173,10 @@ def _reorder(t: Timing, stage: Stage, source: Link) -> Link:
 
 
 def _requant(kernel: Kernel) -> int:
-    """Cycles in hwc_requant."""
+    """Cycles in hwc_requant or hwc_threshold."""
+    if count := thresholds(kernel):
+        t, down = kernel.constants["threshold"], kernel.constants["descending"]
+        return (2 if count > 1 else 1) + int(not ((t == t[:1]).all() and (down == down[0]).all()))
     m, offset = kernel.constants["multiplier"], kernel.constants.get("offset")
     if not (m == 1).all():
         return 5
@@ -184,6 +199,8 @@ def _maxpool2d(t: Timing, program: Program, kernel: Kernel, stage: Stage, heads:
 
 
 def _requantize(t: Timing, program: Program, kernel: Kernel, stage: Stage, heads: list[Link]) -> Link:
+    if ahead(kernel, program.edges[kernel.inputs[0]]) and not stage.sources[0].steps:
+        return heads[0]
     return t.pipe(heads[0], f"{stage.kernel}_requant", _requant(kernel))
 
 
@@ -236,6 +253,13 @@ def _shuffle(t: Timing, program: Program, kernel: Kernel, stage: Stage, heads: l
     return _reorder(t, stage, heads[0])
 
 
+def _repeat(t: Timing, program: Program, kernel: Kernel, stage: Stage, heads: list[Link]) -> Link:
+    w = stage.window
+    if w.held:
+        return cells.repeat(t.graph, heads[0], f"{stage.kernel}_repeat", w.repeat)
+    return t.piped(cells.windows(t.graph, heads[0], f"{stage.kernel}_window", w, w.words))
+
+
 def _pad(t: Timing, program: Program, kernel: Kernel, stage: Stage, heads: list[Link]) -> Link:
     return _padded(t, program, stage, heads[0])
 
@@ -252,6 +276,6 @@ def _argmax(t: Timing, program: Program, kernel: Kernel, stage: Stage, heads: li
 
 _KINDS: dict[str, Callable[[Timing, Program, Kernel, Stage, list[Link]], Link]] = {
     "add": _add, "argmax": _argmax, "avgpool2d": _sums, "concat": _concat, "conv2d": _sums, "dense": _sums,
-    "lut": _lut, "maxpool2d": _maxpool2d, "mul": _mul, "pad": _pad, "reorder": _same, "requantize": _requantize,
+    "lut": _lut, "maxpool2d": _maxpool2d, "mul": _mul, "pad": _pad, "reorder": _same, "repeat": _repeat, "requantize": _requantize,
     "shuffle": _shuffle, "slice": _slice, "softmax": _softmax,
 }  # fmt: skip

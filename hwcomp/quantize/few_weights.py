@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 # Name of a `--quant` value -> bits that a weight takes in memory.
 BITS = {"binary": 1, "binary-weights": 1, "ternary": 2, "int2": 2, "int3": 3, "int4": 4, "log2": 4, "int8": 8}
 _TRIALS = np.linspace(0.3, 1.0, 36)  # scales that are tried, in parts of the one that clips nothing
 _EXPONENTS = 7  # of log2 weights: 2^0 .. 2^6, with sign and zero 15 values
+_RANGES = {"ternary": (-1, 1), "int2": (-2, 1), "int3": (-3, 3), "int4": (-7, 7), "int8": (-127, 127)}
 
 
 def few(rows: np.ndarray, kind: str) -> tuple[np.ndarray, np.ndarray]:
@@ -31,9 +34,21 @@ def few(rows: np.ndarray, kind: str) -> tuple[np.ndarray, np.ndarray]:
         power = np.clip(np.rint(np.log2(np.maximum(ratio, 2.0**-9))), 0, _EXPONENTS - 1)
         q = np.where(ratio < 0.5, 0, np.sign(rows) * 2.0**power)
     else:
-        q, scale = _nearest(rows, *{"int2": (-2, 1), "int3": (-3, 3), "int4": (-7, 7), "int8": (-127, 127)}[kind])
+        q, scale = _nearest(rows, *_RANGES[kind])
     scale = np.where(scale > 0, scale, 1.0).astype(np.float32)
     return q.astype(np.int64), scale
+
+
+def nearest_level(kind: str) -> Callable[[np.ndarray], np.ndarray]:
+    """The function that takes float64 values to the nearest integers that weights of scheme `kind` may be."""
+    if kind in ("binary", "binary-weights"):
+        return lambda u: np.where(u >= 0, 1.0, -1.0)
+    if kind == "log2":
+        powers = 2.0 ** np.arange(_EXPONENTS)
+        levels = np.concatenate([-powers[::-1], [0.0], powers])
+        return lambda u: levels[np.searchsorted((levels[1:] + levels[:-1]) / 2, u)]
+    lo, hi = _RANGES[kind]
+    return lambda u: np.clip(np.rint(u), lo, hi)
 
 
 def _nearest(rows: np.ndarray, lo: int, hi: int) -> tuple[np.ndarray, np.ndarray]:

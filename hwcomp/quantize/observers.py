@@ -15,6 +15,7 @@ from hwcomp.quantize.schemes import least_error_power
 
 METHODS = ("minmax", "percentile", "mse", "kl")
 BINS = 2048
+_KL_CUT = 0.05  # most of what the entropy method may cut off
 _MSE_STEPS = 64  # candidates per side: ranges from 1/64 of the observed one up to all of it
 
 
@@ -101,7 +102,10 @@ def _kl(h: Histogram, bits: int, symmetric: bool) -> tuple[float, float]:
     values[centers <= width / 2] = 0
     counts, _ = np.histogram(centers, bins=edges, weights=values)
     best, cut = np.inf, BINS
+    inside, least = counts.cumsum(), (1 - _KL_CUT) * counts.sum()
     for i in range(levels, BINS + 1, 8):
+        if inside[i - 1] < least:  # all in the last bin is no divergence, but no distribution any more either
+            continue
         reference = counts[:i].copy()
         reference[-1] += counts[i:].sum()
         divergence = _divergence(reference, counts[:i], levels)

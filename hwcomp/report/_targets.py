@@ -68,6 +68,7 @@ def mcu(report: dict[str, Any]) -> dict[str, Any] | None:
         ],
         "bill": _bill(facts | {"ram_bytes": sum(facts[k] for k in _RAM)}, _MCU_BILL), "rows": rows,
         "ports": ports, "arena": arena,
+        "forms": [{"kernel": shown(k["name"]), **k["weights"]} for k in kernels if k["weights"] and k["weights"]["saving"] > 4],
         "map": plots.memory_map(facts, [shown(k["name"]) for k in kernels]),
         "buffers": [_buffer(b, len(kernels)) for b in facts.get("buffers", [])],
         "most": _most(kernels, facts["macs"]),

@@ -55,7 +55,9 @@ def summary(report: dict[str, Any]) -> str:
             f"hls:  {hls['dialect']} C++, {hls['lanes']} of {hls['budget']} lanes, {hls['interval']:,} beats per frame in the "
             f"busiest engine, {hls['rom_bits']:,} ROM bits"
         )
-    return "\n".join([*lines, f"proof: {report['proof']}"])
+    lines.append(f"proof: {report['proof']}")
+    few = report["passes"].get("few_bits", [])
+    return "\n".join([*lines, *(shown(line, 300) for line in few if any(f.startswith("auto:") for f in few))])
 
 
 def report_text(report: dict[str, Any]) -> str:
@@ -99,7 +101,7 @@ def report_text(report: dict[str, Any]) -> str:
             ("  inputs and outputs", mcu["input_bytes"] + mcu["output_bytes"]), ("  stack, at most", mcu["stack_bytes_estimate"]),
         ):  # fmt: skip
             memory.add_row(what, f"{size:,}")
-        parts += [memory, ""]
+        parts += [memory, "", *_weight_forms(mcu)]
     parts.append("Proof lines")
     parts += [
         f"  {shown(layer['output'])}{layer['proof'][len(layer['output']) :]}"
@@ -109,6 +111,17 @@ def report_text(report: dict[str, Any]) -> str:
     if report["warnings"]:
         parts += ["", "Warnings", *(f"  {w}" for w in report["warnings"])]
     return _render(*parts)
+
+
+def _weight_forms(mcu: dict[str, Any]) -> list[Any]:
+    """How the weights are stored, where a layer has others than bytes."""
+    rows = [(k["name"], k["weights"]) for k in mcu["kernels"] if k["weights"]]
+    if all(w["saving"] <= 4 for _, w in rows):
+        return []
+    table = _table("Weights in C", "kernel", "weights", "bytes", "less than float", "form", "why")
+    for name, w in rows:
+        table.add_row(name, f"{w['weights']:,}", f"{w['bytes']:,}", f"{w['saving']:g} x", w["form"], w["why"])
+    return [table, ""]
 
 
 def _fifos(fpga: dict[str, Any]) -> list[Any]:

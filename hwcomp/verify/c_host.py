@@ -63,7 +63,7 @@ def tapped(edge: Edge, bits: dict[str, Bits], samples: int) -> np.ndarray:
 def logical(edge: Edge, carried: np.ndarray, bits: Bits | None = None) -> np.ndarray:
     """Undo the layout: elements [samples, size] (or words of bits) as the edge carries them -> [samples, *shape]."""
     if bits is not None:
-        carried = unpack(carried, bits)
+        carried = unpack(carried, bits).astype(edge.dtype)
     found = np.empty_like(carried)
     found[:, edge.layout.order()] = carried
     return found.reshape(len(carried), *edge.shape)

@@ -121,7 +121,10 @@ def _library(built: Built, facts: dict[str, Any]) -> Path:
     text = environment().get_template("hls/harness.cpp.j2").render(
         name=built.name, top=f"{built.name}_top", inputs=facts["inputs"],
         beats=[streams[n].beats for n in built.program.edges],
-        outputs=[{**p, "signed": str(streams[p["name"]].signed).lower()} for p in facts["outputs"]],
+        outputs=[
+            {**p, "signed": str(streams[p["name"]].signed and not built.program.edges[p["name"]].bipolar).lower()}
+            for p in facts["outputs"]
+        ],
     )  # fmt: skip
     return compiled(files, text, facts["dialect"], "net.so", (*FLAGS, "-shared"))
 
@@ -136,14 +139,14 @@ def _room(stream: Stream, count: int) -> np.ndarray:
 
 def _packed(stream: Stream, edge, values: np.ndarray) -> np.ndarray:
     """Logical integers [frames, *shape] -> int64 [frames, slots], zero in idle lanes."""
-    slots = stream.slots(edge)
-    return np.ascontiguousarray(np.where(slots >= 0, values.reshape(len(values), -1).astype(np.int64)[:, slots], 0))
+    return np.ascontiguousarray(stream.codes(edge, values).reshape(len(values), -1))
 
 
 def _unpacked(stream: Stream, edge, values: np.ndarray) -> np.ndarray:
     """The inverse, as the edge's type and shape."""
     slots = stream.slots(edge)
     out = np.zeros((len(values), edge.size), np.int64)
+    values = 2 * values - 1 if edge.bipolar else values
     out[:, slots[slots >= 0]] = values[:, slots >= 0]
     return out.reshape(len(values), *edge.shape).astype(edge.dtype)
 

@@ -19,7 +19,7 @@ _NONE: Mapping[str, Pixels] = MappingProxyType({})
 LOW_DB = 10.0  # noise of a third of the signal's amplitude and more
 DROP_DB = 10.0  # nine tenths of the noise and more come from the layer itself
 _GOOD_DB = 40.0  # what 8 bits give at best: inputs better than that are no yardstick
-_MOVES = ("argmax", "concat", "pad", "reshape", "shuffle", "slice", "transpose")  # no noise of their own
+_MOVES = ("argmax", "concat", "pad", "repeat", "reshape", "shuffle", "slice", "transpose")  # no noise of their own
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from hwcomp.plan.stages import ALIASES
 from hwcomp.plan.streams import Stream
 from hwcomp.verify import verilator_build
 from hwcomp.verify.engine import Built, Engine, Progress, RunResult
+from sw_ref.program import Edge
 
 _STALL = 64  # of 256 cycles, on each side
 _SEED = 0x9E3779B97F4A7C15
@@ -108,7 +109,7 @@ def _simulate(
         side: [(p["name"], _outer(p, streams[p["name"]])) for p in design.interface[side]]
         for side in ("inputs", "outputs")
     }
-    feeds = [pack(s, s.slots(program.edges[n]), inputs[n]) for n, s in outer["inputs"]]
+    feeds = [pack(s, program.edges[n], inputs[n]) for n, s in outer["inputs"]]
     outs = [np.zeros((count * s.beats, _bytes(s.width)), np.uint8) for _, s in outer["outputs"]]
     seen = [np.zeros((count * s.beats, _bytes(s.width)), np.uint8) for _, s in design.taps] if taps else []
     first, done = ctypes.c_int64(), np.zeros(count, np.int64)
@@ -155,20 +156,21 @@ def _pointers(arrays: list[np.ndarray]):
     return (ctypes.c_void_p * max(len(arrays), 1))(*(a.ctypes.data for a in arrays))
 
 
-def pack(stream: Stream, slots: np.ndarray, values: np.ndarray) -> np.ndarray:
+def pack(stream: Stream, edge: Edge, values: np.ndarray) -> np.ndarray:
     """Logical integers [frames, *shape] -> uint8 [frames * beats, bytes per beat], lane 0 lowest, idle lanes zero."""
-    flat = values.reshape(len(values), -1).astype(np.int64)
-    lanes = np.where(slots >= 0, flat[:, slots], 0).reshape(-1, stream.lanes)
+    lanes = stream.codes(edge, values)
     bits = ((lanes[:, :, None] >> np.arange(stream.bits)) & 1).astype(np.uint8).reshape(len(lanes), -1)
-    return np.packbits(bits, axis=1, bitorder="little")
+    return np.ascontiguousarray(np.packbits(bits, axis=1, bitorder="little"))  # of frames of one beat it is not
 
 
-def unpack(stream: Stream, slots: np.ndarray, edge, beats: np.ndarray) -> np.ndarray:
+def unpack(stream: Stream, slots: np.ndarray, edge: Edge, beats: np.ndarray) -> np.ndarray:
     """The inverse of `pack`, as the edge's type and shape."""
     bits = np.unpackbits(beats, axis=1, bitorder="little")[:, : stream.width]
     lanes = bits.reshape(-1, stream.lanes, stream.bits).astype(np.int64)
     values = (lanes << np.arange(stream.bits)).sum(axis=2)
-    if stream.signed:
+    if edge.bipolar:
+        values = 2 * values - 1
+    elif stream.signed:
         values -= (lanes[:, :, -1] << stream.bits).astype(np.int64)
     frames = values.reshape(-1, len(slots))
     out = np.zeros((len(frames), edge.size), np.int64)

@@ -2,6 +2,7 @@
 //
 // Stage 0 holds a beat beside its weight word, stage LAT what the beat adds; then come the accumulators, which are the
 // output registers. en_o moves all of it: one beat per cycle, latency LAT + 2 cycles from the last beat of a group.
+// Results come in rows and columns of GROUPS; the start word of one is at group + ROW_AT[row] + COL_AT[column].
 // Knows no data.
 `default_nettype none
 
@@ -10,7 +11,11 @@ module hwc_engine #(
     parameter CHUNKS = 1,  // beats per group
     parameter LAT    = 1,  // cycles with en_o from stage 0 to the accumulators' input
     parameter WAW    = 1,  // width of waddr_o; 2**WAW >= GROUPS*CHUNKS
-    parameter GW     = 1   // width of baddr_o; 2**GW >= GROUPS
+    parameter GW     = 1,  // width of baddr_o; 2**GW >= words of biases
+    parameter ROWS   = 1,  // rows of results
+    parameter COLS   = 1,  // columns of results
+    parameter [ROWS*32-1:0] ROW_AT = {ROWS*32{1'b0}},  // where each row's biases are, the first at the bottom
+    parameter [COLS*32-1:0] COL_AT = {COLS*32{1'b0}}   // .. and each column's, from there
 ) (
     input  wire           clk_i,
     input  wire           rst_ni,
@@ -41,7 +46,7 @@ module hwc_engine #(
   reg  [LAT:0]  first_q;  // .. the first of a group
   reg  [LAT:0]  last_q;   // .. the last of a group
   wire [CW-1:0] chunk;
-  wire          last, unused_wlast, unused_blast;
+  wire          last, unused_wlast;
 
   hwc_count #(.N(CHUNKS), .W(CW)) u_chunk (
       .clk_i(clk_i), .rst_ni(rst_ni), .en_i(take_o), .count_o(chunk), .last_o(last)
@@ -49,8 +54,8 @@ module hwc_engine #(
   hwc_count #(.N(GROUPS * CHUNKS), .W(WAW)) u_waddr (
       .clk_i(clk_i), .rst_ni(rst_ni), .en_i(take_o), .count_o(waddr_o), .last_o(unused_wlast)
   );
-  hwc_count #(.N(GROUPS), .W(GW)) u_baddr (
-      .clk_i(clk_i), .rst_ni(rst_ni), .en_i(load_o), .count_o(baddr_o), .last_o(unused_blast)
+  hwc_zone #(.GROUPS(GROUPS), .W(GW), .ROWS(ROWS), .COLS(COLS), .ROW_AT(ROW_AT), .COL_AT(COL_AT)) u_baddr (
+      .clk_i(clk_i), .rst_ni(rst_ni), .en_i(load_o), .addr_o(baddr_o)
   );
 
   always @(posedge clk_i) begin
@@ -59,7 +64,7 @@ module hwc_engine #(
       valid_q <= 1'b0;
     end else if (en_o) begin
       beat_q  <= {beat_q[LAT-1:0], s_valid_i};
-      valid_q <= beat_q[LAT] && last_q[LAT];
+      valid_q <= beat_q[LAT] && (CHUNKS == 1 || last_q[LAT]);
     end
   end
   always @(posedge clk_i) begin
@@ -69,10 +74,10 @@ module hwc_engine #(
 
   assign en_o      = !valid_q || m_ready_i;
   assign take_o    = en_o && s_valid_i;
-  assign last_o    = last_q[0];
-  assign load_o    = en_o && beat_q[LAT-1] && first_q[LAT-1];
+  assign last_o    = CHUNKS == 1 || last_q[0];
+  assign load_o    = en_o && beat_q[LAT-1] && (CHUNKS == 1 || first_q[LAT-1]);
   assign add_o     = en_o && beat_q[LAT];
-  assign first_o   = first_q[LAT];
+  assign first_o   = CHUNKS == 1 || first_q[LAT];
   assign s_ready_o = en_o;
   assign m_valid_o = valid_q;
 

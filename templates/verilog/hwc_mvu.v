@@ -9,16 +9,27 @@
 `default_nettype none
 
 module hwc_mvu #(
-    parameter PE       = 1,   // outputs per group
-    parameter SIMD     = 1,   // input lanes per beat
-    parameter XW       = 8,   // bits per input lane
-    parameter X_SIGNED = 1,   // 1: inputs are two's complement, 0: unsigned
-    parameter WW       = 8,   // bits per weight (two's complement)
-    parameter ACC_W    = 32,  // bits per sum and bias
-    parameter GROUPS   = 1,   // groups of outputs
-    parameter CHUNKS   = 1,   // beats per group
-    parameter W_FILE   = "",  // weight ROM, hex
-    parameter B_FILE   = ""   // bias ROM, hex
+    parameter PE        = 1,   // outputs per group
+    parameter SIMD      = 1,   // input lanes per beat
+    parameter XW        = 8,   // bits per input lane
+    parameter X_SIGNED  = 1,   // 1: inputs are two's complement, 0: unsigned
+    parameter X_BIPOLAR = 0,   // 1: inputs are one bit, -1 or +1
+    parameter WW        = 8,   // bits per weight
+    parameter W_KIND    = 0,   // how weights are held, see hwc_product
+    parameter ACC_W     = 32,  // bits per sum and bias
+    parameter SIGN      = 0,   // 1: gives one bit per sum: it is not negative
+    parameter DOUBLE    = 0,   // 1: adds twice what the lanes give
+    parameter GROUPS    = 1,   // groups of outputs
+    parameter CHUNKS    = 1,   // beats per group
+    parameter ZONES     = 1,   // sets of biases: several where they depend on the place, see hwc_engine
+    parameter ROWS      = 1,   // rows of pixels
+    parameter COLS      = 1,   // columns of pixels
+    parameter [ROWS*32-1:0] ROW_AT = {ROWS*32{1'b0}},  // where the biases of each row are
+    parameter [COLS*32-1:0] COL_AT = {COLS*32{1'b0}},  // .. of each column, from there
+    parameter W_STYLE   = 0,   // memory of the weights, see hwc_rom
+    parameter W_FILE    = "",  // weight ROM, hex
+    parameter B_FILE    = "",  // bias ROM, hex
+    parameter X_FILE    = ""   // which lanes count: CHUNKS words of a bit each, hex; none: all do
 ) (
     input  wire                clk_i,
     input  wire                rst_ni,
@@ -27,13 +38,19 @@ module hwc_mvu #(
     input  wire [ SIMD*XW-1:0] s_data_i,
     output wire                m_valid_o,
     input  wire                m_ready_i,
-    output wire [PE*ACC_W-1:0] m_data_o
+    output wire [PE*((SIGN != 0) ? 1 : ACC_W)-1:0] m_data_o
 );
 
   localparam integer WORDS = GROUPS * CHUNKS;
-  localparam integer GW = (GROUPS > 1) ? $clog2(GROUPS) : 1;
+  localparam integer STARTS = ZONES * GROUPS;
+  localparam integer GW = (STARTS > 1) ? $clog2(STARTS) : 1;
+  localparam integer OW = (SIGN != 0) ? 1 : ACC_W;  // bits per output
   localparam integer WAW = (WORDS > 1) ? $clog2(WORDS) : 1;
-  localparam integer LAT = 1 + $clog2(SIMD) / 2;  // of hwc_dot
+  localparam AGREE = X_BIPOLAR != 0 && W_KIND == 1;
+  localparam integer T = (SIMD + 2) / 3;
+  localparam integer STEPS = !AGREE ? 0 : (T >= 60) ? 5 : T / 12;
+  localparam integer TERMS = AGREE ? (T + 6 * STEPS + 2) / (6 * STEPS + 2) : SIMD;
+  localparam integer LAT = 1 + (STEPS + $clog2(TERMS)) / 2;  // of hwc_dot
 
   generate
     if (PE < 1 || SIMD < 1 || XW < 1 || WW < 1 || ACC_W < 2 || GROUPS < 1 || CHUNKS < 1) begin : g_check
@@ -42,37 +59,54 @@ module hwc_mvu #(
   endgenerate
 
   reg  [   SIMD*XW-1:0] x_q;
+  wire [   SIMD*XW-1:0] x;
   wire [PE*SIMD*WW-1:0] w;
   wire [  PE*ACC_W-1:0] bias;
   wire [       WAW-1:0] waddr;
   wire [        GW-1:0] baddr;
   wire                  en, take, unused_last, load, add, first;
 
-  hwc_engine #(.GROUPS(GROUPS), .CHUNKS(CHUNKS), .LAT(LAT), .WAW(WAW), .GW(GW)) u_engine (
+  hwc_engine #(
+      .GROUPS(GROUPS), .CHUNKS(CHUNKS), .LAT(LAT), .WAW(WAW), .GW(GW), .ROWS(ROWS), .COLS(COLS), .ROW_AT(ROW_AT),
+      .COL_AT(COL_AT)
+  ) u_engine (
       .clk_i(clk_i), .rst_ni(rst_ni), .s_valid_i(s_valid_i), .s_ready_o(s_ready_o), .m_valid_o(m_valid_o),
       .m_ready_i(m_ready_i), .en_o(en), .take_o(take), .waddr_o(waddr), .last_o(unused_last), .load_o(load),
       .baddr_o(baddr), .add_o(add), .first_o(first)
   );
-  hwc_rom #(.W(PE * SIMD * WW), .DEPTH(WORDS), .AW(WAW), .MEM_FILE(W_FILE)) u_weights (
+  hwc_rom #(.W(PE * SIMD * WW), .DEPTH(WORDS), .AW(WAW), .STYLE(W_STYLE), .MEM_FILE(W_FILE)) u_weights (
       .clk_i(clk_i), .en_i(take), .addr_i(waddr), .data_o(w)
   );
-  hwc_rom #(.W(PE * ACC_W), .DEPTH(GROUPS), .AW(GW), .MEM_FILE(B_FILE)) u_bias (
+  hwc_rom #(.W(PE * ACC_W), .DEPTH(STARTS), .AW(GW), .MEM_FILE(B_FILE)) u_bias (
       .clk_i(clk_i), .en_i(load), .addr_i(baddr), .data_o(bias)
   );
 
-  always @(posedge clk_i) if (take) x_q <= s_data_i;
+  hwc_mask #(.LANES(SIMD), .XW(XW), .CHUNKS(CHUNKS), .MEM_FILE(X_FILE)) u_mask (
+      .clk_i(clk_i), .rst_ni(rst_ni), .en_i(take), .data_i(s_data_i), .data_o(x)
+  );
+
+  always @(posedge clk_i) if (take) x_q <= x;
 
   genvar i;
   generate
     for (i = 0; i < PE; i = i + 1) begin : g_pe
-      wire [ACC_W-1:0] dot;
-      hwc_dot #(.SIMD(SIMD), .XW(XW), .X_SIGNED(X_SIGNED), .WW(WW), .OW(ACC_W)) u_dot (
+      wire [ACC_W-1:0] dot, sum;
+      wire [ACC_W:0]   twice = {dot, 1'b0};
+      wire             unused_top = ^{twice, sum};
+      hwc_dot #(
+          .SIMD(SIMD), .XW(XW), .X_SIGNED(X_SIGNED), .X_BIPOLAR(X_BIPOLAR), .WW(WW), .W_KIND(W_KIND), .OW(ACC_W)
+      ) u_dot (
           .clk_i(clk_i), .en_i(en), .x_i(x_q), .w_i(w[i*SIMD*WW +: SIMD*WW]), .y_o(dot)
       );
       hwc_accum #(.W(ACC_W)) u_accum (
-          .clk_i(clk_i), .en_i(add), .first_i(first), .start_i(bias[i*ACC_W +: ACC_W]), .add_i(dot),
-          .sum_o(m_data_o[i*ACC_W +: ACC_W])
+          .clk_i(clk_i), .en_i(add), .first_i(first), .start_i(bias[i*ACC_W +: ACC_W]),
+          .add_i((DOUBLE != 0) ? twice[ACC_W-1:0] : dot), .sum_o(sum)
       );
+      if (SIGN != 0) begin : g_sign
+        hwc_sign #(.LANES(1), .W(ACC_W)) u_sign (.data_i(sum), .data_o(m_data_o[i]));
+      end else begin : g_sum
+        assign m_data_o[i*OW +: OW] = sum;
+      end
     end
   endgenerate
 

@@ -67,11 +67,9 @@ module hwc_width #(
       wire [  CIW-1:0] in;       // beats collected
       wire             in_full, short;  // short: the last block of a pixel is being collected
       wire             in_last = in_full || (short && in == END_LI[CIW-1:0]);
-      wire             more = left_q != {COW{1'b0}};
+      wire             more = BO > 1 && left_q != {COW{1'b0}};
       wire             free = !valid_q || (m_ready_i && !more);
-      wire             load = s_valid_i && in_last && free;
-      wire             push = s_valid_i && s_ready_o;
-
+      wire             load = s_valid_i && in_last && free, push = s_valid_i && s_ready_o;
       hwc_count #(.N(BLOCKS), .W(KW)) u_block (
           .clk_i(clk_i), .rst_ni(rst_ni), .en_i(load), .count_o(unused_block), .last_o(short)
       );
@@ -82,10 +80,13 @@ module hwc_width #(
       if (FW > BI * IW) begin : g_more
         assign block[FW-1:BI*IW] = {FW - BI * IW{1'b0}};
       end
-      for (k = 0; k < BI; k = k + 1) begin : g_slot
-        if (k == BI - 1) begin : g_last
-          assign block[k*IW +: IW] = s_data_i;
-        end else begin : g_held
+      assign block[(BI-1)*IW +: IW] = s_data_i;
+      if (BLOCKS == 1 && BI > 1) begin : g_row  // all blocks alike: the beats move up
+        reg [(BI-1)*IW-1:0] held_q;
+        always @(posedge clk_i) if (push) held_q <= block[BI*IW-1:IW];
+        assign block[(BI-1)*IW-1:0] = held_q;
+      end else begin : g_slots
+        for (k = 0; k < BI - 1; k = k + 1) begin : g_slot
           localparam integer SLOT = k;
           reg [IW-1:0] held_q;
           always @(posedge clk_i) if (push && in == SLOT[CIW-1:0]) held_q <= s_data_i;

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from hwcomp.backends.c import ports
+from tests.backends.test_c_bits import NETS
+from tests.backends.test_c_fields import chain
 from tests.program_factory import Builder, c_product
 from tests.random_programs import random_program
 
@@ -46,6 +48,17 @@ def test_no_warning(compiler, tmp_path):
     for seed in range(100, 106):
         folder = c_product(random_program(seed), tmp_path / str(seed), arena_slack=(-1, 0.1, 100)[seed % 3]).dir / "src"
         run([*command, *WARNINGS, "-c", *UNITS], folder)
+
+
+@pytest.mark.parametrize("compiler", COMPILERS)
+def test_no_warning_of_few_bits(compiler, tmp_path):
+    """Fields of words; planes of bits, masked and not, packed from signed and unsigned bytes."""
+    command = COMPILERS[compiler]
+    if not shutil.which(command[0]):
+        pytest.skip(f"{command[0]} is not installed")
+    programs = {"fields": chain(range(-7, 8))} | {n: NETS[n]().program() for n in ("two bits", "ternary by ternary")}
+    for name, program in programs.items():
+        run([*command, *WARNINGS, "-c", *UNITS], c_product(program, tmp_path / name, "net", arena_slack=100).dir / "src")
 
 
 @needs_gcc

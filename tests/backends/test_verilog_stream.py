@@ -30,7 +30,7 @@ def config(request, tmp_path_factory):
         for port in interface[side]:
             edge = built.program.edges[port["name"]]
             outer = Stream(port["lanes"], port["channels"], port["pixels"], edge.bits, edge.signed)
-            beats = pack(outer, outer.slots(edge), golden[port["name"]])
+            beats = pack(outer, edge, golden[port["name"]])
             assert beats.shape[1] * 8 == port["tdata_bits"]
             frames = beats.reshape(len(golden[port["name"]]), -1)
             ports[port["prefix"]] = {

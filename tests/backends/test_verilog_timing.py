@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+import hwcomp
 from hwcomp import samples
 from hwcomp.backends import verilog
 from hwcomp.errors import UnsupportedError, WorkFailed
@@ -16,6 +17,7 @@ from tests.conformance.streaming import streaming_program
 from tests.products import from_program
 from tests.program_factory import Builder, lenet5
 from tests.random_programs import random_network
+from tests.zoo import member
 
 FRAMES = 10
 
@@ -76,6 +78,22 @@ def test_no_fifo_of_a_residual_network_can_be_one_word_less(tmp_path, monkeypatc
     assert len(check_least(resnet8((2, 3, 4), 8), tmp_path, monkeypatch)) >= 3
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["resnet8_bn_fashion", "shufflenets_fashion"])
+def test_no_fifo_of_a_large_network_can_be_one_word_less(name, tmp_path, monkeypatch):
+    """With --least-fifos."""
+    monkeypatch.setattr(verilog, "frame_latency", lambda *_: 0)
+    network = member(name)
+    data = {network.input: network.calibration}
+    program = hwcomp.compile(network.path, tmp_path / "net", target="fpga", calibration=data).program
+    plan = plan_dataflow(program, least_fifos=True)
+    assert plan.least_fifos
+    assert steady(simulated(program, plan, tmp_path / "least", 6)) == plan.interval
+    for i, key in enumerate(key for key, depth in depths(plan).items() if depth > 2):
+        fewer = simulated(program, one_less(plan, key), tmp_path / str(i), 6)
+        assert fewer is None or steady(fewer) > plan.interval, (key, depths(plan)[key])
+
+
 def check_times(program, budget, folder):
     plan = plan_dataflow(program, budget)
     done = simulated(program, plan, folder)
@@ -94,7 +112,9 @@ def test_networks_take_the_cycles_of_the_model(seed, tmp_path):
     check_times(random_network(seed), None, tmp_path)
 
 
-@pytest.mark.parametrize(("shape", "axes", "scale"), [((10,), (0,), 0.05), ((3, 2, 4), (0,), 0.3), ((5, 3, 2), (0, 1, 2), 0.01)])
+@pytest.mark.parametrize(
+    ("shape", "axes", "scale"), [((10,), (0,), 0.05), ((3, 2, 4), (0,), 0.3), ((5, 3, 2), (0, 1, 2), 0.01)]
+)
 def test_a_softmax_takes_the_cycles_of_the_model(shape, axes, scale, tmp_path):
     b = Builder(np.random.default_rng(1)).input(shape)
     program = b.requantize(form="affine").softmax(axes, scale=scale).program()

@@ -131,16 +131,16 @@ def test_name_goes_into_the_generated_code(compiled):
 
 def test_options_are_in_the_manifest(compiled, net):
     _, folder = compiled(
-        "--requantize-bits", 16, "--golden", 2, "--pe-simd-budget", 9, "--input-range", "x=-1,1.5", "--pass",
-        "calibrate.samples=3", "--hls-dialect", "ac",
+        "--requantize-bits", 16, "--golden", 2, "--pe-simd-budget", 9, "--least-fifos", "--input-range", "x=-1,1.5", "--pass",
+        "calibrate.samples=3", "--hls-dialect", "ac", "--c-weights", "fast", "--xnor-k",
         "--logits", "--quant", "int8", target="fpga",
     )  # fmt: skip
     digest = hashlib.sha256(net.real.tobytes()).hexdigest()
     assert manifest(folder)["options"] == {
         "targets": ["fpga"], "name": None, "quant": "int8", "input_ranges": {"x": [-1.0, 1.5]},
         "input_types": {},
-        "passes": {"calibrate": {"samples": "3"}}, "pe_simd_budget": 9, "logits": True, "requantize_bits": 16,
-        "golden": 2, "hls_dialect": "ac",
+        "passes": {"calibrate": {"samples": "3"}}, "pe_simd_budget": 9, "least_fifos": True, "logits": True, "requantize_bits": 16,
+        "golden": 2, "hls_dialect": "ac", "c_weights": "fast", "xnor_k": True,
         "calibration": {"x": {"samples": 6, "sha256": digest}},
     }  # fmt: skip
 
@@ -179,6 +179,11 @@ def test_hls_in_a_dialect(compiled, dialect, word):
     assert not (folder / "rtl").exists()
 
 
+@pytest.mark.parametrize(("name", "why"), [("Gemm_nothing", "no layer has this name"), ("all", "no layer can be")])
+def test_a_layer_that_is_not_binary_is_not_unrolled(rejected, name, why):
+    rejected("--unroll", name, target="fpga", texts=[f"--unroll {name}", why, "-1 and +1"])
+
+
 def test_an_impossible_budget_says_what_is_reachable(rejected):
     rejected(
         "--pe-simd-budget",
@@ -192,6 +197,7 @@ def test_an_impossible_budget_says_what_is_reachable(rejected):
     (["--target", "asic"], ["unknown target 'asic'", "mcu, fpga, hls"]), (["--target", ""], ["unknown target ''"]),
     (["--target", "mcu,mcu"], ["each target once"]), (["--target", "mcu,"], ["unknown target ''"]),
     (["--hls-dialect", "spatial"], ["unknown HLS dialect 'spatial'", "vitis, ac"]),
+    (["--c-weights", "small"], ["unknown form of weights 'small'", "packed, fast"]),
     (["--quant", "int3"], ["unknown quantization 'int3'"]),
     (["--quant", "keep"], ["--quant keep for a float model", "leave it out"]),
     (["--quant", "fixed:Q10.7"], ["18 bits", "4 to 16"]),
@@ -233,19 +239,20 @@ def test_a_softmax_is_computed_or_left_out(cli, tmp_path):
     assert kinds == {(): ["dense", "softmax"], ("--logits",): ["dense"]}
 
 
-def test_a_logsoftmax_needs_logits(cli, refused, tmp_path):
+def test_a_logsoftmax_is_computed_or_left_out(cli, tmp_path):
     net = model(
         [("Gemm", ["x", "w"], ["h"], {}), ("LogSoftmax", ["h"], ["y"], {"axis": 1}, "prob")], {"x": (1, 3)},
         {"w": values("w", 3, 4)},
     )  # fmt: skip
     path = saved(net, tmp_path / "net.onnx")
     command = ["compile", path, "--target", "mcu,fpga", "-o", tmp_path / "out", "--quiet"]
-    refused(*command, texts=["'prob'", "--logits"])
-    assert not (tmp_path / "out").exists()
+    assert cli(*command).code == 0
+    assert "logarithms" in manifest(tmp_path / "out")["notes"]
     assert cli(*command, "--logits").code == 0
     notes = manifest(tmp_path / "out")["notes"]
     assert manifest(tmp_path / "out")["options"]["logits"] is True
     assert "drop_softmax" in notes
+    assert "logarithms" not in notes
 
 
 @pytest.mark.parametrize("name", ["adaround", "bias_correction"])
@@ -362,9 +369,11 @@ def test_toml_holds_options(compiled, toml):
         quant = "int8"
         logits = true
         pe_simd_budget = 11
+        least_fifos = true
         requantize_bits = 20
         golden = 3
         hls_dialect = "ac"
+        c_weights = "fast"
         [input_range]
         x = [-2, 2.5]
         [pass.calibrate]
@@ -379,7 +388,7 @@ def test_toml_holds_options(compiled, toml):
         "targets": ["fpga"], "name": "From TOML", "quant": "int8", "input_ranges": {"x": [-2.0, 2.5]},
         "input_types": {},
         "passes": {"calibrate": {"samples": 5}, "fuse_bias": {"enabled": False}}, "pe_simd_budget": 11, "logits": True,
-        "requantize_bits": 20, "golden": 3, "hls_dialect": "ac",
+        "least_fifos": True, "requantize_bits": 20, "golden": 3, "hls_dialect": "ac", "c_weights": "fast", "xnor_k": False,
     }  # fmt: skip
 
 
@@ -403,7 +412,9 @@ def test_the_command_line_wins_over_toml(compiled, toml, text, arguments, key, w
     ("golden = ", ["'options.toml' is not valid TOML"]), ("nothing = 1", ["'nothing' in 'options.toml'"]),
     ('golden = "4"', ["'golden' in 'options.toml'", "wrong type"]), ("golden = true", ["'golden'"]),
     ("golden = 0", ["at least one"]),
-    ("logits = 1", ["'logits'"]), ("pe_simd_budget = 1.5", ["'pe_simd_budget'"]), ("pass = 3", ["'pass'"]),
+    ("unroll = true", ["'unroll'"]), ("unroll = [1]", ["'unroll'"]),
+    ("logits = 1", ["'logits'"]), ("least_fifos = 1", ["'least_fifos'"]),
+    ("pe_simd_budget = 1.5", ["'pe_simd_budget'"]), ("pass = 3", ["'pass'"]),
     ("[pass]\na = 1", ["'pass'"]),
     ("[pass.nothing]\na = 1", ["no pass 'nothing'"]), ("[pass.calibrate]\nsamples = 1.5", ["'1.5' is not a int"]),
     ("[pass.calibrate]\nsamples = true", ["'True' is not a int"]),
@@ -411,6 +422,7 @@ def test_the_command_line_wins_over_toml(compiled, toml, text, arguments, key, w
     ("[input_range]\nx = 3", ["'input_range'", "NAME = [lo, hi]"]), ("[input_range]\nx = [1]", ["'input_range'"]),
     ("[input_range]\nx = [2, 1]", ["low < high"]), ("[input_range]\nz = [0, 1]", ["names 'z'"]),
     ('quant = "int5"', ["'int5'"]), ('hls_dialect = "c"', ["unknown HLS dialect 'c'"]), ("hls_dialect = 1", ["'hls_dialect'"]),
+    ('c_weights = "c"', ["unknown form of weights 'c'"]), ("xnor_k = 1", ["'xnor_k'"]),
     ("targets = 1", ["'targets'"]), ("'a\nb' = 1", ["not valid TOML"]), ('"a\\nb" = 1', ["'a\\nb' in"]),
 ], ids=lambda v: "")  # fmt: skip
 def test_bad_toml_is_refused(rejected, toml, text, texts):

@@ -121,9 +121,10 @@ def test_inspect_says_why_a_target_can_not(cli, tmp_path, monkeypatch):
 
 
 def test_inspect_takes_logits(cli, tmp_path):
-    nodes = [("Gemm", ["x", "w"], ["h"], {}), ("LogSoftmax", ["h"], ["y"], {"axis": 1}, "prob")]
-    path = saved(model(nodes, {"x": (1, 3)}, {"w": values("w", 3, 4)}), tmp_path / "net.onnx")
-    assert all("--logits" in reason for reason in cli("inspect", path, "--json").json["targets"].values())
+    """A LogSoftmax without a batch axis in front can only be left out."""
+    nodes = [("MatMul", ["x", "w"], ["h"], {}), ("LogSoftmax", ["h"], ["y"], {"axis": 0}, "prob")]
+    path = saved(model(nodes, {"x": (3,)}, {"w": values("w", 3, 4)}), tmp_path / "net.onnx")
+    assert all("batch axis" in reason for reason in cli("inspect", path, "--json").json["targets"].values())
     assert cli("inspect", path, "--json", "--logits").json["targets"] == {"fpga": None, "hls": None, "mcu": None}
 
 

@@ -12,6 +12,7 @@ from tests.backends.verilog_designs import PROGRAMS
 from tests.conformance.streaming import streaming_program
 from tests.conformance.test_elements import CASES as ELEMENTS
 from tests.conformance.test_kinds import KINDS
+from tests.few_bits import few_bits_program
 from tests.models import op_cases
 from tests.products import check, compiled, from_program
 from tests.program_factory import Builder
@@ -74,7 +75,7 @@ def test_softmax(seed, how, axes, scale, dialect, tmp_path):
 def case(index, folder, dialect):
     """An operator's case through the whole compiler; what Verilog refuses is refused here too, by the node."""
     _, one = CASES[index]
-    options = {"input_ranges": one.ranges, "logits": True}
+    options = {"input_ranges": one.ranges}
     try:
         product = compiled(one.model, folder, "hls", hls_dialect=dialect, **options)
     except UnsupportedError as error:
@@ -130,3 +131,20 @@ def test_random_streaming_programs(seed, tmp_path):
 @pytest.mark.parametrize("seed", range(2000, 2120))
 def test_many_random_streaming_programs(seed, tmp_path):
     streamed(seed, tmp_path, other(seed))
+
+
+def few_bits(seed, folder, dialect):
+    """Tensors of one bit, weights of one bit, ternary, powers of two, thresholds, borders that lack terms."""
+    program, budget = few_bits_program(seed)
+    check(from_program(program, folder, "hls", budget, dialect=dialect), ENGINES, seed=seed)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_random_programs_of_few_bits(seed, tmp_path):
+    few_bits(seed, tmp_path, other(seed))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(2000, 2120))
+def test_many_random_programs_of_few_bits(seed, tmp_path):
+    few_bits(seed, tmp_path, other(seed))

@@ -102,6 +102,15 @@ def shuffles():
     return b, ["a", "b", "row", "y"]
 
 
+def repeats():
+    """Along every axis, in beats and inside them; of one pixel, as a broadcast; of vectors."""
+    b = start(14, (6, 4, 3)).repeat(1, 2, name="rows").repeat(2, 3, name="both").conv2d(3, (2, 2), name="after")
+    b.at("x").repeat(2, 2, name="columns").at("x").repeat(0, 2, name="channels").conv2d(4, (1, 1), name="mixed")
+    b.at("x").global_average(name="mean").repeat(2, 12).reshape((6, 4, 3), name="spread").plus("x", name="sum")
+    b.at("x").reorder(Layout.row_major((6, 4, 3))).flatten().slice(0, 5, name="part").repeat(0, 4, name="vector")
+    return b, ["rows", "both", "after", "columns", "channels", "mixed", "sum", "part", "vector"]
+
+
 def orders():
     """Transposes, reorders, padding, rows of several pixels, ArgMax along each axis."""
     b = (
@@ -125,8 +134,8 @@ def ends():
 
 
 KINDS = [
-    depthwise, grouped, averages, narrow_averages, dilated_pools, sums, two_inputs, concats, slices, shuffles, orders,
-    ends,
+    depthwise, grouped, averages, narrow_averages, dilated_pools, sums, two_inputs, concats, slices, shuffles, repeats,
+    orders, ends,
 ]  # fmt: skip
 
 

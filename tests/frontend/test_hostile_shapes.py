@@ -47,7 +47,7 @@ def expand_of_integers(model):
     put(model, ("Expand", ["one", "s"], ["z"], {}), one=1, s=[1 << 25])
 
 
-@hostile(UnsupportedError, "'n0'", "Expand of a computed tensor")
+@hostile(UnsupportedError, "'n0'", "Expand to another rank or batch size")
 def expand_of_the_network(model):
     put(model, ("Expand", ["h", "s"], ["z"], {}), s=[1 << 24, 1, 3])
 

@@ -179,7 +179,7 @@ def test_single_value_beside_inputs_without_batch(load):
     seen = []
     result = run_float(graph, {"x": np.ones((3, 4)), "z": np.ones((3, 1))}, lambda n, a: seen.append((n, a.shape)))
     assert result["y"].shape == (3, 4)
-    assert seen == [("x", (3, 4)), ("z", (3, 1)), ("y", (3, 4))]
+    assert seen == [("x", (3, 4)), ("z", (3, 1)), ("y__spread", (3, 4)), ("y", (3, 4))]
 
 
 def test_several_inputs_and_outputs_some_of_them_read(load):

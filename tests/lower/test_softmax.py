@@ -112,10 +112,3 @@ def test_what_only_moves_shares_keeps_their_type():
 def test_too_many_for_sixteen_bits_are_refused():
     with pytest.raises(UnsupportedError, match="Softmax over 4000 elements"):
         program(4000, (-1.0, 1.0), "int16")
-
-
-def test_logsoftmax_is_refused_by_name():
-    proto = model([("LogSoftmax", ["x"], ["y"], {"axis": 1}, "last")], {"x": ("N", 4)})
-    with pytest.raises(UnsupportedError, match="--logits") as error:
-        lower(quantized(proto)[0])
-    assert error.value.node == "last"

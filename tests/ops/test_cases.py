@@ -7,6 +7,8 @@ from hwcomp.errors import ModelError, UnsupportedError
 from hwcomp.frontend.float_run import run_float
 from hwcomp.registry import OPS
 
+VARIADIC = {"Max", "Mean", "Min", "Sum"}
+
 
 def test_equals_onnxruntime(case, load, ort, sample_data, same):
     if any(o.domain for o in case.model.opset_import):
@@ -77,6 +79,8 @@ def test_attribute_of_the_wrong_type_is_rejected_by_name(case, load):
 def test_too_many_inputs_are_rejected(case, load):
     model = _copy(case.model)
     node = model.graph.node[-1]
+    if node.op_type in VARIADIC:
+        pytest.skip("it takes any number of inputs")
     node.input.extend([model.graph.input[0].name] * 6)
     with pytest.raises((ModelError, UnsupportedError)) as caught:
         load(model)

@@ -77,10 +77,12 @@ def test_refused(changes, kind, text):
         loaded(quant(**{"attrs": {}, **changes}))
 
 
-def test_a_scale_per_channel_of_a_computed_tensor_is_refused():
+@pytest.mark.parametrize("shape", [(2, 1, 1), (1, 1, 4), (1, 1, 1, 2)])
+def test_a_scale_that_is_not_one_per_channel_of_a_computed_tensor_is_refused(shape):
     nodes = [("BipolarQuant", ["x", "s"], ["y"], {}, "onnx.brevitas")]
-    with pytest.raises(UnsupportedError, match="scale per channel"):
-        loaded(case("scales", nodes, {"x": (1, 2)}, {"s": F([0.5, 1])}, opset=11).model)
+    scale = np.arange(1, 1 + np.prod(shape)).astype(F).reshape(shape)
+    with pytest.raises(UnsupportedError, match="not one per channel"):
+        loaded(case("scales", nodes, {"x": (1, 3, 2, 4)}, {"s": scale}, opset=11).model)
 
 
 # --- rows of steps ----------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import pytest
 from hwcomp.errors import UsageError
 from hwcomp.ops.conv import ConvAttrs
 from hwcomp.passes import _layerwise
-from hwcomp.passes.adaround import moments
+from hwcomp.passes._moments import moments
 from hwcomp.registry import OPS
 from hwcomp.types import Node
 from tests.models import model, quantized, values
@@ -89,7 +89,7 @@ def test_windows_are_those_of_the_convolution(x):
         Node("Conv", "c", ("x", "w", ""), ("y",), attrs), x, x + np.float32(0.1), w, np.zeros(6), w, np.zeros(6), np.ones(6),
         np.ones(6), 127,
     )  # fmt: skip
-    found = moments(layer)
+    found = moments(layer.node, layer.output(x, w, np.zeros(6)), layer.xq, w, np.zeros(6))
     eye = np.eye(12).reshape(12, 2, 3, 2)
     for g in range(2):
         one = replace(attrs, groups=1)
@@ -105,11 +105,11 @@ def test_windows_are_those_of_the_convolution(x):
 
 
 def test_windows_are_sampled_where_there_are_too_many(x, monkeypatch):
-    from hwcomp.passes import adaround
+    from hwcomp.passes import _moments
 
     proto = network("conv")
     whole = quantized(proto, calibration={"x": x}, passes=ON)
-    monkeypatch.setattr(adaround, "_MULTIPLICATIONS", 36 * 36 * 800)  # 800 windows of 2304
+    monkeypatch.setattr(_moments, "_MULTIPLICATIONS", 36 * 36 * 800)  # 800 windows of 2304
     few = quantized(proto, calibration={"x": x}, passes=ON)
     nearest = quantized(proto, calibration={"x": x})
     errors = [output_error(graph, ctx, x) for graph, ctx in (whole, few, nearest)]

@@ -3,7 +3,10 @@
 import numpy as np
 import pytest
 
-from tests.models import model, values
+from hwcomp.frontend.float_run import run_float
+from hwcomp.passes.base import PassContext
+from hwcomp.passes.fuse_batchnorm import FuseBatchnorm
+from tests.models import loaded, model, values
 
 TOLERANCE = 1e-5
 
@@ -200,3 +203,52 @@ def test_shared_bias_changes_for_one_only(run):
     out = run(model(nodes, {"x": (1, 6)}, constants), "fuse_bias")
     assert out.ops == ["Dense", "Dense"]
     assert out.change() <= TOLERANCE
+
+
+BLOCKS = {
+    "convtranspose": ("ConvTranspose", {"strides": [2, 3], "pads": [1, 0, 0, 1]}, (4, 3, 3, 3), 3),
+    "grouped": ("ConvTranspose", {"strides": [2, 2], "group": 2}, (4, 2, 2, 2), 4),
+    "conv": ("Conv", {}, (8, 4, 2, 1), 8),
+}
+
+
+@pytest.mark.parametrize("kind", BLOCKS)
+@pytest.mark.parametrize("block", [None, {"blocksize": 2, "mode": "CRD"}])
+def test_through_what_moves_elements(kind, block):
+    op, attrs, shape, channels = BLOCKS[kind]
+    if block and channels % 4:
+        pytest.skip("no blocks of four channels")
+    channels //= 4 if block else 1
+    nodes = [(op, ["x", "w"], ["h"], attrs)]
+    nodes += [("DepthToSpace", ["h"], ["d"], block)] if block else []
+    nodes += [("BatchNormalization", ["d" if block else "h", "s", "b", "m", "v"], ["y"], {})]
+    statistics = {n: values(n, channels) for n in "sbm"} | {"v": np.abs(values("v", channels)) + np.float32(0.1)}
+    proto = model(nodes, {"x": (1, 4, 3, 4)}, {"w": values("w", *shape), **statistics})
+    graph = loaded(proto).graph
+    fused = FuseBatchnorm().run(graph, PassContext())
+    fused.check()
+    assert "BatchNormalization" not in [n.op for n in fused.nodes]
+    x = {"x": values("x", 1, 4, 3, 4)}
+    want, have = run_float(graph, x)["y"], run_float(fused, x)["y"]
+    assert np.abs(have - want).max() <= 1e-5 * np.abs(want).max()
+
+
+def test_not_where_a_channel_is_split():
+    """One channel of the convolution becomes two channels behind the reshape."""
+    nodes = [
+        ("Conv", ["x", "w"], ["h"], {}), ("Reshape", ["h", "r"], ["d"], {}), ("BatchNormalization", ["d", "s", "b", "m", "v"], ["y"], {}),
+    ]  # fmt: skip
+    statistics = {n: values(n, 6) for n in "sbm"} | {"v": np.ones(6, np.float32)}
+    held = {"w": values("w", 3, 2, 1, 1), "r": np.array([1, 6, 2, 3]), **statistics}
+    graph = loaded(model(nodes, {"x": (1, 2, 4, 3)}, held)).graph
+    assert FuseBatchnorm().run(graph, PassContext()).nodes == graph.nodes
+
+
+def test_not_where_something_else_reads_on_the_way():
+    nodes = [
+        ("ConvTranspose", ["x", "w"], ["h"], {"strides": [2, 2]}), ("BatchNormalization", ["h", "s", "b", "m", "v"], ["n"], {}),
+        ("Add", ["n", "h"], ["y"], {}),
+    ]  # fmt: skip
+    statistics = {n: values(n, 3) for n in "sbm"} | {"v": np.ones(3, np.float32)}
+    graph = loaded(model(nodes, {"x": (1, 2, 4, 3)}, {"w": values("w", 2, 3, 2, 2), **statistics})).graph
+    assert FuseBatchnorm().run(graph, PassContext()).nodes == graph.nodes

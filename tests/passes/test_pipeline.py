@@ -69,6 +69,13 @@ def test_options_arrive_as_text_or_value():
     assert [n for n, p in passes.items() if not p.enabled] == ["fuse_bias", "fuse_activation", *OFF]
 
 
+def test_whole_numbers_are_numbers_too():
+    """bits = 3 in a configuration file."""
+    (p,) = [p for p in pipeline.configured({"few_bits": {"bits": 3}}) if p.name == "few_bits"]
+    assert p.bits == 3.0
+    assert isinstance(p.bits, float)
+
+
 @pytest.mark.parametrize(("options", "text"), [
     ({"no_such": {}}, "no pass 'no_such'"), ({"calibrate": {"foo": 1}}, "no option 'foo'"),
     ({"calibrate": {"samples": "many"}}, "'many' is not a int"),

@@ -6,11 +6,15 @@ import numpy as np
 import pytest
 
 from hwcomp.errors import WorkFailed
-from hwcomp.plan import folding
+from hwcomp.plan import fifos, folding
+from hwcomp.plan.cell_timing import Buffer
 from hwcomp.plan.dataflow import DEFAULT_LANES, fold_dataflow, plan_dataflow
+from hwcomp.plan.execution import Execution
+from hwcomp.plan.maxplus import NEVER, Arc, Graph
 from hwcomp.plan.stages import OUTPUT
 from hwcomp.plan.streams import Permute
 from sw_ref.program import Layout
+from tests.branches import NETWORKS
 from tests.models import quantized, spine
 from tests.program_factory import Builder, lenet5
 from tests.random_programs import random_program
@@ -147,8 +151,9 @@ def test_sources_lead_from_stream_to_stream():
                 assert lanes == (step.lanes if isinstance(step, Permute) else step.lanes_in)
                 lanes = step.lanes if isinstance(step, Permute) else step.lanes_out
                 if isinstance(step, Permute):
-                    assert step.words * lanes == program.edges[name].size
-                    assert sorted(step.order()) == list(range(program.edges[name].size))
+                    block = step.words * lanes
+                    assert step.blocks * block == program.edges[name].size
+                    assert sorted(step.order()) == list(range(block))
             assert lanes == source.arrives.lanes
             one_row = kernel != OUTPUT and program.kernels[kernel].kind == "dense" and source.arrives.pixels == 1
             if not one_row:  # its weights follow the slots, idle ones included
@@ -205,13 +210,20 @@ def test_window_buffers_are_deep_enough():
             in_row = sw * w.words if across > 1 else 0
             row = (sh * w.cols - (across - 1) * sw) * w.words if down > 1 else 0
             frame = (w.rows * w.cols - (down - 1) * sh * w.cols - (across - 1) * sw) * w.words
-            assert w.depth >= span + max(in_row, row, frame) + 4
+            gate = program.kernels[s.kernel].kind == "mul"
+            one_word = (w.words, w.kernel, w.strides) == (1, (1, 1), (1, 1))
+            held = one_word and not gate  # it waits in front of the engine
+            assert w.held == held
+            assert held or w.depth >= span + max(in_row, row, frame) + 4
             if program.kernels[s.kernel].kind == "mul":  # a gate: every word as often as there are elements for it
                 gate, map_ = s.sources[1].arrives, s.sources[0].arrives
                 assert (w.words * w.cols * gate.lanes, w.repeat * gate.beats) == (
                     gate.channels * gate.pixels,
                     map_.beats,
                 )
+                continue
+            if program.kernels[s.kernel].kind == "repeat":
+                assert (w.taps, w.repeat, w.sets) == (1, program.kernels[s.kernel].params["times"], 1)
                 continue
             assert (w.taps, w.repeat, w.sets) == (s.fold.taps, s.fold.groups // s.fold.sets, s.fold.sets)
             x = program.edges[program.kernels[s.kernel].inputs[0]]
@@ -247,6 +259,31 @@ def test_grouped_convolutions_have_no_idle_lanes_but_for_rounding(groups, m):
         assert fold.lanes <= budget
         assert fold.beats >= macs / budget
         assert fold.beats <= max(1.35 * macs / fold.lanes, 72 * groups * ceil(12 / groups / fold.simd))
+
+
+@pytest.mark.parametrize("name", ["identity", "fire"])
+def test_least_fifos_of_a_large_design(name, monkeypatch):
+    """A design beyond the limit of the default gets depths that are enough; with the option the least, as a small one."""
+    program = NETWORKS[name]()
+    small = plan_dataflow(program)
+    monkeypatch.setattr(fifos, "EXACT_TOTAL", 0)
+    large = plan_dataflow(program)
+    assert (small.least_fifos, large.least_fifos) == (True, False)
+    assert plan_dataflow(program, least_fifos=True) == small
+
+
+@pytest.mark.parametrize("depth", [2, 3, 7])
+@pytest.mark.parametrize("indexed", [False, True])
+def test_words_that_a_fifo_holds(depth, indexed):
+    """Words come every cycle from 0 on and one leaves every three cycles: it fills up and stays full."""
+    graph = Graph()
+    push, pop = graph.link("push", 20), graph.link("pop", 40 if indexed else 20)
+    pop.arcs.append(Arc(pop, 1 if indexed else 3, -1))
+    index = np.where(np.arange(40) % 2, NEVER, np.arange(40) // 2) if indexed else None
+    buffer = Buffer(push, pop, index).resize(depth)
+    if indexed:
+        pop.arcs.append(Arc(pop, 3, -2))
+    assert fifos.words(Execution(graph, [], 2), buffer) == depth
 
 
 def test_plan_is_a_function_of_its_arguments():

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hwcomp.plan.streams import Stream, convert_pixel, convert_slots
+from hwcomp.plan.streams import Permute, Stream, convert_pixel, convert_slots
 from hwcomp.verify.verilated import pack, unpack
 from sw_ref.program import Edge, Layout, type_range
 
@@ -41,7 +41,7 @@ def test_pack_and_unpack_are_inverse(drawn, seed):
     edge, stream = drawn
     values = np.random.default_rng(seed).integers(edge.lo, edge.hi, (3, *edge.shape), endpoint=True).astype(edge.dtype)
     values[0], values[1] = edge.lo, edge.hi
-    beats = pack(stream, stream.slots(edge), values)
+    beats = pack(stream, edge, values)
     assert beats.shape == (3 * stream.beats, ceil(stream.width / 8))
     back = unpack(stream, stream.slots(edge), edge, beats)
     assert back.dtype == edge.dtype
@@ -51,7 +51,7 @@ def test_pack_and_unpack_are_inverse(drawn, seed):
 def test_lane_0_is_lowest_and_padding_is_zero():
     edge = Edge("e", (3, 1, 1), 3, True, -4, 3, 0x3F800000, 0, Layout.channels_last((3, 1, 1)))
     stream = Stream(2, 3, 1, 3, True)
-    beats = pack(stream, stream.slots(edge), np.array([-1, 2, -4]).reshape(1, 3, 1, 1))
+    beats = pack(stream, edge, np.array([-1, 2, -4]).reshape(1, 3, 1, 1))
     assert beats.tolist() == [[0b010_111], [0b000_100]]
 
 
@@ -111,3 +111,17 @@ def test_convert_slots_keeps_the_row_in_order(lanes_in, lanes_out, beats_in):
 def test_registers_hold_a_block(lanes_in, lanes_out):
     c = convert_pixel(lanes_in, lanes_out, 24)
     assert c.register_lanes() >= max(lanes_in, lanes_out)
+
+
+@pytest.mark.parametrize(("dims", "before", "after", "lanes", "words", "blocks"), [
+    ((4, 6), (0, 1), (1, 0), 1, 24, 1), ((4, 6), (0, 1), (1, 0), 2, 12, 1), ((5, 4, 6), (0, 1, 2), (0, 2, 1), 1, 24, 5),
+    ((5, 4, 6), (0, 1, 2), (0, 2, 1), 3, 8, 5), ((3, 2, 2, 8), (0, 1, 2, 3), (0, 2, 1, 3), 4, 8, 3),
+    ((9, 2, 2), (0, 1, 2), (0, 2, 1), 4, 3, 3),
+])  # fmt: skip
+def test_a_permutation_in_the_smallest_blocks(dims, before, after, lanes, words, blocks):
+    """Every block is put in order by itself; together they give the frame."""
+    a, b = Layout(dims, before), Layout(dims, after)
+    step = Permute.of(lanes, a, b)
+    assert (step.words, step.blocks) == (words, blocks)
+    frame = a.order().reshape(blocks, -1)
+    assert np.array_equal(frame[:, step.order()].ravel(), b.order())

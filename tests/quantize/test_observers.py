@@ -132,3 +132,11 @@ def test_the_method_follows_the_scheme(quant, method):
 def test_an_unknown_method_is_refused():
     with pytest.raises(UsageError, match=r"unknown calibration method 'best'\. choose auto, minmax"):
         quantized(model([("Relu", ["x"], ["y"], {})], {"x": (1, 3)}), passes={"calibrate": {"method": "best"}})
+
+
+@pytest.mark.parametrize("symmetric", [False, True])
+def test_the_entropy_method_keeps_a_narrow_distribution(symmetric):
+    """Far from zero, and thin: everything in one bin would be no divergence."""
+    values = np.random.default_rng(3).normal(0.474, 0.03, 400)
+    lo, hi = choose_range(histogram(values), "kl", 8, 99.99, symmetric)
+    assert np.mean((values < lo) | (values > hi)) <= 0.05

@@ -82,6 +82,9 @@ def plain(kernel, x, *more):
     elif kernel.kind == "slice":
         lines = np.moveaxis(x, p["axis"], 0).tolist()
         return np.moveaxis(np.array(lines[p["start"] : p["stop"]]), 0, p["axis"])
+    elif kernel.kind == "repeat":
+        lines = [line for line in np.moveaxis(x, p["axis"], 0).tolist() for _ in range(p["times"])]
+        return np.moveaxis(np.array(lines), 0, p["axis"])
     elif kernel.kind == "shuffle":
         return np.array([x[int(i)].tolist() for i in c["order"]])
     elif kernel.kind == "argmax":

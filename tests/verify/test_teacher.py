@@ -75,7 +75,7 @@ def check(product, count=200):
 @pytest.mark.parametrize(("label", "case"), CASES, ids=[i for i, _ in CASES])
 def test_every_operator(label, case, bits, tmp_path):
     try:
-        graph, _ = quantized(case.model, input_ranges=case.ranges, logits=label.startswith("LogSoftmax"))
+        graph, _ = quantized(case.model, input_ranges=case.ranges)
         lowered = lower(graph, bits)
     except UnsupportedError:
         return
@@ -86,7 +86,8 @@ def test_every_operator(label, case, bits, tmp_path):
         assert [(c.tensor, c.differing) for c in report.layers] == [(n, 0) for n in program.outputs]
         return
     assert {c.tensor for c in report.layers} == set(program.edges) - set(program.inputs)
-    assert {c.mode for c in report.layers} == {"off", "on"}
+    wide = any(e.bits > 8 for e in program.edges.values())  # between the kernels of a LogSoftmax
+    assert {c.mode for c in report.layers} == ({"off"} if wide else {"off", "on"})
     assert all(c.outputs == 200 * program.edges[c.tensor].size for c in report.layers)
     assert all(e.agreeing >= 190 for e in report.ends)
 

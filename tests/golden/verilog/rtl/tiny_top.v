@@ -144,10 +144,15 @@ module tiny_top #(
       .SIMD(4),
       .XW(8),
       .X_SIGNED(1),
-      .WW(8),
+      .X_BIPOLAR(0),
+      .WW(4),
+      .W_KIND(0),
       .ACC_W(12),
+      .SIGN(0),
+      .DOUBLE(0),
       .GROUPS(2),
       .CHUNKS(1),
+      .W_STYLE(2),
       .W_FILE({MEM_DIR, "/k0_weight.mem"}),
       .B_FILE({MEM_DIR, "/k0_bias.mem"})
   ) u_k0_mvu (
@@ -280,10 +285,15 @@ module tiny_top #(
       .SIMD(1),
       .XW(8),
       .X_SIGNED(1),
-      .WW(8),
+      .X_BIPOLAR(0),
+      .WW(3),
+      .W_KIND(0),
       .ACC_W(13),
+      .SIGN(0),
+      .DOUBLE(0),
       .GROUPS(3),
       .CHUNKS(8),
+      .W_STYLE(0),
       .W_FILE({MEM_DIR, "/k3_weight.mem"}),
       .B_FILE({MEM_DIR, "/k3_bias.mem"})
   ) u_k3_mvu (

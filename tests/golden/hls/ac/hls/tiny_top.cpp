@@ -39,7 +39,7 @@ void tiny_top(
   static hwc_stream<hwc_beat<hwc_int<8, true>, 1> > e1;
   hwc_pad<hwc_int<8, true>, 1, 3, 3, 1, 1, 1, 1, 1, -1>(e0, k0_pad);
   hwc_window<hwc_int<8, true>, 1, 4, 5, 5, 1, 2, 2, 1, 1, 1, 1, 2, 1, 30, 39>(k0_pad, k0_window);
-  hwc_dense<hwc_int<8, true>, 4, 1, 12, 8, 2, 1, 16>(k0_window, k0_sum, k0_weight, k0_bias);
+  hwc_dense<hwc_int<8, true>, 4, 1, 12, 4, 2, 1, 16>(k0_window, k0_sum, k0_weight, k0_bias);
   hwc_rescale_affine<hwc_int<12, true>, hwc_int<8, true>, 1, 12, 4, false, 7, 6, 0, 127, 2, 16>(k0_sum, e1, k0_multiplier, k0_offset);
   HWC_TAP(1, e1)
 
@@ -53,7 +53,7 @@ void tiny_top(
   static hwc_stream<hwc_beat<hwc_int<13, true>, 1> > k3_sum;
   static hwc_stream<hwc_beat<hwc_int<8, true>, 1> > e4;
   hwc_window<hwc_int<8, true>, 1, 1, 1, 1, 8, 1, 1, 1, 1, 1, 1, 3, 1, 20, 32>(e2, k3_window);
-  hwc_dense<hwc_int<8, true>, 1, 1, 13, 8, 3, 8, 1>(k3_window, k3_sum, k3_weight, k3_bias);
+  hwc_dense<hwc_int<8, true>, 1, 1, 13, 3, 3, 8, 1>(k3_window, k3_sum, k3_weight, k3_bias);
   hwc_rescale_rne<hwc_int<13, true>, hwc_int<8, true>, 1, 13, 4, false, 7, 4, -128, 127, 1, 3>(k3_sum, e4, k3_multiplier);
   HWC_TAP(4, e4)
 

@@ -4,7 +4,7 @@
 #define TINY_WEIGHTS_H
 #include "hwc_types.h"
 
-static const HWC_ROM(8, true, int8_t) k0_weight[2][4] = {
+static const HWC_ROM(4, true, int8_t) k0_weight[2][4] = {
   {1, -2, 3, 4},
   {-4, 0, 2, 1},
 };
@@ -24,7 +24,7 @@ static const HWC_ROM(7, true, int8_t) k0_offset[2][1] = {
   {32},
 };
 
-static const HWC_ROM(8, true, int8_t) k3_weight[24][1] = {
+static const HWC_ROM(3, true, int8_t) k3_weight[24][1] = {
   {-3},
   {1},
   {-2},

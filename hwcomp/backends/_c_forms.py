@@ -1,0 +1,47 @@
+"""How the C back end stores the weights of each layer, and why: for the report."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from hwcomp.backends._c_dot import Printed
+from hwcomp.plan.memory import Step
+from sw_ref.program import Kernel
+
+_FLOAT = 4  # bytes of a float32 weight, which the saving is measured against
+_FEW = 16  # neighbouring values that fields hold
+# Instructions per product on a Cortex-M4 (benchmarks/few_bits.py): what the choice rests on.
+_PLANE, _MASKED, _FIELDS = "0.28", "0.33", "0.88 to 1.6"
+
+
+def of(kernel: Kernel, step: Step, printed: Printed) -> dict[str, Any] | None:
+    """{"form", "why", "weights", "bytes", "saving": times less than float} of a layer with weights; None of another."""
+    if "weight" not in kernel.constants:
+        return None
+    weight = kernel.constants["weight"]
+    stored = sum(np.dtype(t[:-2]).itemsize * v.size for t, n, v, _ in printed.arrays if n[0] == "w")
+    form, why = _form(kernel, step, printed)
+    return {
+        "form": form, "why": why, "weights": int(weight.size), "bytes": int(stored),
+        "saving": round(_FLOAT * weight.size / stored, 1),
+    }  # fmt: skip
+
+
+def _form(kernel: Kernel, step: Step, printed: Printed) -> tuple[str, str]:
+    if printed.template == "xnor":
+        planes, masked = printed.k["planes"], bool(printed.k["masked"])
+        each = _MASKED if masked else _PLANE
+        form = "two bit planes, sign and mask" if masked else "one bit each"
+        inputs = f"{planes} planes of bits" if planes > 1 else "one bit each"
+        return form, f"inputs of {inputs}: {each} instructions per product and plane, packed products take {_FIELDS}"
+    if step.weights.bits:
+        why = f"{_FIELDS} instructions per product; each plane of bits of weights or inputs would multiply {_PLANE} ({_MASKED} if ternary)"
+        return f"fields of {step.weights.bits} bits", f"{why}; bytes are at most a tenth faster (--c-weights fast)"
+    least, most = int(kernel.constants["weight"].min()), int(kernel.constants["weight"].max())
+    if most - least >= _FEW:
+        return step.weights.ctype, f"weights from {least} to {most}"
+    if printed.template == "depthwise2d":
+        return step.weights.ctype, "depthwise: few weights, which are read by channel"
+    return step.weights.ctype, "bytes were asked for (--c-weights fast), or sums of fields would leave 32 bits"
