@@ -70,7 +70,11 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--logits", action="store_true", help="leave out a final Softmax")
     p.add_argument("--check-passes", action="store_true", help="probe the numbers after every pass")
     p.add_argument("--print-passes", action="store_true", help="list what every pass did")
-    for option in ("--prune", "--low-rank", "--share"):
+    p.add_argument(
+        "--prune", action="append", default=[], metavar="KIND=AMOUNT", help="remove a part of the network; may be repeated: filter, "
+        "channel, branch=FRACTION of the MACs; weight, vector, kernel, block=FRACTION of the parameters; nm=N:M"
+    )
+    for option in ("--low-rank", "--share"):
         p.add_argument(option, action="append", default=[], help=argparse.SUPPRESS)
 
     p = _command(commands, "run", "run samples on one engine")

@@ -201,6 +201,7 @@ def _banner(model: Model, lowered: Lowered, options: CompileOptions) -> tuple[st
     words += ["--xnor-k"] if options.xnor_k else []
     words += [f"--c-weights {options.c_weights}"] if options.c_weights != "packed" else []
     words += [f"--pe-simd-budget {options.pe_simd_budget}"] if options.pe_simd_budget else []
+    words += [f"--prune {kind}={amount}" for kind, amount in options.prune.items()]
     words += [f"--unroll {name}" for name in options.unroll]
     words += ["--least-fifos"] if options.least_fifos else []
     bearing = {k: v for k, v in _options_json(options).items() if k not in ("name", "targets")}
@@ -233,6 +234,8 @@ def _options_json(options: CompileOptions) -> dict[str, Any]:
         del data["unroll"]
     if not options.least_fifos:
         del data["least_fifos"]
+    if not options.prune:
+        del data["prune"]
     return data
 
 

@@ -35,14 +35,18 @@ class Prune(Pass):
     name: ClassVar[str] = "prune"
     kind: ClassVar[str] = "lossy"
     filter: float = 0.0
+    channel: float = 0.0
+    branch: float = 0.0
     criterion: str = "l1"
     most: float = 0.9
     samples: int = 256
     seed: int = 0
 
     def run(self, graph: Graph, ctx: PassContext) -> Graph:
-        if not 0 <= self.filter < 1:
-            raise UsageError(f"prune.filter={self.filter}", fix="a fraction of the MACs, 0 or more and less than 1")
+        for kind in ("filter", "channel", "branch"):
+            if not 0 <= getattr(self, kind) < 1:
+                fix = "a fraction of the multiply-accumulates is needed, 0 or more and less than 1"
+                raise UsageError(f"prune.{kind}={getattr(self, kind):g}", fix=fix)
         if self.criterion not in CRITERIA:
             raise UsageError(f"unknown pruning criterion '{shown(self.criterion)}'", fix=f"there are {', '.join(CRITERIA)}")
         if not self.filter:
