@@ -80,11 +80,16 @@ def quantized_graph(model: Model, options: CompileOptions, watch: Watch) -> tupl
                     f"{part:.0%} of the calibration data of '{shown(name)}' lie outside of what pixels of {pixels.text()} can be: "
                     "check MEAN and STD"
                 )
+    labels = None
+    if calibration is not None and samples.LABELS not in shapes and samples.LABELS in options.calibration:
+        labels = samples.checked_labels(options.calibration[samples.LABELS])
+        if len(labels) != len(next(iter(calibration.values()))):
+            raise UsageError("the calibration data has another number of labels than of samples")
     options = options.for_model(model.quantized)
     quant = options.rest if options.quant == KEEP else options.quant
     ctx = PassContext(
         calibration, options.input_ranges, options.input_types, options.logits, quant, options.requantize,
-        progress=watch.progress, warn=watch.warned,
+        labels=labels, progress=watch.progress, warn=watch.warned,
     )  # fmt: skip
     passes = configured(options.pass_options)
     wanted = [p.name for p in passes if p.name in _CORRECTIONS and p.enabled]

@@ -20,8 +20,8 @@ from hwcomp.registry import OPS
 from hwcomp.types import Node
 
 DOT = ("Conv", "Dense")
-_SELECTS = ("Reshape", "Transpose", "ChannelShuffle", "Slice", "Identity", "Concat")
-_OF_PLANES = ("MaxPool", "AveragePool", "GlobalAveragePool", "ReduceMean", "Pad")
+_SELECTS = ("Reshape", "Transpose", "ChannelShuffle", "Slice", "Identity", "Concat", "Repeat")
+_OF_PLANES = ("MaxPool", "AveragePool", "Pad")
 _ELEMENTWISE = ("Add", "Sub", "Mul", "Clip", "BatchNormalization")
 
 
@@ -35,12 +35,14 @@ class Mixed(Exception):
 
 class Units:
     """`of`: int64 units of each tensor that is no constant, in its shape. `rows`: those of the weight rows of each dot
-    product, by the name of its output. `free`: units that may go, ascending. `fixed`: units that stay besides."""
+    product, by the name of its output; `columns`: of the channels that it reads, [C] or the features of a Dense layer, where
+    these are planes. `free`: units that may go, ascending. `fixed`: units that stay besides."""
 
     def __init__(self, graph: Graph, fixed: np.ndarray | None = None):
         self.graph = graph
         self.of: dict[str, np.ndarray] = {}
         self.rows: dict[str, np.ndarray] = {}
+        self.columns: dict[str, np.ndarray] = {}
         self._parent: list[int] = []
         self._stay: list[int] = []
         for name in graph.inputs:
@@ -50,8 +52,9 @@ class Units:
         for name in graph.outputs:
             self._keep(self.of[name])
         root = np.array([self._root(u) for u in range(len(self._parent))], np.int64)
-        self.of = {name: root[units] for name, units in self.of.items()}
+        self.of = {name: _looked_up(root, units) for name, units in self.of.items()}
         self.rows = {name: root[units] for name, units in self.rows.items()}
+        self.columns = {name: root[units] for name, units in self.columns.items()}
         stay = {*root[self._stay], *(() if fixed is None else root[fixed])}
         made = {int(u) for units in self.rows.values() for u in units}
         self.free = np.array(sorted(made - stay), np.int64)
@@ -97,7 +100,8 @@ class Units:
             units = OPS[node.op].evaluate(node, [self.of[n] for n in data])[0]
         elif known and node.op in _OF_PLANES and len(data) == 1 and len(shape) >= 2:
             planes = self._planes(data[0])
-            units = None if planes is None else planes.reshape(1, -1, *[1] * (len(shape) - 2))
+            same = planes is not None and len(planes) == shape[1]
+            units = planes.reshape(1, -1, *[1] * (len(shape) - 2)) if same else None
         elif known and (node.op in _ELEMENTWISE or isinstance(OPS[node.op], Unary)):
             units = self._elementwise(data)
         else:
@@ -121,12 +125,16 @@ class Units:
         weight = self.graph.tensors[node.inputs[1]].data
         if node.op == "Dense":
             units = self.of[node.inputs[0]]
-            if not (units == units.reshape(-1, units.shape[-1])[0]).all():
+            if (units == units.reshape(-1, units.shape[-1])[0]).all():
+                self.columns[node.outputs[0]] = units.reshape(-1, units.shape[-1])[0]
+            else:
                 self._keep(units)
             rows = self._fresh(len(weight))
             self.rows[node.outputs[0]] = rows
             return rows
         groups, planes = node.attrs.groups, self._planes(node.inputs[0])
+        if planes is not None:
+            self.columns[node.outputs[0]] = planes
         if groups == 1:
             rows = self._fresh(len(weight))
         elif planes is None:
@@ -143,21 +151,14 @@ class Units:
 
     def without(self, gone: np.ndarray) -> Graph:
         """The graph without these units; Mixed where tensors would lose more than whole rows, columns or planes."""
-        kept = {name: self._kept(units, gone) for name, units in self.of.items()}
+        lost = np.zeros(len(self._parent), bool)
+        lost[gone] = True
+        kept = {name: _kept(units, lost) for name, units in self.of.items()}
         tensors = dict(self.graph.tensors)
         for name, axes in kept.items():
             tensors[name] = tensors[name].with_(shape=tuple(int(a.sum()) for a in axes), range=None)
         nodes = [self._smaller(node, kept, tensors) for node in self.graph.nodes]
         return self.graph.rebuilt(nodes, tensors)
-
-    def _kept(self, units: np.ndarray, gone: np.ndarray) -> list[np.ndarray]:
-        """bool [size] per axis: what stays of it."""
-        stays = ~np.isin(units, gone)
-        axes = [stays.any(axis=tuple(a for a in range(stays.ndim) if a != axis)) for axis in range(stays.ndim)]
-        block = stays[np.ix_(*axes)]
-        if not block.size or not block.all():
-            raise Mixed(np.unique(units[~stays]))
-        return axes
 
     def _smaller(self, node: Node, kept: dict[str, list[np.ndarray]], tensors: dict) -> Node:
         out = node.outputs[0]
@@ -201,3 +202,23 @@ class Units:
         full = [np.ones(n, bool) for n in shape[2:]]
         vectors = [take(n, rows) if n else "" for n in node.inputs[2:]]
         return node.with_(inputs=(node.inputs[0], take(node.inputs[1], rows, columns, *full), *vectors), attrs=attrs)
+
+
+def _base(units: np.ndarray) -> np.ndarray:
+    """One element along the axes that broadcasting made."""
+    return units[tuple(slice(0, 1) if stride == 0 else slice(None) for stride in units.strides)]
+
+
+def _looked_up(table: np.ndarray, units: np.ndarray) -> np.ndarray:
+    return np.broadcast_to(table[_base(units)], units.shape)
+
+
+def _kept(units: np.ndarray, lost: np.ndarray) -> list[np.ndarray]:
+    """bool [size] per axis: what stays of a tensor of these units."""
+    base = _base(units)
+    stays = ~lost[base]
+    axes = [stays.any(axis=tuple(a for a in range(stays.ndim) if a != axis)) for axis in range(stays.ndim)]
+    block = stays[np.ix_(*axes)]
+    if not block.size or not block.all():
+        raise Mixed(np.unique(base[~stays]))
+    return [np.broadcast_to(a, size) if len(a) == 1 else a for a, size in zip(axes, units.shape, strict=True)]
