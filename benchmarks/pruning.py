@@ -76,14 +76,23 @@ class Network:
 def _data(shared: Path):
     data = np.load(shared / "data" / "fashion_mnist.npz")
     train, labels = (data[n][:CALIBRATION] for n in ("x_train", "y_train"))
-    return train.astype(np.float32), labels.astype(np.int64), data["x_test"].astype(np.float32), data["y_test"].astype(np.int64)
+    return (
+        train.astype(np.float32),
+        labels.astype(np.int64),
+        data["x_test"].astype(np.float32),
+        data["y_test"].astype(np.int64),
+    )
 
 
 def settings(rows: dict) -> list[tuple[str, str, int]]:
     """(criterion, scope, seed): every criterion in scope layer first, then the other scopes of the best one."""
     found = [(c, "layer", 0) for c in CRITERIA if c not in ("threshold", "random")]
     found += [("random", "layer", seed) for seed in range(SEEDS)]
-    done = {c: rows[key(c, s, n)]["accuracy"] for c, s, n in found if c != "random" and "accuracy" in rows.get(key(c, s, n), {})}
+    done = {
+        c: rows[key(c, s, n)]["accuracy"]
+        for c, s, n in found
+        if c != "random" and "accuracy" in rows.get(key(c, s, n), {})
+    }
     if done:
         best = max(done, key=done.get)
         found += [(best, "global", 0), (best, "sensitivity", 0)]
@@ -104,7 +113,11 @@ def sweep(network: Network, amount: float, rows: dict, keep) -> None:
             try:
                 options = Prune(filter=amount, criterion=criterion, scope=scope, seed=seed, samples=SAMPLES)
                 small = options.run(network.graph, network.ctx)
-                row = {"accuracy": network.accuracy(small), "macs": cost(small, "macs"), "parameters": cost(small, "parameters")}
+                row = {
+                    "accuracy": network.accuracy(small),
+                    "macs": cost(small, "macs"),
+                    "parameters": cost(small, "parameters"),
+                }
             except HwcompError as error:
                 row = {"refused": error.what}
             rows[key(criterion, scope, seed)] = row
@@ -113,7 +126,9 @@ def sweep(network: Network, amount: float, rows: dict, keep) -> None:
 
 
 def best_of(rows: dict) -> tuple[str, str]:
-    found = {k: r["accuracy"] for k, r in rows.items() if "accuracy" in r and k != "float" and not k.startswith("random")}
+    found = {
+        k: r["accuracy"] for k, r in rows.items() if "accuracy" in r and k != "float" and not k.startswith("random")
+    }
     criterion, scope, _ = max(found, key=found.get).split()
     return criterion, scope
 
@@ -147,15 +162,22 @@ def tables(known: dict) -> str:
     parts = [
         "## Figures", "",
         f"Made by `python benchmarks/pruning.py --products`; no network was trained again. Float graph, the first {SWEEP:,} test images,",
-        f"percent; {CALIBRATION:,} training images calibrate, {SAMPLES} of them give the least squares, which all rows get. `random` is the",
-        f"mean of {SEEDS} seeds. Criteria are compared in scope `layer`, where all remove the same share of each layer; the last rows",
+        f"percent; {CALIBRATION:,} training images calibrate, {SAMPLES} of them give the least squares, which all rows get. `random` is",
+        f"the mean of {SEEDS} seeds. Criteria are compared in scope `layer`, where all remove the same share of each layer; the last rows",
         "are the best of them in other scopes. 2,000 images tell settings apart that are more than about a point from each other.", "",
     ]  # fmt: skip
     for amount in AMOUNTS:
         mine = {n: known[n][str(amount)] for n in NETWORKS if str(amount) in known.get(n, {})}
         if not mine:
             continue
-        parts += [f"### {amount:.0%} of the multiply-accumulates gone", "", *_sweep_table(mine), "", *_verdicts(mine, amount), ""]
+        parts += [
+            f"### {amount:.0%} of the multiply-accumulates gone",
+            "",
+            *_sweep_table(mine),
+            "",
+            *_verdicts(mine, amount),
+            "",
+        ]
     products = {n: known[n]["products"] for n in NETWORKS if "products" in known.get(n, {})}
     if products:
         parts += ["### Products", "", *_product_table(products), ""]
@@ -202,26 +224,26 @@ def _verdicts(mine: dict, amount: float) -> list[str]:
             text += f" (at most {LOST:g} allowed: {'held' if lost <= LOST else 'missed'})"
         means = _means(rows)
         l1 = "reproduced" if means["l1"] > max(means["l2"], random) else "refuted"
-        lines.append(f"{text}. \"L1 is better than L2 and random\": {l1}.")
+        lines.append(f'{text}. "L1 is better than L2 and random": {l1}.')
     return lines
 
 
 def _product_table(products: dict) -> list[str]:
     lines = [
-        f"int8, whole test set on the C product; instructions of one inference on a Cortex-M4 (QEMU); interval between frames of the",
-        f"Verilog with at most {LANES} lanes. Filters are kept in multiples of {MULTIPLE}. A factor says how many times as much as the MACs",
-        f"a figure falls: at least {INSTRUCTIONS} of the instructions and {CYCLES} of the cycles are asked for.", "",
-        "| network | gone | accuracy, percent | MACs | weight bytes | instructions, M4 | factor | lanes | interval, cycles | factor |",
+        "int8, whole test set on the C product; instructions of one inference on a Cortex-M4 (QEMU); interval between frames of",
+        f"the Verilog with at most {LANES} lanes. Filters are kept in multiples of {MULTIPLE}. A factor says how many times as much as",
+        f"the MACs a figure falls: at least {INSTRUCTIONS} of the instructions and {CYCLES} of the cycles are asked for.", "",
+        "| network | gone | accuracy, percent | MACs | bytes | instructions, M4 | factor | lanes | interval, cycles | factor |",
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]  # fmt: skip
     for name, rows in products.items():
         whole = rows["0"]
-        for amount, row in rows.items():
+        for row in rows.values():
             gone = 1 - row["macs"] / whole["macs"]
             factors = [f"{(1 - row[f] / whole[f]) / gone:.2f}" if gone else "" for f in ("instructions", "interval")]
             lines.append(
-                f"| {name} | {gone:.0%} | {100 * row['accuracy']:.2f} | {row['macs']:,} | {row['weight_bytes']:,} | {row['instructions']:,} |"
-                f" {factors[0]} | {row['lanes']} | {row['interval']:,} | {factors[1]} |"
+                f"| {name} | {gone:.0%} | {100 * row['accuracy']:.2f} | {row['macs']:,} | {row['weight_bytes']:,} |"
+                f" {row['instructions']:,} | {factors[0]} | {row['lanes']} | {row['interval']:,} | {factors[1]} |"
             )
     return lines
 

@@ -52,7 +52,9 @@ def sites(
         found = [_columns(n, graph, units, power) if columns else _rows(n, graph, units, power) for n in _dots(graph)]
     else:
         found = _OF_DATA[criterion](graph, units, _data(graph, ctx, criterion, samples))
-    return [Site(s.units, s.values / (float(np.sqrt(np.mean(np.square(s.values)))) or 1.0)) for s in found if s is not None]
+    return [
+        Site(s.units, s.values / (float(np.sqrt(np.mean(np.square(s.values)))) or 1.0)) for s in found if s is not None
+    ]
 
 
 def worth(units: Units, found: list[Site]) -> dict[int, float]:
@@ -93,9 +95,7 @@ def _column_sums(node: Node, graph: Graph, power: int) -> np.ndarray:
 
 def _scales(graph: Graph, units: Units, ctx: PassContext) -> list[Site]:
     """|gamma| of BatchNormalization, where it is folded into weights and where it is not."""
-    found = [
-        Site(units.rows[n.outputs[0]], ctx.gamma[n.inputs[1]]) for n in _dots(graph) if n.inputs[1] in ctx.gamma
-    ]
+    found = [Site(units.rows[n.outputs[0]], ctx.gamma[n.inputs[1]]) for n in _dots(graph) if n.inputs[1] in ctx.gamma]
     for node in graph.nodes:
         if node.op == "BatchNormalization":
             seen, gamma = units.of[node.outputs[0]], np.abs(graph.tensors[node.inputs[1]].data.astype(np.float64))
@@ -130,7 +130,8 @@ def _data(graph: Graph, ctx: PassContext, criterion: str, samples: int) -> _Data
         raise UsageError(f"prune.criterion={criterion} needs calibration data", fix="give --calibration DATA.npz")
     if criterion == "taylor" and ctx.labels is None:
         raise UsageError(
-            "prune.criterion=taylor needs the classes of the calibration samples", fix="add an array `labels` to the data"
+            "prune.criterion=taylor needs the classes of the calibration samples",
+            fix="add an array `labels` to the data",
         )
     arrays = dict(ctx.calibration) if ctx.labels is None else {**ctx.calibration, "": ctx.labels}
     chosen = spread(arrays, samples, graph)
@@ -169,7 +170,8 @@ def _activation(graph: Graph, units: Units, data: _Data) -> list[Site]:
 
     _watched(graph, data, {_place(n, n.inputs[0]) for n in dots}, see)
     return [
-        Site(units.columns[n.outputs[0]], np.sqrt(power[_place(n, n.inputs[0])] * _column_sums(n, graph, 2))) for n in dots
+        Site(units.columns[n.outputs[0]], np.sqrt(power[_place(n, n.inputs[0])] * _column_sums(n, graph, 2)))
+        for n in dots
     ]
 
 

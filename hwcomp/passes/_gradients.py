@@ -63,14 +63,18 @@ class Tape:
         elif node.op in _RULES and not getattr(node.attrs, "steps", ()):
             made = _RULES[node.op](node, given, y, dy)
         else:
-            raise UnsupportedError(f"no gradient of {node.op} is available", node=origin_of(node), fix="take another criterion")
+            raise UnsupportedError(
+                f"no gradient of {node.op} is available", node=origin_of(node), fix="take another criterion"
+            )
         return [(n, a) for n, a in zip(node.inputs, made, strict=False) if n in self.values]
 
 
 def logits_of(graph: Graph) -> str:
     """The tensor in front of a final softmax, or the output. UsageError where the graph has several outputs."""
     if len(graph.outputs) != 1 or not graph.batched:
-        raise UsageError("the loss needs a network with one output of classes and a batch axis", fix="take another criterion")
+        raise UsageError(
+            "the loss needs a network with one output of classes and a batch axis", fix="take another criterion"
+        )
     last = graph.producer(graph.outputs[0])
     return last.inputs[0] if last is not None and last.op in ("Softmax", "LogSoftmax") else graph.outputs[0]
 
@@ -79,7 +83,9 @@ def loss_gradient(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Of the cross entropy of each sample: softmax minus one at its class; [N, ...] as the logits."""
     flat = logits.reshape(len(logits), -1).astype(np.float64)
     if labels.min() < 0 or labels.max() >= flat.shape[1]:
-        raise UsageError(f"labels go from {labels.min()} to {labels.max()}", why=f"the network has {flat.shape[1]} classes")
+        raise UsageError(
+            f"labels go from {labels.min()} to {labels.max()}", why=f"the network has {flat.shape[1]} classes"
+        )
     e = np.exp(flat - flat.max(axis=1, keepdims=True))
     e /= e.sum(axis=1, keepdims=True)
     e[np.arange(len(e)), labels] -= 1

@@ -50,7 +50,9 @@ class Ranking:
         return np.array(sorted(gone), np.int64)
 
 
-def ranking(units: Units, worth: dict[int, float], scope: str, most: float, multiple: int, trial: Trial | None) -> Ranking:
+def ranking(
+    units: Units, worth: dict[int, float], scope: str, most: float, multiple: int, trial: Trial | None
+) -> Ranking:
     """`worth` by unit; the least goes first, `most` of a layer's units at most. `trial`: for scope sensitivity."""
     layers, repeats = _layers(units)
     ordered = sorted(worth, key=lambda u: (worth[u], u))

@@ -25,7 +25,13 @@ _RIDGE = 1e-4  # of the mean second moment, added to each: keeps the equations s
 
 
 def repaired(
-    graph: Graph, small: Graph, kept: dict[str, np.ndarray], ctx: PassContext, mode: str, samples: int, near: bool = False
+    graph: Graph,
+    small: Graph,
+    kept: dict[str, np.ndarray],
+    ctx: PassContext,
+    mode: str,
+    samples: int,
+    near: bool = False,
 ) -> Graph:
     """`small`, with weights and biases that make up for what `graph` has lost.
 
@@ -40,9 +46,9 @@ def repaired(
         for i, (old, node) in enumerate(zip(graph.nodes, small.nodes, strict=True)):
             x, y = node.inputs[0], node.outputs[0]
             y_whole = evaluated(_open(old), graph.tensors, whole, graph.batched)
-            if _opens(node) and less[x] is not whole[x]:
-                if not near or less[x].shape != whole[x].shape:
-                    node = _fitted(node, y_whole, kept[y], less[x], tensors, mode)
+            changed = _opens(node) and less[x] is not whole[x]
+            if changed and (not near or less[x].shape != whole[x].shape):
+                node = _fitted(node, y_whole, kept[y], less[x], tensors, mode)
             nodes.append(node)
             same = node == old and all(less[n] is whole[n] for n in old.inputs if n in whole)
             whole[y] = _closed(old, y_whole)

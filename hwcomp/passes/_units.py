@@ -25,7 +25,7 @@ _OF_PLANES = ("MaxPool", "AveragePool", "Pad")
 _ELEMENTWISE = ("Add", "Sub", "Mul", "Clip", "BatchNormalization")
 
 
-class Mixed(Exception):
+class Mixed(Exception):  # noqa: N818 (it reads as a sentence)
     """Without these units a tensor would not be a block any more: one of them has to stay."""
 
     def __init__(self, units: np.ndarray):

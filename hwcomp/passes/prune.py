@@ -76,13 +76,18 @@ class Prune(Pass):
         if self.floor and graph is whole:
             graph = _Pruning(self, graph, ctx, "filter").as_far_as(self.floor)
         before, after = cost(whole, "macs"), cost(graph, "macs")
-        ctx.note(self.name, f"{after:,} of {before:,} MACs, {cost(graph, 'parameters'):,} of {cost(whole, 'parameters'):,} parameters")
+        ctx.note(
+            self.name,
+            f"{after:,} of {before:,} MACs, {cost(graph, 'parameters'):,} of {cost(whole, 'parameters'):,} parameters",
+        )
         return graph
 
     def _check(self, ctx: PassContext) -> None:
         for kind in KINDS:
             if not 0 <= getattr(self, kind) < 1:
-                raise UsageError(f"prune.{kind}={getattr(self, kind):g}", fix="a fraction is needed, 0 or more and less than 1")
+                raise UsageError(
+                    f"prune.{kind}={getattr(self, kind):g}", fix="a fraction is needed, 0 or more and less than 1"
+                )
         for field, known in (
             ("criterion", ("auto", *_criteria.CRITERIA)), ("scope", _ranking.SCOPES), ("of", tuple(_COSTS)), ("repair", _repair.MODES),
         ):  # fmt: skip
@@ -95,7 +100,9 @@ class Prune(Pass):
             )
         if self.multiple < 1 or self.samples < 1 or self.seed < 0:
             raise UsageError("pass prune needs multiple and samples of 1 or more and a seed of 0 or more")
-        if (self.criterion == "threshold") != (self.threshold > 0) or (self.threshold and (self.filter or self.channel)):
+        if (self.criterion == "threshold") != (self.threshold > 0) or (
+            self.threshold and (self.filter or self.channel)
+        ):
             raise UsageError(
                 "criterion threshold takes what is below prune.threshold, not a fraction",
                 fix="for instance --pass prune.criterion=threshold --pass prune.threshold=0.2",
@@ -130,7 +137,9 @@ class _Pruning:
     def as_far_as(self, floor: float) -> Graph:
         small, share = self._search(floor)
         if small is self.graph:
-            raise WorkFailed(f"the accuracy floor {floor:g} is out of reach", why=self._reach(small, share), fix="lower prune.floor")
+            raise WorkFailed(
+                f"the accuracy floor {floor:g} is out of reach", why=self._reach(small, share), fix="lower prune.floor"
+            )
         self.ctx.note("prune", f"{share:.1%} gone: as far as an accuracy of {floor:g} allows")
         self._noted(small)
         return small
@@ -147,7 +156,12 @@ class _Pruning:
                     at_most = max(worth[int(u)] for u in rows)
                     why = f"the largest of its {len(rows)} is {at_most:.3g} times the mean of its layers"
                     node = origin_of(self.graph.producer(y))
-                    raise WorkFailed(f"prune.threshold={threshold:g} leaves nothing", node=node, why=why, fix="take a lower threshold")
+                    raise WorkFailed(
+                        f"prune.threshold={threshold:g} leaves nothing",
+                        node=node,
+                        why=why,
+                        fix="take a lower threshold",
+                    )
             return self._without(units, found)
 
         small = self._settled(attempt)
@@ -215,7 +229,9 @@ class _Pruning:
     def _without(self, units: Units, gone: np.ndarray) -> Graph:
         return self._repaired(self.graph, units.without(gone), units, gone, self.options.samples)
 
-    def _repaired(self, graph: Graph, small: Graph, units: Units, gone: np.ndarray, samples: int, near: bool = False) -> Graph:
+    def _repaired(
+        self, graph: Graph, small: Graph, units: Units, gone: np.ndarray, samples: int, near: bool = False
+    ) -> Graph:
         if self.repair == "none":
             return small
         kept = {y: ~np.isin(rows, gone) for y, rows in units.rows.items()}

@@ -42,7 +42,8 @@ CASES = {
     "difference": ([("Exp", ["x"], ["s"], {}), ("Sub", ["x", "s"], ["y"], {})], {}),
     "constants": ([("Mul", ["x", "a"], ["s"], {}), ("Add", ["s", "b"], ["y"], {})], {"a": values("a", 4, 1, 1), "b": values("b", 4, 1, 1)}),
     "softmax": ([("Softmax", ["x"], ["y"], {"axis": 1})], {}),
-    "moves": ([("Slice", ["x", "a", "b", "c"], ["s"], {}), ("Transpose", ["s"], ["t"], {"perm": [0, 2, 3, 1]}), ("Transpose", ["t"], ["u"], {"perm": [0, 3, 1, 2]}),
+    "moves": ([("Slice", ["x", "a", "b", "c"], ["s"], {}), ("Transpose", ["s"], ["t"], {"perm": [0, 2, 3, 1]}),
+               ("Transpose", ["t"], ["u"], {"perm": [0, 3, 1, 2]}),
                ("Concat", ["x", "u", "x"], ["v"], {"axis": 1}), ("Pad", ["v", "p"], ["y"], {})],
               {"a": np.array([1]), "b": np.array([3]), "c": np.array([1]), "p": np.array([0, 0, 1, 0, 0, 0, 0, 2])}),
     "functions": ([("HardSwish", ["x"], ["s"], {}), ("Softplus", ["s"], ["t"], {}), ("LeakyRelu", ["t"], ["y"], {"alpha": 0.1})], {}),
@@ -105,10 +106,10 @@ def test_the_loss_of_a_softmax():
 
 
 def test_labels_and_outputs_that_do_not_fit():
-    with pytest.raises(UsageError, match="labels go from 0 to 3.*3 classes"):
+    with pytest.raises(UsageError, match=r"labels go from 0 to 3.*3 classes"):
         loss_gradient(np.zeros((2, 3)), np.array([0, 3]))
     nodes = [("Relu", ["x"], ["y"], {}), ("Tanh", ["x"], ["z"], {})]
-    with pytest.raises(UsageError, match="one output"):
+    with pytest.raises(UsageError, match=r"one output"):
         logits_of(loaded(model(nodes, {"x": (1, 4)}, outputs=("y", "z"))).graph)
     softmax = [("Relu", ["x"], ["h"], {}), ("Softmax", ["h"], ["y"], {})]
     assert logits_of(loaded(model(softmax, {"x": (1, 4)})).graph) == "h"

@@ -21,7 +21,11 @@ KINDS = ("filter", "channel")
 def chain(a, b, bias=None, between=("Relu",)):
     """Two pointwise convolutions: x [1, C, 4, 4] -> u -> relu -> y."""
     a, b = (np.float32(w)[:, :, None, None] for w in (a, b))
-    nodes = [("Conv", ["x", "a", "c"], ["u"], {}), *((op, ["u"], ["r"], {}) for op in between), ("Conv", ["r" if between else "u", "b"], ["y"], {})]
+    nodes = [
+        ("Conv", ["x", "a", "c"], ["u"], {}),
+        *((op, ["u"], ["r"], {}) for op in between),
+        ("Conv", ["r" if between else "u", "b"], ["y"], {}),
+    ]
     bias = np.zeros(len(a)) if bias is None else bias
     return fused(model(nodes, {"x": (1, a.shape[1], 4, 4)}, {"a": a, "b": b, "c": np.float32(bias)}))
 
@@ -92,7 +96,9 @@ def test_taylor_is_gradient_times_activation():
     graph = chain([[1, 0], [0, 2]], [[1, -1], [2, 0]], between=())
     nodes = list(graph.nodes)
     x = {"x": np.float32([[1, 2], [3, -1], [0.5, 1]])[:, :, None, None] * np.ones((3, 2, 4, 4), np.float32)}
-    labels = np.array([0, 17, 3])  # of 2 * 4 * 4 results: the first pixel of the first channel, the second of the second, ...
+    labels = np.array(
+        [0, 17, 3]
+    )  # of 2 * 4 * 4 results: the first pixel of the first channel, the second of the second, ...
     ctx = PassContext(calibration=x, labels=labels)
     u = x["x"] * np.float32([1, 2])[:, None, None]
     y = np.einsum("oc,nchw->nohw", np.float64([[1, -1], [2, 0]]), u)
@@ -112,7 +118,13 @@ def test_scales_of_batch_normalization(padded):
     if padded:
         conv = [("Conv", ["x", "a"], ["t"], {}), ("Sigmoid", ["t"], ["u"], {}), conv[1]]
     nodes = [*conv, ("Relu", ["n"], ["r"], {}), ("Conv", ["r", "b"], ["y"], {"pads": [1] * 4})]
-    constants = {"a": values("a", 3, 2, 1, 1), "b": values("b", 2, 3, 3, 3), "g": gamma, "z": np.zeros(3, np.float32), "o": np.ones(3, np.float32)}
+    constants = {
+        "a": values("a", 3, 2, 1, 1),
+        "b": values("b", 2, 3, 3, 3),
+        "g": gamma,
+        "z": np.zeros(3, np.float32),
+        "o": np.ones(3, np.float32),
+    }
     graph, ctx = loaded(model(nodes, {"x": (1, 2, 4, 4)}, constants)).graph, PassContext()
     passes = configured({})
     graph = run_passes(graph, ctx, passes[: [p.name for p in passes].index("prune")])
@@ -138,7 +150,9 @@ def test_the_least_go_first_and_layers_keep_some():
     assert order.order.tolist() == made[:7].tolist() and order.gone(3).tolist() == sorted(made[:3].tolist())
 
 
-@pytest.mark.parametrize(("multiple", "count", "left"), [(4, 1, 12), (4, 3, 12), (4, 4, 8), (4, 7, 8), (8, 3, 12), (8, 4, 8), (5, 2, 10)])
+@pytest.mark.parametrize(
+    ("multiple", "count", "left"), [(4, 1, 12), (4, 3, 12), (4, 4, 8), (4, 7, 8), (8, 3, 12), (8, 4, 8), (5, 2, 10)]
+)
 def test_layers_keep_a_multiple(multiple, count, left):
     graph = chain(values("a", 12, 2), values("b", 2, 12))
     units = Units(graph)
@@ -148,7 +162,11 @@ def test_layers_keep_a_multiple(multiple, count, left):
 
 def test_scope_layer_takes_the_same_part_of_each():
     nodes = [("Conv", ["x", "a"], ["u"], {}), ("Conv", ["u", "b"], ["v"], {}), ("Conv", ["v", "c"], ["y"], {})]
-    weights = {"a": values("a", 20, 3, 1, 1, scale=9), "b": values("b", 40, 20, 1, 1, scale=0.1), "c": values("c", 3, 40, 1, 1)}
+    weights = {
+        "a": values("a", 20, 3, 1, 1, scale=9),
+        "b": values("b", 40, 20, 1, 1, scale=0.1),
+        "c": values("c", 3, 40, 1, 1),
+    }
     graph = fused(model(nodes, {"x": (1, 3, 4, 4)}, weights))
     first, second, _ = rows(Prune(filter=0.44, criterion="l1", scope="layer").run(graph, PassContext()))
     assert abs(first / 20 - second / 40) <= 1 / 20 and second < 32
@@ -157,9 +175,16 @@ def test_scope_layer_takes_the_same_part_of_each():
 def test_scope_sensitivity_spares_the_layer_that_matters():
     """The second layer reads ten copies of one value, the third one ten values of their own."""
     a = np.ones((10, 1), np.float32) * np.linspace(1, 2, 10, dtype=np.float32)[:, None]
-    nodes = [("Conv", ["x", "s"], ["p"], {}), ("Conv", ["p", "a"], ["u"], {}), ("Relu", ["u"], ["r"], {}), ("Conv", ["r", "b"], ["v"], {}), ("Conv", ["x", "c"], ["w"], {}),
+    nodes = [("Conv", ["x", "s"], ["p"], {}), ("Conv", ["p", "a"], ["u"], {}), ("Relu", ["u"], ["r"], {}),
+             ("Conv", ["r", "b"], ["v"], {}), ("Conv", ["x", "c"], ["w"], {}),
              ("Relu", ["w"], ["t"], {}), ("Conv", ["t", "d"], ["z"], {}), ("Add", ["v", "z"], ["y"], {})]  # fmt: skip
-    weights = {"s": values("s", 1, 10), "a": a, "b": np.ones((10, 10)), "c": values("c", 10, 10), "d": values("d", 10, 10)}
+    weights = {
+        "s": values("s", 1, 10),
+        "a": a,
+        "b": np.ones((10, 10)),
+        "c": values("c", 10, 10),
+        "d": values("d", 10, 10),
+    }
     graph = fused(model(nodes, {"x": (1, 10, 3, 3)}, {n: np.float32(w)[:, :, None, None] for n, w in weights.items()}))
     small = Prune(filter=0.25, criterion="l2", scope="sensitivity").run(graph, PassContext(calibration=data(graph)))
     left = {n.outputs[0]: len(small.tensors[n.inputs[1]].data) for n in small.nodes if n.op in DOT}
@@ -234,7 +259,12 @@ def residual(outputs=("y",), relu=True):
         ("Conv", ["x", "s"], ["h"], {}), ("Add", ["w", "h"], ["t"], {}), *([("Relu", ["t"], ["r"], {})] if relu else []),
         ("Conv", ["r" if relu else "t", "d"], ["y"], {}),
     ]  # fmt: skip
-    weights = {"a": values("a", 4, 3, 3, 3, scale=0.01), "b": values("b", 4, 4, 3, 3, scale=0.1), "s": values("s", 4, 3, 1, 1), "d": values("d", 3, 4, 1, 1)}
+    weights = {
+        "a": values("a", 4, 3, 3, 3, scale=0.01),
+        "b": values("b", 4, 4, 3, 3, scale=0.1),
+        "s": values("s", 4, 3, 1, 1),
+        "d": values("d", 3, 4, 1, 1),
+    }
     return fused(model(nodes, {"x": (1, 3, 6, 6)}, weights, outputs=outputs))
 
 
@@ -252,12 +282,12 @@ def test_the_branch_that_says_least_goes(relu, outputs):
 
 def test_no_branch_to_take():
     graph = chain(A, B)
-    with pytest.raises(WorkFailed, match="with branches. the network has no residual branch"):
+    with pytest.raises(WorkFailed, match=r"with branches. the network has no residual branch"):
         Prune(branch=0.1).run(graph, PassContext(calibration=data(graph)))
     graph = residual()
     with pytest.raises(WorkFailed, match=r"at most 9\d\.\d% can go"):
         Prune(branch=0.99).run(graph, PassContext(calibration=data(graph)))
-    with pytest.raises(UsageError, match="--prune branch needs calibration data"):
+    with pytest.raises(UsageError, match=r"--prune branch needs calibration data"):
         Prune(branch=0.5).run(residual(), PassContext())
 
 
@@ -269,7 +299,7 @@ def test_threshold():
     a[[2, 5]] *= 0.01
     graph = chain(a, values("b", 2, 8))
     assert rows(Prune(criterion="threshold", threshold=0.1).run(graph, PassContext())) == [6, 2]
-    with pytest.raises(WorkFailed, match="prune.threshold=50 leaves nothing at node .* the largest of its 8 is 1"):
+    with pytest.raises(WorkFailed, match=r"prune.threshold=50 leaves nothing at node .* the largest of its 8 is 1"):
         Prune(criterion="threshold", threshold=50.0).run(graph, PassContext())
 
 
@@ -296,10 +326,14 @@ def test_as_much_goes_as_a_floor_allows():
 
 def test_a_floor_out_of_reach_says_what_is_reachable():
     graph, ctx = classes()
-    with pytest.raises(WorkFailed, match=r"pruning 80% misses the accuracy floor 0.95: 0\.\d+.*\d+\.\d% of the .* can go with 0\.9\d"):
+    with pytest.raises(
+        WorkFailed, match=r"pruning 80% misses the accuracy floor 0.95: 0\.\d+.*\d+\.\d% of the .* can go with 0\.9\d"
+    ):
         Prune(filter=0.8, floor=0.95, criterion="l1", repair="none").run(graph, ctx)
-    with pytest.raises(WorkFailed, match="the accuracy floor 1 is out of reach"):
-        Prune(floor=1.0, repair="none").run(graph, PassContext(calibration=ctx.calibration, labels=1 - ctx.labels.clip(0, 1)))
+    with pytest.raises(WorkFailed, match=r"the accuracy floor 1 is out of reach"):
+        Prune(floor=1.0, repair="none").run(
+            graph, PassContext(calibration=ctx.calibration, labels=1 - ctx.labels.clip(0, 1))
+        )
 
 
 @pytest.mark.parametrize(("options", "text"), [
@@ -318,7 +352,7 @@ def test_bad_wishes(options, text):
 
 def test_taylor_needs_labels():
     graph = chain(A, B)
-    with pytest.raises(UsageError, match="add an array `labels`"):
+    with pytest.raises(UsageError, match=r"add an array `labels`"):
         Prune(filter=0.2, criterion="taylor").run(graph, PassContext(calibration=data(graph)))
 
 
@@ -329,13 +363,20 @@ def test_more_than_can_go():
 
 def test_a_quantized_model_is_refused():
     path = shared("models", "qdq", "lenet5_qdq_pt_sym.onnx")
-    with pytest.raises(UsageError, match="already quantized.*--requantize"):
+    with pytest.raises(UsageError, match=r"already quantized.*--requantize"):
         hwcomp.compile(path, "/nonexistent/folder", target="mcu", prune={"filter": 0.2})
 
 
 # --- whole networks ---------------------------------------------------------------------------------------------------
 
-ZOO = ("resnet8_bn_fashion", "mobilenetv2s_fashion", "mobilenetv3s_fashion", "shufflenets_fashion", "squeezenets_fashion", "conv1d_mnist")
+ZOO = (
+    "resnet8_bn_fashion",
+    "mobilenetv2s_fashion",
+    "mobilenetv3s_fashion",
+    "shufflenets_fashion",
+    "squeezenets_fashion",
+    "conv1d_mnist",
+)
 
 
 @pytest.mark.parametrize("name", ZOO)
@@ -343,7 +384,11 @@ def test_networks_lose_filters_in_every_layer_that_they_reach(name):
     from hwcomp.frontend.load import load_model
 
     passes = configured({})
-    graph = run_passes(load_model(shared("models", "float", f"{name}.onnx")).graph, PassContext(), passes[: [p.name for p in passes].index("prune")])
+    graph = run_passes(
+        load_model(shared("models", "float", f"{name}.onnx")).graph,
+        PassContext(),
+        passes[: [p.name for p in passes].index("prune")],
+    )
     small = Prune(filter=0.3, criterion="l2").run(graph, PassContext())
     assert 0.6 <= cost(small, "macs") / cost(graph, "macs") <= 0.7
     x = data(small, 2)
@@ -355,11 +400,16 @@ def test_networks_lose_filters_in_every_layer_that_they_reach(name):
 def test_pruning_and_quantization_compose(tmp_path, quant):
     """The smaller network is what the product computes, on every engine."""
     nodes = [
-        ("Conv", ["x", "a"], ["u"], {"pads": [1] * 4}), ("Relu", ["u"], ["r"], {}), ("Conv", ["r", "d"], ["v"], {"pads": [1] * 4, "group": 12}),
-        ("Conv", ["v", "e"], ["w"], {}), ("Add", ["w", "r"], ["s"], {}), ("Relu", ["s"], ["t"], {}), ("GlobalAveragePool", ["t"], ["p"], {}),
-        ("Flatten", ["p"], ["f"], {}), ("Gemm", ["f", "g"], ["y"], {}),
+        ("Conv", ["x", "a"], ["u"], {"pads": [1] * 4}), ("Relu", ["u"], ["r"], {}),
+        ("Conv", ["r", "d"], ["v"], {"pads": [1] * 4, "group": 12}), ("Conv", ["v", "e"], ["w"], {}), ("Add", ["w", "r"], ["s"], {}),
+        ("Relu", ["s"], ["t"], {}), ("GlobalAveragePool", ["t"], ["p"], {}), ("Flatten", ["p"], ["f"], {}), ("Gemm", ["f", "g"], ["y"], {}),
     ]  # fmt: skip
-    weights = {"a": values("a", 12, 2, 3, 3), "d": values("d", 12, 1, 3, 3), "e": values("e", 12, 12, 1, 1), "g": values("g", 12, 5)}
+    weights = {
+        "a": values("a", 12, 2, 3, 3),
+        "d": values("d", 12, 1, 3, 3),
+        "e": values("e", 12, 12, 1, 1),
+        "g": values("g", 12, 5),
+    }
     proto = model(nodes, {"x": (1, 2, 6, 6)}, weights)
     x = {"x": values("x", 32, 2, 6, 6)}
     built = hwcomp.compile(
@@ -374,9 +424,13 @@ def test_pruning_and_quantization_compose(tmp_path, quant):
 
 
 def test_labels_come_with_the_calibration_data():
-    proto = model([("MatMul", ["x", "w"], ["r"], {}), ("MatMul", ["r", "v"], ["y"], {})], {"x": (1, 4)}, {"w": values("w", 4, 9), "v": values("v", 9, 3)})
+    proto = model(
+        [("MatMul", ["x", "w"], ["r"], {}), ("MatMul", ["r", "v"], ["y"], {})],
+        {"x": (1, 4)},
+        {"w": values("w", 4, 9), "v": values("v", 9, 3)},
+    )
     x = {"x": values("x", 20, 4), "labels": np.arange(20) % 3}
     _, ctx = quantized(proto, calibration=x, prune={"filter": 0.3}, passes={"prune": {"criterion": "taylor"}})
     assert any("taylor" in line for line in ctx.notes["prune"])
-    with pytest.raises(UsageError, match="another number of labels"):
+    with pytest.raises(UsageError, match=r"another number of labels"):
         quantized(proto, calibration={**x, "labels": np.arange(19)})
