@@ -5,7 +5,7 @@
 The sweep removes 30 % and 50 % of the multiply-accumulates of networks trained on Fashion-MNIST and measures the float graph on
 the first 2,000 test images; all rows get the same least-squares reconstruction, random ones too. `--products` compiles the
 best setting to int8 and measures the whole test set (engine `c`), instructions on a Cortex-M4 (QEMU) and the interval of the
-Verilog at equal lanes. What was measured is kept in build/bench/pruning.json; the tables of docs/pruning.md are written from it.
+Verilog at equal lanes. What was measured is kept in build/bench/pruning; the tables of docs/pruning.md are written from it.
 """
 
 from __future__ import annotations
@@ -27,10 +27,11 @@ from hwcomp import samples
 from hwcomp.errors import HwcompError
 from hwcomp.frontend.float_run import run_float
 from hwcomp.frontend.load import load_model
+from hwcomp.passes._costs import cost
 from hwcomp.passes._criteria import CRITERIA
 from hwcomp.passes.base import PassContext
 from hwcomp.passes.pipeline import configured, run_passes
-from hwcomp.passes.prune import Prune, cost
+from hwcomp.passes.prune import Prune
 from hwcomp.verify import engines, m4
 from hwcomp.verify.evaluate import decisions
 
@@ -44,7 +45,7 @@ LANES = 256  # of the Verilog, whole and pruned
 MULTIPLE = 4  # of filters, in the products
 LOST = 2.0  # points that the ResNet may lose at 30 %
 INSTRUCTIONS, CYCLES = 0.8, 0.9  # these fall at least so many times as much as the MACs
-MEMO = ROOT / "build" / "bench" / "pruning.json"
+MEMO = ROOT / "build" / "bench" / "pruning"
 PAGE = ROOT / "docs" / "pruning.md"
 MARK = "<!-- Behind this line benchmarks/pruning.py writes. -->"
 
@@ -255,15 +256,14 @@ def main() -> int:
     parser.add_argument("--products", action="store_true", help="compile and measure the best settings, too")
     parser.add_argument("--tables", action="store_true", help="measure nothing, write the tables")
     options = parser.parse_args()
-    MEMO.parent.mkdir(parents=True, exist_ok=True)
-    known = json.loads(MEMO.read_text()) if MEMO.exists() else {}
-
-    def keep() -> None:
-        MEMO.write_text(json.dumps(known, indent=1) + "\n")
-
+    MEMO.mkdir(parents=True, exist_ok=True)
     for name in () if options.tables else options.only or NETWORKS:
         print(name, flush=True)
-        network, mine = Network(name, options.shared), known.setdefault(name, {})
+        network, mine = Network(name, options.shared), _kept(name)
+
+        def keep(name=name, mine=mine) -> None:
+            (MEMO / f"{name}.json").write_text(json.dumps(mine, indent=1) + "\n")
+
         for amount in AMOUNTS:
             sweep(network, amount, mine.setdefault(str(amount), {}), keep)
         if options.products:
@@ -273,9 +273,15 @@ def main() -> int:
                     done[str(amount)] = product(network, amount, mine[str(amount)] if amount else None)
                     print(f"  {amount:.0%} product {done[str(amount)]}", flush=True)
                     keep()
+    known = {n: mine for n in NETWORKS if (mine := _kept(n))}
     text = PAGE.read_text(encoding="utf-8") if PAGE.exists() else f"{MARK}\n"
     PAGE.write_text(text.partition(MARK)[0] + MARK + "\n\n" + tables(known), encoding="utf-8")
     return 0
+
+
+def _kept(name: str) -> dict:
+    path = MEMO / f"{name}.json"
+    return json.loads(path.read_text()) if path.exists() else {}
 
 
 if __name__ == "__main__":

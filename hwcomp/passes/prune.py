@@ -16,24 +16,24 @@ from hwcomp.errors import UsageError, WorkFailed, shown
 from hwcomp.frontend.float_run import batch_size, run_float
 from hwcomp.graph import Graph, origin_of
 from hwcomp.passes import _branches, _criteria, _ranking, _repair
+from hwcomp.passes._costs import COSTS, cost
 from hwcomp.passes._gradients import logits_of
 from hwcomp.passes._layerwise import spread
 from hwcomp.passes._units import DOT, Mixed, Units
 from hwcomp.passes.base import Pass, PassContext
-from hwcomp.registry import OPS, graph_pass
+from hwcomp.registry import graph_pass
 from hwcomp.samples import operands
 
 KINDS = ("branch", "filter", "channel")  # in the order in which they are pruned
 _TRIAL = 128  # samples of a sensitivity scan, and of the choice of branches
 _JUDGES = 2048  # most samples that an accuracy is measured on
 _HALVINGS = 6  # of the amount, in the search for what a floor allows
-_COSTS = {"macs": "multiply-accumulates", "parameters": "parameters"}
 
 
 @graph_pass
 @dataclass(frozen=True)
 class Prune(Pass):
-    """`filter`, `channel`, `branch`: fraction that goes (`--prune filter=0.3`) `of` the macs or parameters.
+    """`filter`, `channel`, `branch`: fraction that goes (`--prune filter=0.3`) `of` one of hwcomp.passes._costs.COSTS.
 
     A filter is judged by the weights that make it, a channel by those that read it; both vanish in all layers that share
     them. `criterion`: one of hwcomp.passes._criteria.CRITERIA, auto is activation with calibration data, else l1;
@@ -89,7 +89,7 @@ class Prune(Pass):
                     f"prune.{kind}={getattr(self, kind):g}", fix="a fraction is needed, 0 or more and less than 1"
                 )
         for field, known in (
-            ("criterion", ("auto", *_criteria.CRITERIA)), ("scope", _ranking.SCOPES), ("of", tuple(_COSTS)), ("repair", _repair.MODES),
+            ("criterion", ("auto", *_criteria.CRITERIA)), ("scope", _ranking.SCOPES), ("of", tuple(COSTS)), ("repair", _repair.MODES),
         ):  # fmt: skip
             if getattr(self, field) not in known:
                 raise UsageError(f"prune.{field}={shown(getattr(self, field))}", fix=f"choose {', '.join(known)}")
@@ -187,7 +187,7 @@ class _Pruning:
         return best, 1 - cost(best, self.options.of) / self.whole
 
     def _reach(self, best: Graph, share: float) -> str:
-        return f"{share:.1%} of the {_COSTS[self.options.of]} can go with {accuracy(best, self.ctx):.4f}"
+        return f"{share:.1%} of the {COSTS[self.options.of]} can go with {accuracy(best, self.ctx):.4f}"
 
     def _settled(self, attempt: Callable[[], Graph]) -> Graph:
         """Again without units that turn out to be needed by the form of a tensor."""
@@ -210,7 +210,7 @@ class _Pruning:
         low, high, budget = 0, len(ranking.order), (1 - amount) * self.whole
         if (least := left(high)) > budget:
             raise WorkFailed(
-                f"pruning can't take {amount:.0%} of the {_COSTS[self.options.of]} with {self.kind}s",
+                f"pruning can't take {amount:.0%} of the {COSTS[self.options.of]} with {self.kind}s",
                 why=f"at most {1 - least / self.whole:.1%} can go", fix="ask for less, or allow more with --pass prune.most=0.95",
             )  # fmt: skip
         while low < high:
@@ -278,7 +278,7 @@ class _Pruning:
                 found.append((error(small) / max(saved, 1), len(found), branch))
             if not found:
                 raise WorkFailed(
-                    f"pruning can't take {amount:.0%} of the {_COSTS[self.options.of]} with branches",
+                    f"pruning can't take {amount:.0%} of the {COSTS[self.options.of]} with branches",
                     why=f"at most {1 - now / self.whole:.1%} can go" if now < self.whole else "the network has no residual branch",
                     fix="ask for less, or prune filters",
                 )  # fmt: skip
@@ -328,9 +328,3 @@ def accuracy(graph: Graph, ctx: PassContext) -> float:
     labels = chosen.pop("")
     (scores,) = _results(graph, operands(chosen, ctx.input_types)).values()
     return float((scores.reshape(len(scores), -1).argmax(axis=1) == labels).mean())
-
-
-def cost(graph: Graph, of: str) -> int:
-    """Multiply-accumulates of one sample, or parameters."""
-    found = [OPS[n.op].cost(n, graph) for n in graph.nodes]
-    return sum(c.macs if of == "macs" else c.params for c in found)

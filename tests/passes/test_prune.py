@@ -6,13 +6,15 @@ import pytest
 import hwcomp
 from hwcomp.errors import UsageError, WorkFailed
 from hwcomp.frontend.float_run import run_float
-from hwcomp.passes import _criteria
+from hwcomp.passes import _criteria, _ranking
+from hwcomp.passes._costs import COSTS, cost
 from hwcomp.passes._ranking import ranking
 from hwcomp.passes._units import DOT, Units
 from hwcomp.passes.base import PassContext
 from hwcomp.passes.pipeline import configured, run_passes
-from hwcomp.passes.prune import Prune, accuracy, cost
+from hwcomp.passes.prune import Prune, accuracy
 from tests.models import loaded, model, quantized, saved, shared, values
+from tests.nets import net
 from tests.passes.test_units import fused
 
 KINDS = ("filter", "channel")
@@ -192,7 +194,7 @@ def test_scope_sensitivity_spares_the_layer_that_matters():
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("of", ["macs", "parameters"])
+@pytest.mark.parametrize("of", COSTS)
 def test_at_least_the_amount_goes_and_little_more(kind, of):
     graph = chain(values("a", 40, 3), values("b", 5, 40))
     small = Prune(**{kind: 0.5}, of=of, criterion="l2").run(graph, PassContext())
@@ -365,6 +367,31 @@ def test_a_quantized_model_is_refused():
     path = shared("models", "qdq", "lenet5_qdq_pt_sym.onnx")
     with pytest.raises(UsageError, match=r"already quantized.*--requantize"):
         hwcomp.compile(path, "/nonexistent/folder", target="mcu", prune={"filter": 0.2})
+
+
+# --- random networks --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(500, 560))
+def test_random_networks_get_smaller_or_say_why_not(seed):
+    """Every kind and scope; what comes out is a network of at most the cost that was asked for."""
+    drawn = net(seed)
+    graph = fused(drawn.proto)
+    options = {
+        ("filter", "channel", "branch")[seed % 3]: 0.2, "scope": _ranking.SCOPES[seed // 3 % 3], "multiple": 1 + seed % 2,
+        "criterion": ("l1", "activation", "variance", "correlation")[seed % 4], "samples": 16,
+    }  # fmt: skip
+    x = {n: a[:16] for n, a in data(graph, 16, seed).items()}
+    try:
+        small = Prune(**options).run(graph, PassContext(calibration=x))
+    except WorkFailed as refused:
+        assert "can't take 20%" in str(refused) and ("can go" in str(refused) or "no residual branch" in str(refused))
+        return
+    small.check()
+    assert cost(small, "macs") <= 0.8 * cost(graph, "macs")
+    assert all(
+        a.shape == b.shape for a, b in zip(run_float(graph, x).values(), run_float(small, x).values(), strict=True)
+    )
 
 
 # --- whole networks ---------------------------------------------------------------------------------------------------
