@@ -209,10 +209,16 @@ class _Pruning:
 
         low, high, budget = 0, len(ranking.order), (1 - amount) * self.whole
         if (least := left(high)) > budget:
+            some = f"at most {1 - least / self.whole:.1%} can go"
             raise WorkFailed(
                 f"pruning can't take {amount:.0%} of the {COSTS[self.options.of]} with {self.kind}s",
-                why=f"at most {1 - least / self.whole:.1%} can go", fix="ask for less, or allow more with --pass prune.most=0.95",
-            )  # fmt: skip
+                why=some
+                if least < self.whole
+                else f"none of the {self.kind}s can go without another shape of what others need",
+                fix="ask for less, or allow more with --pass prune.most=0.95"
+                if least < self.whole
+                else "leave its shapes as they are",
+            )
         while low < high:
             middle = (low + high) // 2
             if left(middle) <= budget:
