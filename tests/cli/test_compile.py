@@ -133,7 +133,7 @@ def test_options_are_in_the_manifest(compiled, net):
     _, folder = compiled(
         "--requantize-bits", 16, "--golden", 2, "--pe-simd-budget", 9, "--least-fifos", "--input-range", "x=-1,1.5", "--pass",
         "calibrate.samples=3", "--hls-dialect", "ac", "--c-weights", "fast", "--xnor-k",
-        "--logits", "--quant", "int8", "--prune", "filter=0", target="fpga",
+        "--logits", "--quant", "int8", target="fpga",
     )  # fmt: skip
     digest = hashlib.sha256(net.real.tobytes()).hexdigest()
     assert manifest(folder)["options"] == {
@@ -141,7 +141,6 @@ def test_options_are_in_the_manifest(compiled, net):
         "input_types": {},
         "passes": {"calibrate": {"samples": "3"}}, "pe_simd_budget": 9, "least_fifos": True, "logits": True, "requantize_bits": 16,
         "golden": 2, "hls_dialect": "ac", "c_weights": "fast", "xnor_k": True,
-        "prune": {"filter": "0"},
         "calibration": {"x": {"samples": 6, "sha256": digest}},
     }  # fmt: skip
 
@@ -204,11 +203,6 @@ def test_an_impossible_budget_says_what_is_reachable(rejected):
     (["--quant", "keep"], ["--quant keep for a float model", "leave it out"]),
     (["--quant", "fixed:Q10.7"], ["18 bits", "4 to 16"]),
     (["--quant", "int8\n"], ["unknown quantization"]),
-    (["--prune", "weight=0.5"], ["--prune weight is not available"]), (["--prune", "nm=2:4"], ["--prune nm is not"]),
-    (["--prune", "filter"], ["'--prune filter' is not KIND=AMOUNT"]), (["--prune", "row=0.5"], ["kind 'row'", "filter, channel"]),
-    (["--prune", "filter=0.1", "--prune", "filter=0.2"], ["--prune filter is given twice"]),
-    (["--prune", "filter=half"], ["'half' is not a float"]), (["--prune", "filter=1"], ["prune.filter=1"]),
-    (["--prune", "channel=-0.5"], ["prune.channel=-0.5"]), (["--prune", "branch=nan"], ["prune.branch=nan"]),
     (["--low-rank", "0.9"], ["--low-rank is not available"]),
     (["--share", "4"], ["--share is not available"]), (["--pe-simd-budget", "0"], ["--pe-simd-budget 0"]),
     (["--pe-simd-budget", "-5"], ["--pe-simd-budget -5"]), (["--pe-simd-budget", "all"], ["invalid int value"]),
@@ -383,8 +377,6 @@ def test_toml_holds_options(compiled, toml):
         c_weights = "fast"
         [input_range]
         x = [-2, 2.5]
-        [prune]
-        filter = 0.0
         [pass.calibrate]
         samples = 5
         [pass.fuse_bias]
@@ -398,7 +390,6 @@ def test_toml_holds_options(compiled, toml):
         "input_types": {},
         "passes": {"calibrate": {"samples": 5}, "fuse_bias": {"enabled": False}}, "pe_simd_budget": 11, "logits": True,
         "least_fifos": True, "requantize_bits": 20, "golden": 3, "hls_dialect": "ac", "c_weights": "fast", "xnor_k": False,
-        "prune": {"filter": 0.0},
     }  # fmt: skip
 
 
@@ -412,7 +403,6 @@ def test_toml_holds_options(compiled, toml):
     ("[pass.calibrate]\nsamples = 5", ["--pass", "calibrate.seed=2"], "passes",
     {"calibrate": {"samples": 5, "seed": "2"}}),
     ("[input_range]\nx = [0, 1]", ["--input-range", "x=0,2"], "input_ranges", {"x": [0.0, 2.0]}),
-    ("[prune]\nfilter = 0.5\nchannel = 0", ["--prune", "filter=0"], "prune", {"filter": "0", "channel": 0}),
 ])  # fmt: skip
 def test_the_command_line_wins_over_toml(compiled, toml, text, arguments, key, want):
     _, folder = compiled("--config", toml(text), *arguments)
@@ -434,8 +424,6 @@ def test_the_command_line_wins_over_toml(compiled, toml, text, arguments, key, w
     ("[input_range]\nx = [2, 1]", ["low < high"]), ("[input_range]\nz = [0, 1]", ["names 'z'"]),
     ('quant = "int5"', ["'int5'"]), ('hls_dialect = "c"', ["unknown HLS dialect 'c'"]), ("hls_dialect = 1", ["'hls_dialect'"]),
     ('c_weights = "c"', ["unknown form of weights 'c'"]), ("xnor_k = 1", ["'xnor_k'"]),
-    ("prune = 0.5", ["'prune'"]), ("[prune]\nfilter = true", ["'prune'"]), ("[prune]\nrow = 0.5", ["kind 'row'"]),
-    ("[prune]\nblock = 0.5", ["--prune block is not available"]), ("[prune]\nfilter = 2", ["prune.filter=2"]),
     ("targets = 1", ["'targets'"]), ("'a\nb' = 1", ["not valid TOML"]), ('"a\\nb" = 1', ["'a\\nb' in"]),
 ], ids=lambda v: "")  # fmt: skip
 def test_bad_toml_is_refused(rejected, toml, text, texts):
