@@ -96,7 +96,7 @@ def settings(rows: dict) -> list[tuple[str, str, int]]:
     }
     if done:
         best = max(done, key=done.get)
-        found += [(best, "global", 0), (best, "sensitivity", 0)]
+        found += [(best, "global", 0), (best, "sensitivity", 0), ("random", "sensitivity", 0)]
     return found
 
 
@@ -188,7 +188,7 @@ def tables(known: dict) -> str:
 def _means(rows: dict) -> dict[str, float | None]:
     """Accuracy by criterion in scope layer; the mean of the seeds of random."""
     found = {c: rows.get(key(c, "layer", 0), {}).get("accuracy") for c in CRITERIA if c not in ("threshold", "random")}
-    seeds = [rows[k]["accuracy"] for k in rows if k.startswith("random") and "accuracy" in rows[k]]
+    seeds = [r["accuracy"] for k, r in rows.items() if k.startswith("random layer") and "accuracy" in r]
     return {**found, "random": float(np.mean(seeds)) if seeds else None}
 
 
@@ -202,28 +202,35 @@ def _sweep_table(mine: dict) -> list[str]:
     means = {n: _means(rows) for n, rows in mine.items()}
     for criterion in next(iter(means.values())):
         lines.append(f"| {criterion} | " + " | ".join(_cell(m[criterion]) for m in means.values()) + " |")
-    for scope in ("global", "sensitivity"):
+    for scope, random in (("global", False), ("sensitivity", False), ("sensitivity", True)):
         cells = []
         for rows in mine.values():
-            found = {k: r.get("accuracy") for k, r in rows.items() if k.split()[1:2] == [scope]}
+            found = {
+                k: r.get("accuracy")
+                for k, r in rows.items()
+                if k.split()[1:2] == [scope] and k.startswith("random") == random
+            }
             cells += [f"{_cell(v)} ({k.split()[0]})" for k, v in list(found.items())[:1]] or ["-"]
-        lines.append(f"| {scope} | " + " | ".join(cells) + " |")
+        lines.append(f"| scope {scope} | " + " | ".join(cells) + " |")
     return lines
 
 
 def _verdicts(mine: dict, amount: float) -> list[str]:
     lines = []
     for name, rows in mine.items():
-        criterion, scope = best_of(rows)
-        best, random = rows[key(criterion, scope, 0)]["accuracy"], _means(rows)["random"]
+        means = _means(rows)
+        random = means["random"]
         if random is None:
             continue
-        text = f"- {name}: best is {criterion} in scope {scope}, {100 * (best - random):+.2f} points beside random"
-        lost = 100 * (rows["float"]["accuracy"] - best)
-        text += f", {lost:.2f} points lost"
+        same = max((c for c, a in means.items() if c != "random" and a is not None), key=means.get)
+        criterion, scope = best_of(rows)
+        lost = 100 * (rows["float"]["accuracy"] - rows[key(criterion, scope, 0)]["accuracy"])
+        text = (
+            f"- {name}: best in scope layer is {same}, {100 * (means[same] - random):+.2f} points beside random; best of all is"
+            f" {criterion} in scope {scope}, {lost:.2f} points lost"
+        )
         if name.startswith("resnet8") and amount == AMOUNTS[0]:
             text += f" (at most {LOST:g} allowed: {'held' if lost <= LOST else 'missed'})"
-        means = _means(rows)
         l1 = "reproduced" if means["l1"] > max(means["l2"], random) else "refuted"
         lines.append(f'{text}. "L1 is better than L2 and random": {l1}.')
     return lines

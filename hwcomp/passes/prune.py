@@ -36,12 +36,13 @@ class Prune(Pass):
     """`filter`, `channel`, `branch`: fraction that goes (`--prune filter=0.3`) `of` one of hwcomp.passes._costs.COSTS.
 
     A filter is judged by the weights that make it, a channel by those that read it; both vanish in all layers that share
-    them. `criterion`: one of hwcomp.passes._criteria.CRITERIA, auto is activation with calibration data, else l1;
+    them. `criterion`: one of hwcomp.passes._criteria.CRITERIA, auto is activation with calibration data, else l2;
     threshold takes away all that is smaller than `threshold` times its layer's mean. `scope`: all layers ranked together
-    (global), the same part of each (layer), or what each costs the result (sensitivity). `floor`: least accuracy on labelled
-    calibration data; without an amount as much goes as it allows. `repair`: least squares for weights and biases, biases
-    alone, or none. No layer loses more than `most` of its filters; a layer keeps a multiple of `multiple` where it can.
-    `samples` of the calibration data are looked at; `seed` of criterion random.
+    (global), the same part of each (layer), or what each costs the result (sensitivity); auto is that with calibration
+    data, else layer. `floor`: least accuracy on labelled calibration data; without an amount as much goes as it allows.
+    `repair`: least squares for weights and biases, biases alone, or none. No layer loses more than `most` of its filters; a
+    layer keeps a multiple of `multiple` where it can. `samples` of the calibration data are looked at; `seed` of criterion
+    random.
     """
 
     name: ClassVar[str] = "prune"
@@ -50,7 +51,7 @@ class Prune(Pass):
     channel: float = 0.0
     branch: float = 0.0
     criterion: str = "auto"
-    scope: str = "global"
+    scope: str = "auto"
     of: str = "macs"
     threshold: float = 0.0
     floor: float = 0.0
@@ -89,7 +90,8 @@ class Prune(Pass):
                     f"prune.{kind}={getattr(self, kind):g}", fix="a fraction is needed, 0 or more and less than 1"
                 )
         for field, known in (
-            ("criterion", ("auto", *_criteria.CRITERIA)), ("scope", _ranking.SCOPES), ("of", tuple(COSTS)), ("repair", _repair.MODES),
+            ("criterion", ("auto", *_criteria.CRITERIA)), ("scope", ("auto", *_ranking.SCOPES)),
+            ("of", tuple(COSTS)), ("repair", _repair.MODES),
         ):  # fmt: skip
             if getattr(self, field) not in known:
                 raise UsageError(f"prune.{field}={shown(getattr(self, field))}", fix=f"choose {', '.join(known)}")
@@ -116,8 +118,9 @@ class _Pruning:
 
     def __init__(self, options: Prune, graph: Graph, ctx: PassContext, kind: str):
         self.options, self.graph, self.ctx, self.kind = options, graph, ctx, kind
-        auto = "l1" if ctx.calibration is None else "activation"
-        self.criterion = auto if options.criterion == "auto" else options.criterion
+        criterion, scope = ("l2", "layer") if ctx.calibration is None else ("activation", "sensitivity")
+        self.criterion = criterion if options.criterion == "auto" else options.criterion
+        self.scope = scope if options.scope == "auto" else options.scope
         self.repair = options.repair if ctx.calibration is not None else "none"
         self.whole = cost(graph, options.of)
         self._fixed = np.empty(0, np.int64)
@@ -201,7 +204,7 @@ class _Pruning:
         """The fewest units gone that are `amount` of the cost."""
         units = Units(self.graph, self._fixed)
         ranking = _ranking.ranking(
-            units, self._worth(units), self.options.scope, self.options.most, self.options.multiple, self._trial(units)
+            units, self._worth(units), self.scope, self.options.most, self.options.multiple, self._trial(units)
         )
 
         def left(count: int) -> int:
@@ -246,7 +249,7 @@ class _Pruning:
     # --- errors of the results --------------------------------------------------------------------------------------------
 
     def _trial(self, units: Units) -> _ranking.Trial | None:
-        if self.options.scope != "sensitivity":
+        if self.scope != "sensitivity":
             return None
         error = self._error_of()
 
@@ -304,7 +307,7 @@ class _Pruning:
             was = len(self.graph.tensors[node.inputs[1]].data) if node.op in DOT else 0
             if (now := rows.get(node.outputs[0], was)) < was:
                 self.ctx.note("prune", f"{node.op} '{origin_of(node)}': {now} of {was} filters")
-        how = "the error of the results" if self.kind == "branch" else f"{self.criterion}, {self.options.scope}"
+        how = "the error of the results" if self.kind == "branch" else f"{self.criterion}, scope {self.scope}"
         self.ctx.note("prune", f"{self.kind}s by {how}; repair: {self.repair}")
 
 
