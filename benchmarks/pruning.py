@@ -179,10 +179,23 @@ def tables(known: dict) -> str:
             *_verdicts(mine, amount),
             "",
         ]
+    parts += [*_first_norm(known), ""]
     products = {n: known[n]["products"] for n in NETWORKS if "products" in known.get(n, {})}
     if products:
         parts += ["### Products", "", *_product_table(products), ""]
     return "\n".join(parts)
+
+
+def _first_norm(known: dict) -> list[str]:
+    """How often the claim of the literature holds."""
+    means = [_means(known[n][str(a)]) for n in known for a in AMOUNTS if str(a) in known[n]]
+    means = [m for m in means if None not in (m["l1"], m["l2"], m["random"])]
+    over = [sum(m["l1"] > m[c] for m in means) for c in ("random", "l2")]
+    words = ["reproduced" if n == len(means) else "refuted" for n in over]
+    return [
+        f'L1 is above the mean of random in {over[0]} of {len(means)} cases and above L2 in {over[1]}: "L1 is better than random" is',
+        f'{words[0]}, "L1 is better than L2" is {words[1]}.',
+    ]
 
 
 def _means(rows: dict) -> dict[str, float | None]:
@@ -210,8 +223,9 @@ def _sweep_table(mine: dict) -> list[str]:
                 for k, r in rows.items()
                 if k.split()[1:2] == [scope] and k.startswith("random") == random
             }
-            cells += [f"{_cell(v)} ({k.split()[0]})" for k, v in list(found.items())[:1]] or ["-"]
-        lines.append(f"| scope {scope} | " + " | ".join(cells) + " |")
+            made = [_cell(v) if random else f"{_cell(v)} ({k.split()[0]})" for k, v in found.items()]
+            cells += made[:1] or ["-"]
+        lines.append(f"| scope {scope}{', random' if random else ''} | " + " | ".join(cells) + " |")
     return lines
 
 

@@ -124,6 +124,7 @@ class _Pruning:
         self.repair = options.repair if ctx.calibration is not None else "none"
         self.whole = cost(graph, options.of)
         self._fixed = np.empty(0, np.int64)
+        self._order: tuple[Units, _ranking.Ranking] | None = None
 
     def run(self, amount: float) -> Graph:
         """With `amount` of the cost gone. WorkFailed where that or the floor is out of reach."""
@@ -198,30 +199,23 @@ class _Pruning:
             try:
                 return attempt()
             except Mixed as mixed:
-                self._fixed = np.append(self._fixed, mixed.units)
+                self._fixed, self._order = np.append(self._fixed, mixed.units), None
 
     def _units(self, amount: float) -> Graph:
         """The fewest units gone that are `amount` of the cost."""
-        units = Units(self.graph, self._fixed)
-        ranking = _ranking.ranking(
-            units, self._worth(units), self.scope, self.options.most, self.options.multiple, self._trial(units)
-        )
+        units, ranking = self._ranked()
 
         def left(count: int) -> int:
             return cost(units.without(ranking.gone(count)), self.options.of)
 
         low, high, budget = 0, len(ranking.order), (1 - amount) * self.whole
         if (least := left(high)) > budget:
-            some = f"at most {1 - least / self.whole:.1%} can go"
-            raise WorkFailed(
-                f"pruning can't take {amount:.0%} of the {COSTS[self.options.of]} with {self.kind}s",
-                why=some
-                if least < self.whole
-                else f"none of the {self.kind}s can go without another shape of what others need",
-                fix="ask for less, or allow more with --pass prune.most=0.95"
-                if least < self.whole
-                else "leave its shapes as they are",
-            )
+            what = f"pruning can't take {amount:.0%} of the {COSTS[self.options.of]} with {self.kind}s"
+            if least == self.whole:
+                why = f"none of the {self.kind}s can go without another shape of what others need"
+                raise WorkFailed(what, why=why, fix="leave its shapes as they are")
+            why = f"at most {1 - least / self.whole:.1%} can go"
+            raise WorkFailed(what, why=why, fix="ask for less, or allow more with --pass prune.most=0.95")
         while low < high:
             middle = (low + high) // 2
             if left(middle) <= budget:
@@ -229,6 +223,16 @@ class _Pruning:
             else:
                 low = middle + 1
         return self._without(units, ranking.gone(high))
+
+    def _ranked(self) -> tuple[Units, _ranking.Ranking]:
+        """Found once for all amounts."""
+        if self._order is None:
+            o, units = self.options, Units(self.graph, self._fixed)
+            self._order = (
+                units,
+                _ranking.ranking(units, self._worth(units), self.scope, o.most, o.multiple, self._trial(units)),
+            )
+        return self._order
 
     def _worth(self, units: Units) -> dict[int, float]:
         o = self.options
