@@ -262,12 +262,19 @@ def _product_table(products: dict) -> list[str]:
         whole = rows["0"]
         for row in rows.values():
             gone = 1 - row["macs"] / whole["macs"]
-            factors = [f"{(1 - row[f] / whole[f]) / gone:.2f}" if gone else "" for f in ("instructions", "interval")]
+            factors = [
+                _factor((1 - row[f] / whole[f]) / gone, bar) if gone else ""
+                for f, bar in (("instructions", INSTRUCTIONS), ("interval", CYCLES))
+            ]
             lines.append(
                 f"| {name} | {gone:.0%} | {100 * row['accuracy']:.2f} | {row['macs']:,} | {row['weight_bytes']:,} |"
                 f" {row['instructions']:,} | {factors[0]} | {row['lanes']} | {row['interval']:,} | {factors[1]} |"
             )
     return lines
+
+
+def _factor(value: float, bar: float) -> str:
+    return f"{value:.2f}" if value >= bar else f"{value:.2f} (missed)"
 
 
 def main() -> int:
