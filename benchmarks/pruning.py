@@ -191,7 +191,7 @@ def _first_norm(known: dict) -> list[str]:
     means = [_means(known[n][str(a)]) for n in known for a in AMOUNTS if str(a) in known[n]]
     means = [m for m in means if None not in (m["l1"], m["l2"], m["random"])]
     over = [sum(m["l1"] > m[c] for m in means) for c in ("random", "l2")]
-    words = ["reproduced" if n == len(means) else "refuted" for n in over]
+    words = ["reproduced" if n == len(means) else "mostly so" if n > 0.75 * len(means) else "refuted" for n in over]
     return [
         f'L1 is above the mean of random in {over[0]} of {len(means)} cases and above L2 in {over[1]}: "L1 is better than random" is',
         f'{words[0]}, "L1 is better than L2" is {words[1]}.',
