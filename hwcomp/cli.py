@@ -52,8 +52,10 @@ def parser() -> argparse.ArgumentParser:
         "--xnor-k", action="store_true", help="--quant binary: compute XNOR-Net's K map (pass few_bits, field xnor_k)"
     )
     p.add_argument(
-        "--c-weights", metavar="packed|fast", help="mcu: weights of few bits in as little flash as they need (packed), or bytes "
-        "where these take fewer instructions (fast)"
+        "--c-weights",
+        metavar="packed|fast",
+        help="mcu: weights of few bits in as little flash as they need (packed), or bytes "
+        "where these take fewer instructions (fast)",
     )
     p.add_argument("--pe-simd-budget", type=int, metavar="N", help="fpga, hls: most multiply-accumulate lanes in all")
     p.add_argument(
@@ -63,7 +65,10 @@ def parser() -> argparse.ArgumentParser:
         "--hls-dialect", metavar="vitis|ac", help="hls: ap_int and hls::stream (vitis), or ac_int and ac_channel"
     )
     p.add_argument(
-        "--unroll", action="append", metavar="NODE|all", help="fpga: wire the weights of this binary layer in; may be repeated"
+        "--unroll",
+        action="append",
+        metavar="NODE|all",
+        help="fpga: wire the weights of this binary layer in; may be repeated",
     )
     p.add_argument(
         "--fpga-family", metavar="xc7|ecp5|ice40", help="fpga: count bits with what takes the fewest LUTs there (xc7)"
@@ -73,7 +78,15 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--logits", action="store_true", help="leave out a final Softmax")
     p.add_argument("--check-passes", action="store_true", help="probe the numbers after every pass")
     p.add_argument("--print-passes", action="store_true", help="list what every pass did")
-    for option in ("--prune", "--low-rank", "--share"):
+    p.add_argument(
+        "--prune",
+        action="append",
+        default=[],
+        metavar="KIND=AMOUNT",
+        help="remove a part of the network; may be repeated: filter, "
+        "channel, branch=FRACTION of the MACs; weight, vector, kernel, block=FRACTION of the parameters; nm=N:M",
+    )
+    for option in ("--low-rank", "--share"):
         p.add_argument(option, action="append", default=[], help=argparse.SUPPRESS)
 
     p = _command(commands, "run", "run samples on one engine")

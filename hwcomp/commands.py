@@ -11,7 +11,7 @@ from typing import Any
 
 from hwcomp import __version__, driver, npz, product, samples
 from hwcomp.errors import UnsupportedError, UsageError, WorkFailed, shown
-from hwcomp.options import CompileOptions, from_toml, parse_pass_options, parse_ranges, parse_types
+from hwcomp.options import CompileOptions, from_toml, parse_pass_options, parse_prune, parse_ranges, parse_types
 
 
 class Screen:
@@ -75,7 +75,7 @@ def show_passes() -> int:
 
 
 def compile_options(args: Namespace) -> CompileOptions:
-    for flag, value in (("--prune", args.prune), ("--low-rank", args.low_rank), ("--share", args.share)):
+    for flag, value in (("--low-rank", args.low_rank), ("--share", args.share)):
         if value:
             raise UnsupportedError(f"{flag} is not available in this version")
     given = {
@@ -87,7 +87,7 @@ def compile_options(args: Namespace) -> CompileOptions:
     }  # fmt: skip
     given = {k: v for k, v in given.items() if v is not None}
     given |= {"input_ranges": parse_ranges(args.input_range), "input_types": parse_types(args.input)}
-    given |= {"passes": parse_pass_options(args.passes)}
+    given |= {"passes": parse_pass_options(args.passes), "prune": parse_prune(args.prune)}
     given = from_toml(Path(args.config), given) if args.config else given
     calibration = npz.load(args.calibration) if args.calibration else None
     return CompileOptions(targets=tuple(args.target.split(",")), calibration=calibration, **given)

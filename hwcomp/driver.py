@@ -80,11 +80,16 @@ def quantized_graph(model: Model, options: CompileOptions, watch: Watch) -> tupl
                     f"{part:.0%} of the calibration data of '{shown(name)}' lie outside of what pixels of {pixels.text()} can be: "
                     "check MEAN and STD"
                 )
+    labels = None
+    if calibration is not None and samples.LABELS not in shapes and samples.LABELS in options.calibration:
+        labels = samples.checked_labels(options.calibration[samples.LABELS])
+        if len(labels) != len(next(iter(calibration.values()))):
+            raise UsageError("the calibration data has another number of labels than of samples")
     options = options.for_model(model.quantized)
     quant = options.rest if options.quant == KEEP else options.quant
     ctx = PassContext(
         calibration, options.input_ranges, options.input_types, options.logits, quant, options.requantize,
-        progress=watch.progress, warn=watch.warned,
+        labels=labels, progress=watch.progress, warn=watch.warned,
     )  # fmt: skip
     passes = configured(options.pass_options)
     wanted = [p.name for p in passes if p.name in _CORRECTIONS and p.enabled]
@@ -197,6 +202,7 @@ def _banner(model: Model, lowered: Lowered, options: CompileOptions) -> tuple[st
     words += ["--xnor-k"] if options.xnor_k else []
     words += [f"--c-weights {options.c_weights}"] if options.c_weights != "packed" else []
     words += [f"--pe-simd-budget {options.pe_simd_budget}"] if options.pe_simd_budget else []
+    words += [f"--prune {kind}={amount}" for kind, amount in options.prune.items()]
     words += [f"--unroll {name}" for name in options.unroll]
     words += [f"--fpga-family {options.fpga_family}"] if options.fpga_family != FPGA_FAMILIES[0] else []
     words += ["--least-fifos"] if options.least_fifos else []
@@ -232,6 +238,8 @@ def _options_json(options: CompileOptions) -> dict[str, Any]:
         del data["least_fifos"]
     if options.fpga_family == FPGA_FAMILIES[0]:
         del data["fpga_family"]
+    if not options.prune:
+        del data["prune"]
     return data
 
 

@@ -10,15 +10,21 @@ from typing import Any
 
 import numpy as np
 
-from hwcomp.errors import UsageError, shown
+from hwcomp.errors import UnsupportedError, UsageError, shown
 from hwcomp.pixels import Pixels
 from hwcomp.quantize.schemes import scheme
+from hwcomp.registry import PASSES
 
 KEEP = "keep"
 TARGETS = ("mcu", "fpga", "hls")
 HLS_DIALECTS = ("vitis", "ac")
 C_WEIGHTS = ("packed", "fast")
 FPGA_FAMILIES = ("xc7", "ecp5", "ice40")
+# What --prune can remove, and the pass that does it in a field of that name.
+PRUNE_KINDS = {
+    "filter": "prune", "channel": "prune", "branch": "prune",
+    "weight": "sparsify", "vector": "sparsify", "kernel": "sparsify", "block": "sparsify", "nm": "sparsify",
+}  # fmt: skip
 _SCHEMES = re.compile(r"int8|int16|int4|int2|ternary|binary|binary-weights|log2|fixed:Q\d+\.\d+|dfp\d+|auto|keep")
 
 
@@ -34,6 +40,8 @@ class CompileOptions:
     `fpga_family`: whose logic target fpga counts bits for.
     `unroll`: binary layers whose weights are wired in on target fpga, by the name of their node, or ("all",).
     `c_weights`: weights of few bits in fields of words (packed) or as bytes (fast). `xnor_k`: pass few_bits computes K maps.
+    `prune`: amount by kind: a fraction, of the multiply-accumulates for filter, channel, branch, of the parameters for weight,
+    vector, kernel, block; the text "n:m" for nm.
     `least_fifos`: search the least depths of FIFOs however long it takes.
     """
 
@@ -56,13 +64,15 @@ class CompileOptions:
     unroll: tuple[str, ...] = ()
     c_weights: str = "packed"
     xnor_k: bool = False
+    prune: dict[str, float | str] = field(default_factory=dict)
 
     @property
     def pass_options(self) -> dict[str, dict[str, Any]]:
-        """`passes`, with what other options say about passes."""
-        if not self.xnor_k:
-            return self.passes
-        return {**self.passes, "few_bits": {"xnor_k": True, **self.passes.get("few_bits", {})}}
+        """`passes`, with what other options say about passes. UsageError, UnsupportedError for a kind of pruning."""
+        said: dict[str, dict[str, Any]] = {"few_bits": {"xnor_k": True}} if self.xnor_k else {}
+        for kind, amount in self.prune.items():
+            said.setdefault(_pruner(kind), {})[kind] = amount
+        return {**self.passes, **{name: {**fields, **self.passes.get(name, {})} for name, fields in said.items()}}
 
     def check(self) -> None:
         for target in self.targets:
@@ -171,6 +181,29 @@ def parse_types(texts: list[str]) -> dict[str, Pixels]:
     return types
 
 
+def parse_prune(texts: list[str]) -> dict[str, str]:
+    """`KIND=AMOUNT`; the pass checks the amount."""
+    found: dict[str, str] = {}
+    for text in texts:
+        kind, split, amount = text.partition("=")
+        if not split or not amount:
+            raise UsageError(f"'--prune {shown(text)}' is not KIND=AMOUNT", fix="for instance --prune filter=0.3")
+        _pruner(kind)
+        if kind in found:
+            raise UsageError(f"--prune {kind} is given twice", fix="give one amount for each kind")
+        found[kind] = amount
+    return found
+
+
+def _pruner(kind: str) -> str:
+    """The pass that removes what this kind says."""
+    if kind not in PRUNE_KINDS:
+        raise UsageError(f"nothing of kind '{shown(kind)}' can be pruned", fix=f"kinds are {', '.join(PRUNE_KINDS)}")
+    if PRUNE_KINDS[kind] not in PASSES:
+        raise UnsupportedError(f"--prune {kind} is not available in this version")
+    return PRUNE_KINDS[kind]
+
+
 def parse_pass_options(texts: list[str]) -> dict[str, dict[str, str]]:
     """`PASS.field=value`."""
     options: dict[str, dict[str, str]] = {}
@@ -186,7 +219,7 @@ def from_toml(path: Path, given: dict[str, Any]) -> dict[str, Any]:
     """Fields of CompileOptions from a TOML file below those `given`, which win; keys are the long options with `_`.
 
     Options of passes stand under [pass.NAME], input ranges under [input_range] as NAME = [lo, hi], types of inputs under
-    [input] as NAME = "uint8,mean,std".
+    [input] as NAME = "uint8,mean,std", amounts of pruning under [prune] as KIND = AMOUNT.
     """
     try:
         data = tomllib.loads(Path(path).read_text(encoding="utf-8"))
@@ -213,6 +246,8 @@ def from_toml(path: Path, given: dict[str, Any]) -> dict[str, Any]:
         elif key == "input" and isinstance(value, dict) and all(isinstance(v, str) for v in value.values()):
             types = {n: Pixels.parse(v) for n, v in value.items()}
             merged["input_types"] = {**types, **given.get("input_types", {})}
+        elif key == "prune" and isinstance(value, dict) and all(type(v) in (int, float, str) for v in value.values()):
+            merged["prune"] = {**value, **given.get("prune", {})}
         elif key == "unroll" and isinstance(value, list) and all(isinstance(v, str) for v in value):
             merged.setdefault(key, tuple(value))
         elif key in kinds and type(value) is kinds[key]:

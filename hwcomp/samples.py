@@ -21,9 +21,14 @@ def read(path: Path | str, inputs: Collection[str]) -> tuple[dict[str, np.ndarra
     """Arrays by name, and `labels` (int64 [samples]) if there are any and no input of the model is called so."""
     arrays = npz.load(path)
     labels = None if LABELS in inputs else arrays.pop(LABELS, None)
-    if labels is not None and (labels.ndim != 1 or labels.dtype.kind not in "iu"):
+    return arrays, None if labels is None else checked_labels(labels)
+
+
+def checked_labels(labels: np.ndarray) -> np.ndarray:
+    """int64 [samples]."""
+    if labels.ndim != 1 or labels.dtype.kind not in "iu":
         raise UsageError("'labels' must be integers, one per sample")
-    return arrays, None if labels is None else labels.astype(np.int64)
+    return labels.astype(np.int64)
 
 
 def check_real(arrays: dict[str, np.ndarray], shapes: dict[str, tuple[int, ...]]) -> dict[str, np.ndarray]:

@@ -48,18 +48,19 @@ class FuseBatchnorm(Pass):
         if _DOT_RANK.get(dot.op) != rank or dot.attrs.clamp is not None:
             return False
         gain, shift = affine_of(bn, edit.graph)
+        gamma = np.abs(edit.tensors[bn.inputs[1]].data.astype(np.float64))
         weight, bias = _weights(edit, dot)
         if moves:
             channel = _channels(edit, moves, dot.outputs[0])
             if channel is None:
                 return False
-            gain, shift = np.append(gain, 1.0)[channel], np.append(shift, 0.0)[channel]
+            gain, shift, gamma = (np.append(a, end)[channel] for a, end in ((gain, 1.0), (shift, 0.0), (gamma, 0.0)))
         column = gain.reshape(-1, *[1] * (weight.ndim - 1))
         given = edit.tensors[dot.inputs[1]].given
         given = given.times(column) if given is not None else None
         edit.put(i, None)
         merged = dot.with_(outputs=_renamed(edit, moves, dot, bn), origin=(*dot.origin, *bn.origin))
-        _put(edit, index, merged, weight * column, bias * gain + shift, given)
+        ctx.gamma[_put(edit, index, merged, weight * column, bias * gain + shift, given)] = gamma
         ctx.note(self.name, f"BatchNormalization '{bn.name}' is folded into {dot.op} '{dot.name}' in front of it")
         return True
 
@@ -143,8 +144,10 @@ def _weights(edit: Editor, dot: Node) -> tuple[np.ndarray, np.ndarray]:
 
 def _put(
     edit: Editor, index: int, merged: Node, weight: np.ndarray, bias: np.ndarray, given: Given | None = None
-) -> None:
+) -> str:
+    """The new weights' name."""
     w = constant(edit.tensors, f"{merged.outputs[0]}__weight", weight.astype(np.float32))
     edit.tensors[w.name] = w.with_(given=given)
     b = constant(edit.tensors, f"{merged.outputs[0]}__bias", bias.astype(np.float32))
     edit.put(index, merged.with_(inputs=(merged.inputs[0], w.name, b.name)))
+    return w.name

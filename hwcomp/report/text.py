@@ -182,6 +182,8 @@ def evaluation_text(e: Evaluation) -> str:
             f"accuracy {100 * e.accuracy:.2f} %, float {100 * e.float_accuracy:.2f} %, lost {e.loss_points:.2f} points"
         )
     lines.append(f"same decision as the float model: {100 * e.agreement:.2f} %")
+    if not e.layers:
+        return _render(*lines, "noise of single tensors: not measured, a pruned network has others than the model")
     table = _table("Signal to quantization noise", "tensor", "dB", "below its inputs", "largest error", "")
     for n in e.layers:
         mark = "<< bad" if n.bad else ""

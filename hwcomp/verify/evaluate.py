@@ -30,7 +30,8 @@ class Evaluation:
     accuracy: float | None
     float_accuracy: float | None
     agreement: float
-    layers: tuple[LayerNoise, ...]  # on the first 256 of the samples
+    # On the first 256 of the samples; none of a pruned network, whose tensors the model does not have.
+    layers: tuple[LayerNoise, ...]
 
     @property
     def loss_points(self) -> float | None:
@@ -67,7 +68,7 @@ def evaluate(
         None if labels is None else float((mine == labels).mean()),
         None if labels is None else float((theirs == labels).mean()),
         float((mine == theirs).mean()),
-        layer_noise(fused_float_graph(built), program, few, built.pixels),
+        () if "prune" in built.manifest["notes"] else layer_noise(fused_float_graph(built), program, few, built.pixels),
     )  # fmt: skip
 
 

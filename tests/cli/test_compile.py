@@ -204,7 +204,7 @@ def test_an_impossible_budget_says_what_is_reachable(rejected):
     (["--quant", "keep"], ["--quant keep for a float model", "leave it out"]),
     (["--quant", "fixed:Q10.7"], ["18 bits", "4 to 16"]),
     (["--quant", "int8\n"], ["unknown quantization"]),
-    (["--prune", "weight=0.5"], ["--prune is not available"]), (["--low-rank", "0.9"], ["--low-rank is not available"]),
+    (["--low-rank", "0.9"], ["--low-rank is not available"]),
     (["--share", "4"], ["--share is not available"]), (["--pe-simd-budget", "0"], ["--pe-simd-budget 0"]),
     (["--pe-simd-budget", "-5"], ["--pe-simd-budget -5"]), (["--pe-simd-budget", "all"], ["invalid int value"]),
     (["--requantize-bits", "7"], ["8 to 31"]), (["--requantize-bits", "32"], ["8 to 31"]),

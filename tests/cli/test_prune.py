@@ -1,0 +1,64 @@
+"""--prune on the command line and in TOML."""
+
+import json
+
+import pytest
+
+
+@pytest.fixture
+def out(cli, net, tmp_path):
+    """Compile the small network with options -> its manifest."""
+
+    def compiled(*options):
+        folder = tmp_path / "out"
+        found = cli("compile", net.model, "--target", "mcu", "--calibration", net.data, "-o", folder, *options)
+        assert found.code == 0, found.err
+        return json.loads((folder / "manifest.json").read_text())
+
+    return compiled
+
+
+@pytest.fixture
+def toml(tmp_path):
+    def written(text):
+        path = tmp_path / "options.toml"
+        path.write_text(text)
+        return path
+
+    return written
+
+
+def test_amounts_are_in_the_manifest_and_the_notes(out):
+    manifest = out("--prune", "filter=0.3", "--pass", "prune.criterion=l2")
+    assert manifest["options"]["prune"] == {"filter": "0.3"}
+    assert any("2 of 3 filters" in line for line in manifest["notes"]["prune"])
+
+
+def test_the_command_line_wins_over_toml(out, toml):
+    manifest = out("--config", toml("[prune]\nfilter = 0.5\nchannel = 0"), "--prune", "filter=0")
+    assert manifest["options"]["prune"] == {"filter": "0", "channel": 0}
+    assert "prune" not in manifest["notes"]
+
+
+@pytest.mark.parametrize(("options", "texts"), [
+    (["--prune", "weight=0.5"], ["--prune weight is not available"]), (["--prune", "nm=2:4"], ["--prune nm is not"]),
+    (["--prune", "filter"], ["'--prune filter' is not KIND=AMOUNT"]), (["--prune", "row=0.5"], ["kind 'row'", "filter, channel"]),
+    (["--prune", "filter=0.1", "--prune", "filter=0.2"], ["--prune filter is given twice"]),
+    (["--prune", "filter=half"], ["'half' is not a float"]), (["--prune", "filter=1"], ["prune.filter=1"]),
+    (["--prune", "channel=-0.5"], ["prune.channel=-0.5"]), (["--prune", "branch=nan"], ["prune.branch=nan"]),
+])  # fmt: skip
+def test_bad_wishes_are_refused(refused, net, tmp_path, options, texts):
+    refused("compile", net.model, "--target", "mcu", "-o", tmp_path / "out", *options, texts=texts)
+
+
+@pytest.mark.parametrize(("text", "texts"), [
+    ("prune = 0.5", ["'prune'"]), ("[prune]\nfilter = true", ["'prune'"]), ("[prune]\nrow = 0.5", ["kind 'row'"]),
+    ("[prune]\nblock = 0.5", ["--prune block is not available"]), ("[prune]\nfilter = 2", ["prune.filter=2"]),
+])  # fmt: skip
+def test_bad_toml_is_refused(refused, net, toml, tmp_path, text, texts):
+    refused("compile", net.model, "--target", "mcu", "-o", tmp_path / "out", "--config", toml(text), texts=texts)
+
+
+def test_what_is_out_of_reach_exits_with_1(refused, net, tmp_path):
+    options = ["--target", "mcu", "-o", tmp_path / "out", "--prune", "filter=0.9"]
+    refused("compile", net.model, *options, code=1, texts=["pruning can't take 90%", "at most", "can go"])
