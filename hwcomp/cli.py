@@ -52,10 +52,8 @@ def parser() -> argparse.ArgumentParser:
         "--xnor-k", action="store_true", help="--quant binary: compute XNOR-Net's K map (pass few_bits, field xnor_k)"
     )
     p.add_argument(
-        "--c-weights",
-        metavar="packed|fast",
-        help="mcu: weights of few bits in as little flash as they need (packed), or bytes "
-        "where these take fewer instructions (fast)",
+        "--c-weights", metavar="packed|fast", help="mcu: weights of few bits in as little flash as they need (packed), or bytes "
+        "where these take fewer instructions (fast)"
     )
     p.add_argument("--pe-simd-budget", type=int, metavar="N", help="fpga, hls: most multiply-accumulate lanes in all")
     p.add_argument(
@@ -65,10 +63,7 @@ def parser() -> argparse.ArgumentParser:
         "--hls-dialect", metavar="vitis|ac", help="hls: ap_int and hls::stream (vitis), or ac_int and ac_channel"
     )
     p.add_argument(
-        "--unroll",
-        action="append",
-        metavar="NODE|all",
-        help="fpga: wire the weights of this binary layer in; may be repeated",
+        "--unroll", action="append", metavar="NODE|all", help="fpga: wire the weights of this binary layer in; may be repeated"
     )
     p.add_argument("--requantize-bits", type=int, metavar="N", help="most bits of a requantize multiplier (31)")
     p.add_argument("--golden", type=int, metavar="N", help="samples stored in the product for its self-tests (4)")
