@@ -23,17 +23,19 @@ _ENGINES: dict[str, Callable[..., Stage]] = {
 
 
 def plan_dataflow(
-    program: Program, budget: int | None = None, least_fifos: bool = False, unroll: Collection[str] = ()
+    program: Program, budget: int | None = None, least_fifos: bool = False, unroll: Collection[str] = (), skip: bool = True
 ) -> DataflowPlan:
     """What `fold_dataflow` finds, with FIFOs that keep its interval; `least_fifos`: see hwcomp.plan.fifos.sized."""
-    return fifos.sized(program, fold_dataflow(program, budget, unroll), least_fifos)
+    return fifos.sized(program, fold_dataflow(program, budget, unroll, skip), least_fifos)
 
 
-def fold_dataflow(program: Program, budget: int | None = None, unroll: Collection[str] = ()) -> DataflowPlan:
+def fold_dataflow(
+    program: Program, budget: int | None = None, unroll: Collection[str] = (), skip: bool = True
+) -> DataflowPlan:
     """The plan with the shortest interval whose lanes fit `budget` (default 64, or one per dot product if more).
 
-    `unroll`: names of dot products whose weights are wired in; they take no lanes of the budget. WorkFailed where the
-    budget has fewer lanes than the network has other dot products.
+    `unroll`: names of dot products whose weights are wired in; they take no lanes of the budget. `skip`: engines may leave out
+    beats whose weights are all zero. WorkFailed where the budget has fewer lanes than the network has other dot products.
     """
     dots = [k for k in program.kernels if k.kind in DOTS and k.name not in unroll]
     budget = max(DEFAULT_LANES, len(dots)) if budget is None else budget
@@ -42,18 +44,18 @@ def fold_dataflow(program: Program, budget: int | None = None, unroll: Collectio
             f"a budget of {budget} lanes is too small", why=f"the network has {len(dots)} dot products, each needs a lane",
             fix=f"give --pe-simd-budget {len(dots)} or more",
         )  # fmt: skip
-    slowest, fastest = Sweep(program, None, unroll).plan(budget), Sweep(program, 0, unroll).plan(budget)
+    slowest, fastest = Sweep(program, None, unroll, skip=skip).plan(budget), Sweep(program, 0, unroll, skip=skip).plan(budget)
     low, high, best = fastest.interval, slowest.interval, slowest
     while low <= high:  # the shortest target interval that the budget affords
         middle = (low + high) // 2
-        plan = Sweep(program, middle, unroll).plan(budget)
+        plan = Sweep(program, middle, unroll, skip=skip).plan(budget)
         if plan.lanes <= budget:
             best = plan if plan.interval <= best.interval else best
             high = middle - 1
         else:
             low = middle + 1
     # Lanes that are left over may buy less hardware: fewer accumulators, fewer copies of a window buffer.
-    compact = Sweep(program, best.interval, unroll, spare=budget - best.lanes).plan(budget)
+    compact = Sweep(program, best.interval, unroll, budget - best.lanes, skip).plan(budget)
     return compact if compact.interval <= best.interval and compact.lanes <= budget else best
 
 
@@ -68,8 +70,10 @@ class Sweep:
     With `spare`, up to so many lanes more are spent in all where that makes an engine smaller.
     """
 
-    def __init__(self, program: Program, target: int | None, unroll: Collection[str] = (), spare: int = 0):
-        self.program, self.target, self.unroll, self.spare = program, target, unroll, spare
+    def __init__(
+        self, program: Program, target: int | None, unroll: Collection[str] = (), spare: int = 0, skip: bool = True
+    ):  # fmt: skip
+        self.program, self.target, self.unroll, self.spare, self.skip = program, target, unroll, spare, skip
         self.streams: dict[str, Stream] = {}
         self.roots: dict[str, str] = {}
         self.stages: list[Stage] = []
