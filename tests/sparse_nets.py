@@ -55,3 +55,13 @@ def chain(pattern: str, seed: int = 3, low: int = -127, signed: bool = True) -> 
     b.dense(16, weight=masked(rng, pattern, 16, b.x.size, low=low)[..., 0, 0])
     b.dense(9, weight=masked(rng, pattern if pattern != "2:4 shared" else "blocks", 9, 16, low=low)[..., 0, 0])
     return b.program()
+
+
+def short_chain(pattern: str, seed: int = 4, signed: bool = True) -> Program:
+    """Two convolutions, the second in groups, and a dense layer: every kind of engine that leaves beats out."""
+    rng = np.random.default_rng(seed)
+    b = Builder(rng).input((4, 5, 4), signed=signed)
+    b.conv2d(8, (3, 3), pads=(1, 1, 1, 1), weight=masked(rng, pattern, 8, 4, (3, 3)))
+    b.conv2d(8, (2, 3), strides=(1, 2), groups=2, weight=masked(rng, pattern, 8, 4, (2, 3)))
+    b.flatten()
+    return b.dense(8, weight=masked(rng, pattern, 8, b.x.size)[..., 0, 0]).program()

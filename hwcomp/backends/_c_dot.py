@@ -78,9 +78,9 @@ def add_weights(out: Printed, index: int, weight: np.ndarray, groups: int, layou
     if not layout.unit:
         out.arrays.append((layout.ctype, f"w{index}", stored(weight, groups, layout), what))
         return
-    stream, units = _c_sparse.stored(weight, layout, out.k["n"])
+    stream, lists = _c_sparse.stored(weight, layout, out.k["n"])
     out.arrays.append(("uint32_t", f"w{index}", stream, what))
-    out.arrays.append(("uint16_t", f"wu{index}", units, "units of every 4 rows"))
+    out.arrays.append(("uint32_t", f"wl{index}", lists, "every 4 rows: bytes of the list, entry << 16"))
 
 
 def stored(weight: np.ndarray, groups: int, layout: WeightLayout) -> np.ndarray:
@@ -200,11 +200,13 @@ def _add_sparse(out: Printed, layout: WeightLayout, n: int, xt: str) -> None:
     out.prims["words", name] = {
         "name": name, "x": xt, "n": n, "words": layout.words, "pairs": _c_sparse.PAIRS, "dsp": True,
     }  # fmt: skip
-    out.k |= {"expand": f"words_{name}", "stride": 2 * layout.unit + 1, "w": "uint32_t", "sparse": []}
+    out.k |= {"expand": f"words_{name}", "w": "uint32_t", "sparse": []}
     for following in range(1 if n == 1 else 2):
         name = f"{n}x{layout.unit}_{_SHORT[layout.ctype]}" + ("_next" if following else "")
+        size, turn = _c_sparse.CODE[n, layout.unit]
         out.prims["sparse", name] = {
             "name": name, "n": n, "unit": layout.unit, "signed": layout.ctype == "int8_t", "next": following,
+            "bytes": size, "turn": turn,
         }  # fmt: skip
         out.k["sparse"].append(name)
 

@@ -20,9 +20,13 @@ _DENSE = 2  # pair words of a quad there
 QUAD, PAIR = 2, 1  # pair words of a unit
 # Instructions on a Cortex-M4, by windows side by side: of a unit for four rows, of a list, of a quad of dense columns for two
 # rows, of a quad of values put in place for one window, two or six words each. Measured with benchmarks/sparsity.py.
-_UNIT = {(4, QUAD): 55.5, (2, QUAD): 33.5, (1, QUAD): 19.75, (4, PAIR): 28.75, (2, PAIR): 18.5, (1, PAIR): 10.4}
-_LIST = {4: 56.0, 2: 50.0, 1: 30.0}
+_UNIT = {(4, QUAD): 54.75, (2, QUAD): 33.5, (1, QUAD): 19.75, (4, PAIR): 28.75, (2, PAIR): 18.5, (1, PAIR): 10.4}
+_LIST = {4: 48.0, 2: 44.0, 1: 26.0}
 _QUAD = {4: 26.75, 2: 14.75, 1: 9.4}
+CODE = {
+    (4, QUAD): (108, 8), (2, QUAD): (68, 8), (1, QUAD): (76, 8), (4, PAIR): (56, 8), (2, PAIR): (36, 8), (1, PAIR): (40, 8),
+}  # fmt: skip
+"""Bytes of code of a unit on a Cortex-M4, and units of a turn: where the loop of a list is entered."""
 _CALL = {4: 24.0, 2: 20.0, 1: 24.0}
 _FEW = 0.1  # zeros that the report speaks of
 _SPREAD = {2: 6.5, 6: 15.0}
@@ -48,7 +52,7 @@ def forms(rows: np.ndarray, k_stored: int, windows: int) -> list[Choice]:
         lists = units(rows, k_stored, unit)
         count, words = sum(len(a) for a in lists), _words(lists, unit)
         each = count * _UNIT[windows, unit] + len(lists) * _LIST[windows] + windows * quads * _SPREAD[words]
-        found.append(Choice(unit, words, each, count * 4 * (2 * unit + 1) + 2 * len(lists)))
+        found.append(Choice(unit, words, each, count * 4 * (2 * unit + 1) + 4 * len(lists)))
     return found
 
 
@@ -62,8 +66,9 @@ def choose(rows: np.ndarray, layout: WeightLayout, windows: int, fast: bool) -> 
 
 
 def possible(layout: WeightLayout) -> bool:
-    """Whether there are sparse forms of it: bytes of weights on bytes of values, four rows at a time."""
-    return layout.quads and not layout.bits and layout.ctype in ("int8_t", "uint8_t") and layout.rows % ROWS == 0
+    """Whether there are sparse forms of it: bytes of weights on bytes of values, four rows at a time, lists of less than 64 KiB."""
+    longest = 4 * (2 * PAIR + 1) * 2 * (layout.k_stored // 4)
+    return longest < 1 << 16 and layout.quads and not layout.bits and layout.ctype in ("int8_t", "uint8_t") and layout.rows % ROWS == 0
 
 
 def units(rows: np.ndarray, k_stored: int, unit: int) -> list[np.ndarray]:
@@ -90,7 +95,7 @@ def _words(lists: list[np.ndarray], unit: int) -> int:
 
 
 def stored(rows: np.ndarray, layout: WeightLayout, windows: int) -> tuple[np.ndarray, np.ndarray]:
-    """(uint32 stream, uint16 units of every four rows). The way to a unit's values is in bytes, from the first value with one
+    """(uint32 stream, uint32 lists). A list: bytes of the units of four rows, and above bit 16 where their loop is entered. The way to a unit's values is in bytes, from the first value with one
     window, else from behind those of the unit before.
     """
     padded = np.zeros((len(rows), layout.k_stored), np.int64)
@@ -110,7 +115,9 @@ def stored(rows: np.ndarray, layout: WeightLayout, windows: int) -> tuple[np.nda
         to = (at[:, 0] * layout.words + at[:, 1]) * windows * 4
         ahead = to if windows == 1 else np.diff(to, prepend=0) - np.where(np.arange(len(to)) > 0, u * windows * 4, 0)
         made.append(np.stack([*packed[::-1, :, 0], ahead, *packed[:, :, 1]], axis=1).ravel())
-    return np.concatenate(made).astype(np.uint32), np.array([len(a) for a in lists], np.uint16)
+    code, turn = CODE[windows, u]
+    entries = [a.nbytes // a.itemsize * 4 | -len(at) % turn * code << 16 for a, at in zip(made, lists, strict=True)]
+    return np.concatenate(made).astype(np.uint32), np.array(entries, np.uint32)
 
 
 def _packed(words: np.ndarray) -> np.ndarray:

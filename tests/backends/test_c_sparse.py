@@ -25,7 +25,7 @@ def read(stream, counts, lay, windows, k):
     made, at = np.zeros((4 * len(counts), lay.k_stored), np.int64), 0
     for number, count in enumerate(counts):
         x = 0
-        for _ in range(count):
+        for _ in range((count & 0xFFFF) // (4 * stride)):
             unit = stream[at : at + stride].astype(np.int64)
             at += stride
             x = int(unit[u]) if windows == 1 else x + int(unit[u])
@@ -56,7 +56,11 @@ def test_lists_hold_the_weights(pattern, unit, windows):
     lay = layout(12, 24, unit=unit, words=words)
     stream, counts = sparse.stored(rows, lay, windows)
     np.testing.assert_array_equal(read(stream, counts, lay, windows, 24), rows)
-    assert (counts > 0).all()
+    assert (counts & 0xFFFF > 0).all()
+    code, turn = sparse.CODE[windows, unit]
+    entered = counts >> 16
+    assert (entered % code == 0).all()
+    assert ((entered // code + (counts & 0xFFFF) // (4 * (2 * unit + 1))) % turn == 0).all()  # whole turns from there
 
 
 def test_only_units_with_weights_are_stored():

@@ -10,7 +10,7 @@ from hwcomp.plan.dataflow import fold_dataflow, plan_dataflow
 from tests.backends.test_verilog_timing import simulated, steady
 from tests.products import check, from_program
 from tests.program_factory import Builder
-from tests.sparse_nets import PATTERNS, chain, masked
+from tests.sparse_nets import PATTERNS, chain, masked, short_chain
 
 BUDGETS = {"blocks": (7, 16, 61, 200), "2:4 shared": (8,), "single": (24,), "rows": (40, 500)}
 
@@ -20,11 +20,6 @@ def one(pattern, m=32, channels=16, kernel=(3, 3), size=6, density=None, seed=2)
     b = Builder(rng).input((channels, size, size))
     weight = masked(rng, pattern, m, channels, kernel)
     return b.conv2d(m, kernel, pads=(kernel[0] // 2,) * 4, weight=weight).program()
-
-
-def stages(program, budget, **how):
-    plan = plan_dataflow(program, budget, **how)
-    return plan, {program.kernels[s.kernel].name: s for s in plan.stages}
 
 
 @pytest.mark.parametrize("pattern", PATTERNS)
@@ -80,21 +75,15 @@ def test_hls_reads_all_beats():
     assert plan.flow == plan_dataflow(program, 16, skip=False) != plan_dataflow(program, 16)
 
 
-@pytest.mark.parametrize(("pattern", "budget"), [(p, b) for p in PATTERNS for b in BUDGETS[p]])
-def test_every_bit_with_random_stalls(pattern, budget, tmp_path):
-    program = chain(pattern, signed=budget % 2 == 0)
+@pytest.mark.parametrize(("pattern", "budget"), [("blocks", 6), ("blocks", 40), ("2:4 shared", 12), ("rows", 24), ("single", 9)])
+def test_every_bit_and_cycle(pattern, budget, tmp_path):
+    """All taps with random stalls; frames back to back at the cycles of the timing model."""
+    program = short_chain(pattern, signed=budget % 2 == 0)
     plan = plan_dataflow(program, budget)
     assert any(s.fold and s.fold.kept for s in plan.stages)
-    check(from_program(program, tmp_path, "fpga", plan=plan), ("verilator",))
-
-
-@pytest.mark.parametrize(("pattern", "budget"), [("blocks", 16), ("blocks", 61), ("2:4 shared", 8), ("rows", 40)])
-def test_the_cycles_are_those_of_the_model(pattern, budget, tmp_path):
-    program = chain(pattern)
-    plan = plan_dataflow(program, budget)
-    assert any(s.fold and s.fold.kept for s in plan.stages)
-    done = simulated(program, plan, tmp_path)
-    assert done.tolist() == timing.completions(timing.build(program, plan), len(done)).tolist()
+    check(from_program(program, tmp_path / "checked", "fpga", plan=plan), ("verilator",))
+    done = simulated(program, plan, tmp_path / "timed", 6)
+    assert done.tolist() == timing.completions(timing.build(program, plan), 6).tolist()
     assert steady(done) <= plan.interval
     assert timing.frame_latency(program, plan) == done[0] + 1
 
