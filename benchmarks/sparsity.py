@@ -16,9 +16,13 @@ from pathlib import Path
 import few_bits
 import numpy as np
 
+from hwcomp import __version__, npz, product, samples
 from hwcomp.backends import _c_sparse
 from hwcomp.backends.base import Product
 from hwcomp.backends.c import CBackend
+from hwcomp.backends.verilog import Verilog
+from hwcomp.plan.dataflow import fold_dataflow, plan_dataflow
+from hwcomp.verify import compare, engines
 from hwcomp.verify.c_host import CHost
 from hwcomp.verify.engine import Built
 from hwcomp.verify.m4 import CM4
@@ -80,6 +84,10 @@ PATTERNS = {
     "1:4, shared by 4": lambda rng, shape: n_of_m(rng, shape, 1, 4, 4),
     "2:4 free": lambda rng, shape: n_of_m(rng, shape, 2, 4, 1),
     "single weights, 90 %": lambda rng, shape: blocks(rng, shape, 1, 1, 0.1),
+}
+LARGE = {
+    "blocks 8x8, 50 %": lambda rng, shape: blocks(rng, shape, 8, 8, 0.5),
+    "blocks 16x16, 50 %": lambda rng, shape: blocks(rng, shape, 16, 16, 0.5),
 }
 
 
@@ -158,6 +166,56 @@ def m4_curve(folder: Path) -> None:
         _c_sparse.choose = usual
 
 
+def on_fpga(program: Program, folder: Path, budget: int, skip: bool) -> tuple[int, float, dict]:
+    """(lanes, cycles per frame, the layer in the report) of a simulated design that equals the interpreter on every tensor."""
+    back_end, given = Verilog(), samples.random_stored(program, 8)
+    plan = plan_dataflow(program, budget, skip=skip)
+    facts = Product("net", ("a benchmark",), given, interp.run(program, given))
+    report = back_end.report(program, plan)
+    manifest = {
+        "schema": product.SCHEMA, "name": "net", "hwcomp": __version__, "program_sha256": program.sha256(),
+        "options": {"targets": ["fpga"]}, "targets": {"fpga": report["interface"]},
+    }  # fmt: skip
+    files = back_end.emit(program, plan, facts)
+    files["program/program.json"] = product.dump_json(program.to_json())
+    files["program/constants.npz"] = npz.dumps(program.constants())
+    product.write(folder, files, manifest)
+    (outcome,) = (
+        o for o in compare.verify(product.load(folder), given, [engines.engine("verilator")]) if o.engine != "reference"
+    )
+    assert outcome.status == "equal", outcome
+    return plan.lanes, outcome.stats["cycles_per_frame"], report["stages"][-1]
+
+
+def verilog_table(folder: Path) -> None:
+    print("\n| layer | lanes | weights | cycles | dense | ratio | beats for a pixel |\n|---|---|---|---|---|---|---|")
+    channels = 64
+    cases = (
+        (4, "blocks 4x4, 50 %"), (16, "blocks 4x4, 50 %"), (64, "blocks 8x8, 50 %"), (256, "blocks 16x16, 50 %"),
+        (4, "2:4, shared by 4"), (4, "1:4, shared by 4"), (16, "2:4, shared by 4"), (16, "2:4 free"),
+        (4, "single weights, 90 %"),
+    )  # fmt: skip
+    for kind, kernel in (("conv2d", 3), ("dense", 1)):
+        for budget, name in cases if kind == "conv2d" else cases[1:5:3]:
+            weight = weights({**PATTERNS, **LARGE}[name], channels, channels * kernel * kernel)
+            program = layer(kind, channels, kernel, 8, weight)
+            sparse, dense = (on_fpga(program, fresh(folder), budget, skip)[1:] for skip in (True, False))
+            label = f"{kind} {kernel}x{kernel}" if kind == "conv2d" else kind
+            print(
+                f"| {label} | {budget} | {name} | {sparse[0]:,.0f} | {dense[0]:,.0f} | {sparse[0] / dense[0]:.3f} | "
+                f"{sparse[1].get('zeros', 'all').split(' for')[0]} |", flush=True,
+            )  # fmt: skip
+    print("\n| density | 4x4 blocks, 16 lanes | single weights, 4 lanes |\n|---|---|---|")
+    for density in DENSITIES:
+        cells = []
+        for rows, columns, budget in ((4, 4, 16), (1, 1, 4)):
+            w = weights(lambda rng, s, r=rows, c=columns, d=density: blocks(rng, s, r, c, d), channels, channels * 9)
+            program = layer("conv2d", channels, 3, 8, w)
+            sparse, dense = (fold_dataflow(program, budget, skip=skip) for skip in (True, False))
+            cells.append(f"{sparse.interval / dense.interval:.3f}")
+        print(f"| {density:.2f} | {' | '.join(cells)} |", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--folder", type=Path)
@@ -170,6 +228,8 @@ def main() -> None:
         if args.m4 or not args.verilog:
             m4_tables(folder)
             m4_curve(folder)
+        if args.verilog or not args.m4:
+            verilog_table(folder)
 
 
 if __name__ == "__main__":

@@ -68,7 +68,13 @@ def choose(rows: np.ndarray, layout: WeightLayout, windows: int, fast: bool) -> 
 def possible(layout: WeightLayout) -> bool:
     """Whether there are sparse forms of it: bytes of weights on bytes of values, four rows at a time, lists of less than 64 KiB."""
     longest = 4 * (2 * PAIR + 1) * 2 * (layout.k_stored // 4)
-    return longest < 1 << 16 and layout.quads and not layout.bits and layout.ctype in ("int8_t", "uint8_t") and layout.rows % ROWS == 0
+    return (
+        longest < 1 << 16
+        and layout.quads
+        and not layout.bits
+        and layout.ctype in ("int8_t", "uint8_t")
+        and layout.rows % ROWS == 0
+    )
 
 
 def units(rows: np.ndarray, k_stored: int, unit: int) -> list[np.ndarray]:
@@ -95,8 +101,9 @@ def _words(lists: list[np.ndarray], unit: int) -> int:
 
 
 def stored(rows: np.ndarray, layout: WeightLayout, windows: int) -> tuple[np.ndarray, np.ndarray]:
-    """(uint32 stream, uint32 lists). A list: bytes of the units of four rows, and above bit 16 where their loop is entered. The way to a unit's values is in bytes, from the first value with one
-    window, else from behind those of the unit before.
+    """(uint32 stream, uint32 lists). A list: bytes of the units of four rows, and above bit 16 where their loop is entered.
+
+    The way to a unit's values is in bytes, from the first value with one window, else from behind those of the unit before.
     """
     padded = np.zeros((len(rows), layout.k_stored), np.int64)
     padded[:, : rows.shape[1]] = rows

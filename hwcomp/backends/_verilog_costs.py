@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from hwcomp.backends import _verilog_bits as few
 from hwcomp.backends import _verilog_softmax as softmax
-from hwcomp.backends._verilog_rom import schedule, walk_words
 from hwcomp.backends._verilog_requant import constant_bits, unit
+from hwcomp.backends._verilog_rom import schedule, walk_words
 from hwcomp.plan.bits import FORMS, PRODUCT, SMALL, STYLES, ahead, decides, rom_style, weights_of
 from hwcomp.plan.stages import OUTPUT, DataflowPlan, Source, Stage
 from hwcomp.plan.streams import Permute
@@ -60,10 +60,7 @@ def rom_bits(program: Program, stage: Stage) -> int:
     if kernel.kind in _DOTS and not f.unrolled:
         x, y = (program.edges[n] for n in (kernel.inputs[0], kernel.outputs[0]))
         start, used = few.starts(kernel, x, y), few.used_lanes(kernel, stage, x, y)
-        bits += (
-            f.per_pixel * f.lanes * weights_of(kernel, x).bits
-            + len(start.values) * f.groups * f.sums * start.width
-        )
+        bits += f.per_pixel * f.lanes * weights_of(kernel, x).bits + len(start.values) * f.groups * f.sums * start.width
         bits += 0 if used is None else used.size
         if f.kept:
             words, width = walk_words(schedule(kernel, stage, x, y), stage)

@@ -23,7 +23,11 @@ _ENGINES: dict[str, Callable[..., Stage]] = {
 
 
 def plan_dataflow(
-    program: Program, budget: int | None = None, least_fifos: bool = False, unroll: Collection[str] = (), skip: bool = True
+    program: Program,
+    budget: int | None = None,
+    least_fifos: bool = False,
+    unroll: Collection[str] = (),
+    skip: bool = True,
 ) -> DataflowPlan:
     """What `fold_dataflow` finds, with FIFOs that keep its interval; `least_fifos`: see hwcomp.plan.fifos.sized."""
     return fifos.sized(program, fold_dataflow(program, budget, unroll, skip), least_fifos)
@@ -44,7 +48,10 @@ def fold_dataflow(
             f"a budget of {budget} lanes is too small", why=f"the network has {len(dots)} dot products, each needs a lane",
             fix=f"give --pe-simd-budget {len(dots)} or more",
         )  # fmt: skip
-    slowest, fastest = Sweep(program, None, unroll, skip=skip).plan(budget), Sweep(program, 0, unroll, skip=skip).plan(budget)
+    slowest, fastest = (
+        Sweep(program, None, unroll, skip=skip).plan(budget),
+        Sweep(program, 0, unroll, skip=skip).plan(budget),
+    )
     low, high, best = fastest.interval, slowest.interval, slowest
     while low <= high:  # the shortest target interval that the budget affords
         middle = (low + high) // 2
