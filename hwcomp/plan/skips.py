@@ -14,9 +14,8 @@ import numpy as np
 from hwcomp.plan.streams import Stream
 from sw_ref.program import Edge, Kernel
 
-LEAST = 1 / 8
-"""Beats that must be left out for the schedule to be worth its ROM and address (docs/sparsity.md)."""
-_FEW = 0.1  # zeros below which no chunk is looked at
+LEAST = 1 / 16
+"""Beats that must be left out for the schedule to be worth its ROM (docs/sparsity.md)."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +29,7 @@ class Used:
     def of(cls, kernel: Kernel, x: Edge, y: Edge, stream: Stream | None = None) -> Used | None:
         """`stream`: of a dense layer whose weights follow the slots of its input. None where there is nothing to leave out."""
         weight = kernel.constants["weight"]
-        if np.count_nonzero(weight) > (1 - _FEW) * weight.size:
+        if np.count_nonzero(weight) > (1 - LEAST) * weight.size:
             return None
         used = weight != 0
         if stream is not None:
