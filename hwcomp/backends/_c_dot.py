@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from hwcomp.backends import _c_fields, _c_threshold
+from hwcomp.backends import _c_fields, _c_sparse, _c_threshold
 from hwcomp.backends._c_text import c_type, literal
 from hwcomp.plan.memory import WeightLayout
 from sw_ref.program import Edge, Kernel
@@ -51,12 +51,36 @@ def _dsp(x: Edge, layout: WeightLayout, acc: str) -> bool:
     return _column_dtype(x) == np.int16 and halves and acc == "int32_t"
 
 
-def layout_of(kernel: Kernel, x: Edge, rows: int, k: int, fast: bool) -> WeightLayout:
-    """Fields of few bits where the weights allow it, unless the `fast` form, a byte each, was asked for."""
+def layout_of(kernel: Kernel, x: Edge, weight: np.ndarray, count: int, fast: bool) -> WeightLayout:
+    """Of `weight` [rows, k] in the order of memory, against `count` windows. Fields of few bits where the weights allow it, unless
+    the `fast` form, a byte each, was asked for; index lists where zeros make them faster.
+    """
+    rows, k = weight.shape
     if not fast and (found := _c_fields.choose(kernel, x, rows, k)):
         return found
     quads = x.dtype.itemsize == 1
-    return WeightLayout(rows, k, -(-k // 4) * 4, 2, quads, weight_type(kernel.constants["weight"]))
+    layout = WeightLayout(rows, k, -(-k // 4) * 4, 2, quads, weight_type(weight))
+    if kernel.params.get("groups", 1) > 1 or not _dsp(x, layout, acc_type(kernel)):
+        return layout
+    return _c_sparse.choose(weight, layout, side_by_side(count), fast)
+
+
+def side_by_side(count: int) -> int:
+    """The windows that the fastest way takes of `count`."""
+    return next(n for n in WINDOWS if n <= count)
+
+
+def add_weights(out: Printed, index: int, weight: np.ndarray, groups: int, layout: WeightLayout, order: str) -> None:
+    """Add the arrays of weights [rows, k]; `order` says what k runs over."""
+    what = weights_text(layout, order)
+    if groups == 1 and out.k["acc"] == "int32_t" and _c_sparse.possible(layout):
+        out.k["zeros"] = _c_sparse.explained(weight, layout, out.k["n"])
+    if not layout.unit:
+        out.arrays.append((layout.ctype, f"w{index}", stored(weight, groups, layout), what))
+        return
+    stream, lists = _c_sparse.stored(weight, layout, out.k["n"])
+    out.arrays.append(("uint32_t", f"w{index}", stream, what))
+    out.arrays.append(("uint32_t", f"wl{index}", lists, "every 4 rows: bytes of the list, entry << 16"))
 
 
 def stored(weight: np.ndarray, groups: int, layout: WeightLayout) -> np.ndarray:
@@ -148,10 +172,14 @@ def add_dot(out: Printed, x: Edge, layout: WeightLayout, acc: str, way: Way, row
     out.k |= {"col": col, "w": layout.ctype, "acc": acc, "n": n, "dot": {}, "k_stored": layout.k_stored}
     out.k |= {"columns": way.columns, "window": way.window, "scratch": way.columns or way.window}
     out.k["operand"] = "column" if way.columns else "window" if way.window else "x"
-    out.k["bits"] = 0
+    out.k |= {"bits": 0, "unit": layout.unit, "per": n * layout.words // 2}
+    if layout.unit:
+        _add_sparse(out, layout, n, xt)
+        return
     out.k["accs"] = [" = ".join(f"acc[{j * n + i}]" for i in range(n)) for j in range(2)]
     if way.columns:
-        name = out.k["expand"] = f"{n}_{_SHORT[xt]}" + ("" if dsp else "_plain")
+        name = f"{n}_{_SHORT[xt]}" + ("" if dsp else "_plain")
+        out.k["expand"] = f"expand_{name}"
         out.prims["expand", name] = {"name": name, "x": xt, "col": col, "n": n, "quads": layout.quads, "dsp": dsp}
     if layout.bits:
         _add_fields(out, layout, way, col, dsp)
@@ -164,6 +192,23 @@ def add_dot(out: Printed, x: Edge, layout: WeightLayout, acc: str, way: Way, row
             "quads": layout.quads, "u": "u" if layout.ctype == "uint8_t" else "s",
         }  # fmt: skip
         out.k["dot"][c] = name
+
+
+def _add_sparse(out: Printed, layout: WeightLayout, n: int, xt: str) -> None:
+    """The primitives of index lists: values in pair words, and dot products of two rows, then two more, or of four."""
+    name = f"{n}_{_SHORT[xt]}_{layout.words}"
+    out.prims["words", name] = {
+        "name": name, "x": xt, "n": n, "words": layout.words, "pairs": _c_sparse.PAIRS, "dsp": True,
+    }  # fmt: skip
+    out.k |= {"expand": f"words_{name}", "w": "uint32_t", "sparse": []}
+    for following in range(1 if n == 1 else 2):
+        name = f"{n}x{layout.unit}_{_SHORT[layout.ctype]}" + ("_next" if following else "")
+        size, turn = _c_sparse.CODE[n, layout.unit]
+        out.prims["sparse", name] = {
+            "name": name, "n": n, "unit": layout.unit, "signed": layout.ctype == "int8_t", "next": following,
+            "bytes": size, "turn": turn,
+        }  # fmt: skip
+        out.k["sparse"].append(name)
 
 
 def _add_fields(out: Printed, layout: WeightLayout, way: Way, col: str, dsp: bool) -> None:
@@ -202,7 +247,8 @@ def ways_of(x: Edge, layout: WeightLayout, acc: str, count: int, copied: bool, j
     """
     column, window = layout.k_stored * _column_dtype(x).itemsize, layout.k_stored * x.dtype.itemsize
     ways = [Way(n, True, copied, n * column + copied * window) for n in WINDOWS if n <= count]
-    if x.dtype.itemsize == 1 or not _dsp(x, layout, acc):
+    ways = [replace(w, scratch=w.scratch + w.windows * column * (layout.words // 2 - 1)) for w in ways]
+    if not layout.unit and (x.dtype.itemsize == 1 or not _dsp(x, layout, acc)):
         copied = not joined or layout.k != layout.k_stored
         ways.append(Way(1, False, copied, copied * window))
     return ways
@@ -211,13 +257,14 @@ def ways_of(x: Edge, layout: WeightLayout, acc: str, count: int, copied: bool, j
 def weights_text(layout: WeightLayout, order: str) -> str:
     if layout.bits:
         return _c_fields.text(layout, order)
+    if layout.unit:
+        return _c_sparse.text(layout, order)
     quads = ", 0,2,1,3 within four" if layout.quads else ""
     return f"weights, pairs of rows as [k][2]; k: {order}; {layout.k} padded to {layout.k_stored}{quads}"
 
 
-def add_constants(out: Printed, index: int, weight, w_type: str, what: str, bias, arrays) -> None:
-    """Add the arrays of a dot product: weights, biases, and what the requantize record has per channel."""
-    out.arrays.append((w_type, f"w{index}", weight, what))
+def add_constants(out: Printed, index: int, bias, arrays) -> None:
+    """Add the arrays of a dot product besides its weights: biases, and what the requantize record has per channel."""
     out.arrays.append((c_type(bias.dtype), f"b{index}", bias, "biases, with the input's zero point"))
     add_record(out, index, arrays)
 

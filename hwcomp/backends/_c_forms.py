@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from hwcomp.backends import _c_sparse
 from hwcomp.backends._c_dot import Printed
 from hwcomp.plan.memory import Step
 from sw_ref.program import Kernel
@@ -43,9 +44,13 @@ def _form(kernel: Kernel, step: Step, printed: Printed) -> tuple[str, str]:
     if step.weights.bits:
         why = f"{_FIELDS} instructions per product; each plane of bits of weights or inputs would multiply {_PLANE} ({_MASKED} if ternary)"
         return f"fields of {step.weights.bits} bits", f"{why}; bytes are at most a tenth faster (--c-weights fast)"
+    if step.weights.unit:
+        each = "4 outputs x 4 inputs" if step.weights.unit == _c_sparse.QUAD else "4 outputs x 2 of 4 inputs"
+        return f"index lists, {each}", printed.k["zeros"]
     least, most = int(kernel.constants["weight"].min()), int(kernel.constants["weight"].max())
     if most - least >= _FEW:
-        return step.weights.ctype, f"weights from {least} to {most}"
+        zeros = f"; {printed.k['zeros']}" if printed.k.get("zeros") else ""
+        return step.weights.ctype, f"weights from {least} to {most}{zeros}"
     if printed.template == "depthwise2d":
         return step.weights.ctype, "depthwise: few weights, which are read by channel"
     return step.weights.ctype, "bytes were asked for (--c-weights fast), or sums of fields would leave 32 bits"

@@ -73,8 +73,14 @@ def _conv_work(program: Program, kernel: Kernel, fast: bool) -> Work:
         taps, w_type = k["kh"] * k["kw"], dot.weight_type(kernel.constants["weight"])
         weights = WeightLayout(k["m"], taps, taps, k["m"], False, w_type)
         return Work((taps * k["c"] * x.dtype.itemsize if k["border"] else 0,), weights)
-    layout = dot.layout_of(kernel, x, k["m"], math.prod(kernel.constants["weight"].shape[1:]), fast)
+    layout = dot.layout_of(kernel, x, _conv_rows(kernel), k["oh"] * k["ow"], fast)
     return Work(tuple(w.scratch for w in _conv_ways(kernel, x, k, layout)), layout)
+
+
+def _conv_rows(kernel: Kernel) -> np.ndarray:
+    """The weights [M, K], K in the order of a window of a channels-last map."""
+    weight = kernel.constants["weight"]
+    return weight.transpose(0, 2, 3, 1).reshape(len(weight), -1)
 
 
 def _conv_ways(kernel: Kernel, x: Edge, k: dict[str, Any], layout: WeightLayout) -> list[Way]:
@@ -101,18 +107,17 @@ def _conv_printed(program: Program, plan: MemoryPlan, index: int) -> Printed:
         unsigned = {"ux": "u" if k["x"] == "uint8_t" else "s", "uw": "u" if w == "uint8_t" else "s"}
         out.prims["mac", mac] = {"name": mac, "x": k["x"], "w": w, "acc": acc, "dsp": dsp} | unsigned
         k |= {"mac": mac, "acc": acc, "w": w, "groups": 1, "scratch": k["border"]}
-        what = "weights, [kernel row][kernel column][channel]"
+        out.arrays.append((w, f"w{index}", weight, "weights, [kernel row][kernel column][channel]"))
     else:
         run, runs = _conv_runs(kernel)
         m, cg, kh, kw = c["weight"].shape
-        weight = c["weight"].transpose(0, 2, 3, 1).reshape(m, -1)
-        weight = dot.stored(weight, p["groups"], step.weights)
         way = _conv_ways(kernel, x, k, step.weights)[step.choice]
         k |= {"run": run, "runs": runs, "cg": cg, "rows": m // p["groups"], "k": cg * kh * kw}
         k["in_place"] = not way.columns and not way.window
         add_dot(out, x, step.weights, acc, way, k["rows"])
-        what = dot.weights_text(step.weights, "kernel row, kernel column, channel")
-    add_constants(out, index, weight, step.weights.ctype, what, bias, arrays)
+        order = "kernel row, kernel column, channel"
+        dot.add_weights(out, index, _conv_rows(kernel), p["groups"], step.weights, order)
+    add_constants(out, index, bias, arrays)
     return out
 
 
@@ -129,6 +134,12 @@ def _dense_orders(program: Program, kernel: Kernel):
     return found[0], found[1], x.size // k
 
 
+def _dense_rows(program: Program, kernel: Kernel) -> np.ndarray:
+    """The weights [M, K] in the order in which outputs and inputs lie in memory."""
+    order_in, order_out, _ = _dense_orders(program, kernel)
+    return kernel.constants["weight"][np.ix_(order_out, order_in)]
+
+
 def _dense_check(program: Program, kernel: Kernel) -> None:
     if _dense_orders(program, kernel) is None:
         raise refuse(kernel, "the elements of its vectors don't lie together in memory")
@@ -136,16 +147,16 @@ def _dense_check(program: Program, kernel: Kernel) -> None:
 
 def _dense_work(program: Program, kernel: Kernel, fast: bool) -> Work:
     x, _ = ends(program, kernel)
-    m, k = kernel.constants["weight"].shape
-    layout = dot.layout_of(kernel, x, m, k, fast)
-    ways = dot.ways_of(x, layout, acc_type(kernel), x.size // k, copied=False, joined=True)
+    weight, vectors = _dense_rows(program, kernel), x.size // kernel.constants["weight"].shape[1]
+    layout = dot.layout_of(kernel, x, weight, vectors, fast)
+    ways = dot.ways_of(x, layout, acc_type(kernel), vectors, copied=False, joined=True)
     return Work(tuple(w.scratch for w in ways), layout)
 
 
 def _dense_printed(program: Program, plan: MemoryPlan, index: int) -> Printed:
     kernel, step = program.kernels[index], plan.steps[index]
     (x, y), p, c = ends(program, kernel), kernel.params, kernel.constants
-    order_in, order_out, vectors = _dense_orders(program, kernel)
+    _, order_out, vectors = _dense_orders(program, kernel)
     m, k_size = c["weight"].shape
     acc = acc_type(kernel)
     rq, arrays = requantizer(kernel, acc, p["acc_lo"], p["acc_hi"], order_out)
@@ -156,10 +167,9 @@ def _dense_printed(program: Program, plan: MemoryPlan, index: int) -> Printed:
     })  # fmt: skip
     way = dot.ways_of(x, step.weights, acc, vectors, copied=False, joined=True)[step.choice]
     add_dot(out, x, step.weights, acc, way, m)
-    weight = dot.stored(c["weight"][np.ix_(order_out, order_in)], 1, step.weights)
     bias = c["bias"][order_out].astype(np.int32 if acc == "int32_t" else np.int64)
-    what = dot.weights_text(step.weights, "input as in memory")
-    add_constants(out, index, weight, step.weights.ctype, what, bias, arrays)
+    dot.add_weights(out, index, _dense_rows(program, kernel), 1, step.weights, "input as in memory")
+    add_constants(out, index, bias, arrays)
     return out
 
 

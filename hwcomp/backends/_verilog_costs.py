@@ -5,6 +5,7 @@ from __future__ import annotations
 from hwcomp.backends import _verilog_bits as few
 from hwcomp.backends import _verilog_softmax as softmax
 from hwcomp.backends._verilog_requant import constant_bits, unit
+from hwcomp.backends._verilog_rom import schedule, walk_words
 from hwcomp.plan.bits import FORMS, PRODUCT, SMALL, STYLES, ahead, decides, rom_style, weights_of
 from hwcomp.plan.stages import OUTPUT, DataflowPlan, Source, Stage
 from hwcomp.plan.streams import Permute
@@ -44,8 +45,12 @@ def weights(program: Program, stage: Stage) -> dict[str, int | str]:
     if kernel.kind not in _DOTS:
         return {}
     held = weights_of(kernel, program.edges[kernel.inputs[0]])
-    style = rom_style(held, fold.groups * fold.chunks, fold.lanes)
-    return {"weight_bits": held.bits, "weight_form": FORMS[held.kind], "weight_memory": STYLES[style]}
+    style = rom_style(held, fold.per_pixel, fold.lanes)
+    facts = {"weight_bits": held.bits, "weight_form": FORMS[held.kind], "weight_memory": STYLES[style]}
+    if fold.kept:
+        whole = fold.groups * fold.chunks
+        facts["zeros"] = f"{fold.per_pixel:,} of {whole:,} beats for a pixel: the weights of the others are zero"
+    return facts
 
 
 def rom_bits(program: Program, stage: Stage) -> int:
@@ -55,11 +60,11 @@ def rom_bits(program: Program, stage: Stage) -> int:
     if kernel.kind in _DOTS and not f.unrolled:
         x, y = (program.edges[n] for n in (kernel.inputs[0], kernel.outputs[0]))
         start, used = few.starts(kernel, x, y), few.used_lanes(kernel, stage, x, y)
-        bits += (
-            f.groups * f.chunks * f.lanes * weights_of(kernel, x).bits
-            + len(start.values) * f.groups * f.sums * start.width
-        )
+        bits += f.per_pixel * f.lanes * weights_of(kernel, x).bits + len(start.values) * f.groups * f.sums * start.width
         bits += 0 if used is None else used.size
+        if f.kept:
+            words, width = walk_words(schedule(kernel, stage, x, y), stage)
+            bits += words.size * (width + 1)
     if (
         "requantize" in kernel.params
         and kernel.kind not in ("add", "mul")

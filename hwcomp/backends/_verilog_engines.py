@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
+
 from hwcomp.backends import _verilog_bits as few
 from hwcomp.backends import _verilog_elements as elements
 from hwcomp.backends import _verilog_rom as rom
@@ -59,7 +61,8 @@ class Site:
         last = self.heads[0]
         if "pads" in p:
             last = wiring.pad(self.netlist, last, f"{self.name}_pad", self.stage, self.x.shape, self.padding())
-        return wiring.window(self.netlist, last, f"{self.name}_window", self.stage)
+        beats = rom.schedule(self.kernel, self.stage, self.x, self.y)
+        return wiring.window(self.netlist, last, f"{self.name}_window", self.stage, beats)
 
     def padding(self) -> int:
         """What padding puts into a lane."""
@@ -126,18 +129,25 @@ def _dot(site: Site) -> Nets:
     if fold.unrolled:
         return _unrolled(site, acc, decides)
     words = rom.start_words(start.values, kernel, stage, y)
+    weights, beats = few.weight_codes(kernel, stage, x, y), rom.schedule(kernel, stage, x, y)
+    if beats is not None:
+        group, chunk = beats.T
+        weights = weights[group * fold.chunks + chunk]
     params: dict[str, object] = {"PE": fold.pe, "SIMD": fold.taps * fold.simd}
     if fold.kind == DEPTHWISE:
         params = {"LANES": fold.simd, "P": fold.taps}
     params |= {
         "XW": x.bits, "X_SIGNED": int(x.signed), "X_BIPOLAR": int(x.bipolar), "WW": held.bits, "W_KIND": held.kind, "ACC_W": acc,
         "SIGN": int(decides), "DOUBLE": int(start.double), "GROUPS": fold.groups, "CHUNKS": fold.chunks,
-        "W_STYLE": bits.rom_style(held, fold.groups * fold.chunks, fold.lanes),
-        "W_FILE": site.netlist.rom(f"{name}_weight.mem", rom.hex_words(few.weight_codes(kernel, stage, x, y), held.bits)),
+        "W_STYLE": bits.rom_style(held, fold.per_pixel, fold.lanes),
+        "W_FILE": site.netlist.rom(f"{name}_weight.mem", rom.hex_words(weights, held.bits)),
         "B_FILE": site.netlist.rom(f"{name}_bias.mem", rom.hex_words(words, acc)),
     }  # fmt: skip
     if held.agree and fold.steps != STEPS:
         params["MOST"] = fold.steps
+    if beats is not None:
+        last = np.append(group[1:] != group[:-1], True).astype(np.int64)[:, None]
+        params |= {"BEATS": len(beats), "L_FILE": site.netlist.rom(f"{name}_last.mem", rom.hex_words(last, 1))}
     if len(start.values) > 1:
         rows, columns = start.rows * fold.groups, start.columns * fold.groups
         params |= {"ZONES": len(start.values), "ROWS": len(rows), "COLS": len(columns)}

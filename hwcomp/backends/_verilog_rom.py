@@ -6,7 +6,9 @@ from math import ceil
 
 import numpy as np
 
+from hwcomp.plan import skips
 from hwcomp.plan.folding import DEPTHWISE
+from hwcomp.plan.skips import Used
 from hwcomp.plan.stages import Stage
 from sw_ref.program import Edge, Kernel
 
@@ -60,6 +62,27 @@ def weight_words(kernel: Kernel, stage: Stage, x: Edge, out: Edge) -> np.ndarray
     full = _padded(grouped, fold.sets, fold.repeat * fold.pe, tap_groups * fold.taps, words * fold.simd)
     blocks = full.reshape(fold.groups, fold.pe, tap_groups, fold.taps, words, fold.simd)
     return blocks.transpose(0, 2, 4, 1, 3, 5).reshape(fold.groups * fold.chunks, -1)
+
+
+def schedule(kernel: Kernel, stage: Stage, x: Edge, out: Edge) -> np.ndarray | None:
+    """int64 [beats, 2]: group and chunk of each beat of a pixel; None where all come."""
+    fold = stage.fold
+    if fold is None or not fold.kept:
+        return None
+    one_row = kernel.kind == "dense" and x.size == kernel.constants["weight"].shape[1]
+    used = Used.of(kernel, x, out, stage.sources[0].stream if one_row else None)
+    return skips.schedule(used, fold.pe, fold.taps, fold.simd)
+
+
+def walk_words(beats: np.ndarray, stage: Stage) -> tuple[np.ndarray, int]:
+    """(int64 [beats, 1], its bits) of hwc_skip for a schedule: the word in the window's first pixel, above it the tap group."""
+    w, fold = stage.window, stage.fold
+    words = w.words // w.sets
+    group, chunk = beats.T
+    word = group // fold.repeat * words + chunk % words
+    low = max(1, (w.words - 1).bit_length())
+    high = max(1, (fold.chunks // words - 1).bit_length())
+    return (word | chunk // words << low)[:, None], low + high
 
 
 def start_words(values: np.ndarray, kernel: Kernel, stage: Stage, out: Edge) -> np.ndarray:

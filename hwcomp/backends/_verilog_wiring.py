@@ -133,7 +133,8 @@ def pad(netlist: Netlist, source: Nets, name: str, stage: Stage, shape: tuple[in
     return netlist.stage("hwc_pad", source, name, source.width, params)
 
 
-def window(netlist: Netlist, source: Nets, name: str, stage: Stage) -> Nets:
+def window(netlist: Netlist, source: Nets, name: str, stage: Stage, beats: np.ndarray | None = None) -> Nets:
+    """`beats`: the schedule of an engine that leaves some out."""
     if (w := stage.window) is None:
         return source
     if w.held:
@@ -143,4 +144,7 @@ def window(netlist: Netlist, source: Nets, name: str, stage: Stage) -> Nets:
         "SH": w.strides[0], "SW": w.strides[1], "DILH": w.dilations[0], "DILW": w.dilations[1], "REP": w.repeat,
         "SETS": w.sets, "DEPTH": w.depth,
     }  # fmt: skip
+    if beats is not None:
+        words, bits = rom.walk_words(beats, stage)
+        params |= {"BEATS": len(beats), "S_FILE": netlist.rom(f"{name}_skip.mem", rom.hex_words(words, bits))}
     return netlist.stage("hwc_window", source, name, w.taps * source.width, params)

@@ -47,7 +47,7 @@ class Hls(Backend):
 
     def plan(self, program: Program, options: dict[str, Any]) -> HlsPlan:
         return HlsPlan(
-            plan_dataflow(program, options.get("pe_simd_budget"), bool(options.get("least_fifos"))),
+            plan_dataflow(program, options.get("pe_simd_budget"), bool(options.get("least_fifos")), skip=False),
             options.get("hls_dialect", DEFAULT_DIALECT),
         )
 

@@ -18,6 +18,7 @@ from hwcomp.ops.steps import StepsAttrs
 from hwcomp.passes._k_map import KMap, possible
 from hwcomp.passes._layerwise import evaluated, spread
 from hwcomp.passes._moments import moments
+from hwcomp.passes._refit import by_channel
 from hwcomp.passes.base import PassContext, constant, free_name
 from hwcomp.quantize.few_fit import fitted
 from hwcomp.quantize.few_weights import few
@@ -136,7 +137,7 @@ class Compensated:
         y = OPS[node.op].evaluate(plain, [x, weight.astype(np.float32), bias.astype(np.float32)])[0]
         threshold, start = None, weight
         if sign:
-            threshold, sizes = _thresholds(node, xq, _alike(self._graph, node))
+            threshold, sizes = _thresholds(node, xq, by_channel(self._graph, node))
             start = _times(weight, sizes, node)
             xq = np.where(xq >= (threshold.reshape(-1, 1, 1) if node.op == "Conv" else threshold), 1, -1).astype(
                 np.float32
@@ -168,15 +169,6 @@ def dots(graph: Graph) -> list[Node]:
 def _plain(target: np.ndarray, kind: str) -> tuple[np.ndarray, np.ndarray]:
     q, scales = few(target.reshape(-1, target.shape[2]), kind)
     return q.reshape(target.shape), scales.reshape(target.shape[:2])
-
-
-def _alike(graph: Graph, node: Node) -> int:
-    """How many neighbouring features of a dense layer's input are one channel's: what a Reshape made of maps."""
-    made = graph.producer(node.inputs[0])
-    if node.op == "Conv" or made is None or made.op != "Reshape":
-        return 1
-    maps, flat = (graph.tensors[n].shape for n in (made.inputs[0], node.inputs[0]))
-    return math.prod(maps[2:]) if len(maps) == 4 and len(flat) == 2 and maps[0] == flat[0] else 1
 
 
 def converted(node: Node, tensors: dict[str, Tensor], fit: Fit, kind: str, bits: dict[tuple, str]) -> list[Node]:

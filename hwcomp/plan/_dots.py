@@ -10,6 +10,7 @@ from hwcomp.plan import folding
 from hwcomp.plan._windows import Frame, row_of
 from hwcomp.plan.bits import decides, parts
 from hwcomp.plan.folding import DENSE, DEPTHWISE, Fold, Folds
+from hwcomp.plan.skips import Used
 from hwcomp.plan.stages import Source, Stage, unsupported
 from hwcomp.plan.streams import Convert, Stream, convert_slots, divisors
 from sw_ref.program import Edge, Kernel, Layout
@@ -23,7 +24,8 @@ def conv2d(sweep: Sweep, index: int, kernel: Kernel) -> Stage:
     outputs, channels, _, _ = kernel.constants["weight"].shape
     edge = sweep.program.edges[kernel.inputs[0]]
     each = outputs // sets  # outputs of a group
-    folds = folding.conv_folds(each, frame.taps, channels, frame.pixels, frame.arriving, frame.buffered, sets)
+    used = _used(sweep, kernel)
+    folds = folding.conv_folds(each, frame.taps, channels, frame.pixels, frame.arriving, frame.buffered, sets, used)
     if channels == 1 and sets > 1:
         apart = folding.channel_folds(
             DEPTHWISE, sets, each, frame.taps, frame.pixels, frame.arriving, frame.buffered
@@ -42,18 +44,26 @@ def dense(sweep: Sweep, index: int, kernel: Kernel) -> Stage:
         if y.layout != Layout.row_major(y.shape):
             raise unsupported(kernel, f"a dense layer whose output {list(y.shape)} is not carried row by row")
         frame = row_of(x.size // features, features)
-        folds = folding.conv_folds(outputs, 1, features, frame.pixels, frame.pixels, 2 * features)
+        used = _used(sweep, kernel)
+        folds = folding.conv_folds(outputs, 1, features, frame.pixels, frame.pixels, 2 * features, used=used)
         fold = _fold(sweep, kernel, folds)
         source = sweep.source(kernel, 0, features, fold.simd, Layout.row_major(x.shape))
         return _dot_stage(sweep, index, kernel, frame, fold, source, outputs)
     # One row: the weights follow whatever order and idle lanes its elements come in.
     stream = sweep.stream(kernel)
     slots = stream.beats * stream.lanes
-    fold = _fold(sweep, kernel, folding.dense_folds(outputs, slots))
+    fold = _fold(sweep, kernel, folding.dense_folds(outputs, slots, _used(sweep, kernel, stream)))
     convert = convert_slots(stream.lanes, fold.simd, stream.beats)
     arrives = Stream(fold.simd, slots, 1, stream.bits, stream.signed)
     source = Source(sweep.roots[x.name], stream, arrives, (convert,) if convert else ())
     return _dot_stage(sweep, index, kernel, row_of(1, slots), fold, source, outputs)
+
+
+def _used(sweep: Sweep, kernel: Kernel, stream: Stream | None = None) -> Used | None:
+    if not sweep.skip or kernel.name in sweep.unroll:
+        return None
+    x, y = (sweep.program.edges[n] for n in (kernel.inputs[0], kernel.outputs[0]))
+    return Used.of(kernel, x, y, stream)
 
 
 def _fold(sweep: Sweep, kernel: Kernel, folds: Folds) -> Fold:
@@ -94,6 +104,8 @@ def _out(
     outputs, channels = len(kernel.constants["bias"]), sweep.channels(y)
     limit = max(fold.beats, sweep.target or 0)
     fit = [d for d in divisors(fold.sums) if pixels * fold.groups * (fold.sums // d) <= limit]
+    if fold.kept:  # groups of few beats follow one another
+        fit = [d for d in fit if fold.sums // d <= min(fold.kept)]
     if decides(kernel, y):  # single bits: a conversion costs more than the lanes
         fit = fit[::-1]
     if fold.kind == DEPTHWISE:

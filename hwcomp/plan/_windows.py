@@ -67,8 +67,9 @@ class Frame:
         if words == 1 and self.kernel == (1, 1) and self.strides == (1, 1):
             depth = 1
         return Window(
-            fold.taps, self.rows, cols, words, self.kernel, self.strides, self.dilations, fold.repeat, depth, fold.sets
-        )
+            fold.taps, self.rows, cols, words, self.kernel, self.strides, self.dilations, fold.repeat, depth, fold.sets,
+            sum(fold.kept),
+        )  # fmt: skip
 
 
 def row_of(pixels: int, channels: int) -> Frame:

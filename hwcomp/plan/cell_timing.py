@@ -139,12 +139,12 @@ def width(graph: Graph, source: Link, name: str, c: Convert | None) -> Link:
 
 
 def windows(graph: Graph, source: Link, name: str, w: Window, chunks: int) -> Pipe:
-    """hwc_window, from the padded words to every beat of its windows; `chunks` beats are a group."""
+    """hwc_window, from the padded words to every beat of its windows; `chunks` beats are a group, or `w.kept` all."""
     rows = (w.rows - (w.kernel[0] - 1) * w.dilations[0] - 1) // w.strides[0] + 1
     cols = (w.cols - (w.kernel[1] - 1) * w.dilations[1] - 1) // w.strides[1] + 1
     span = ((w.kernel[0] - 1) * w.dilations[0] * w.cols + (w.kernel[1] - 1) * w.dilations[1] + 1) * w.words
     base = (np.arange(rows)[:, None] * w.strides[0] * w.cols + np.arange(cols) * w.strides[1]).ravel() * w.words
-    return _reads(graph, source, name, base, span, w.repeat * w.sets * chunks, w.depth)
+    return _reads(graph, source, name, base, span, w.kept or w.repeat * w.sets * chunks, w.depth)
 
 
 def repeat(graph: Graph, source: Link, name: str, times: int) -> Link:

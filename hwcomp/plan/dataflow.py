@@ -28,18 +28,24 @@ def plan_dataflow(
     least_fifos: bool = False,
     unroll: Collection[str] = (),
     steps: int = STEPS,
+    skip: bool = True,
 ) -> DataflowPlan:
     """What `fold_dataflow` finds, with FIFOs that keep its interval; `least_fifos`: see hwcomp.plan.fifos.sized."""
-    return fifos.sized(program, fold_dataflow(program, budget, unroll, steps), least_fifos)
+    return fifos.sized(program, fold_dataflow(program, budget, unroll, steps, skip), least_fifos)
 
 
 def fold_dataflow(
-    program: Program, budget: int | None = None, unroll: Collection[str] = (), steps: int = STEPS
+    program: Program,
+    budget: int | None = None,
+    unroll: Collection[str] = (),
+    steps: int = STEPS,
+    skip: bool = True,
 ) -> DataflowPlan:
     """The plan with the shortest interval whose lanes fit `budget` (default 64, or one per dot product if more).
 
-    `unroll`: names of dot products whose weights are wired in; they take no lanes of the budget. `steps`: Fold.steps. WorkFailed where the
-    budget has fewer lanes than the network has other dot products.
+    `unroll`: names of dot products whose weights are wired in; they take no lanes of the budget. `steps`: Fold.steps.
+    `skip`: engines may leave out beats whose weights are all zero. WorkFailed where the budget has fewer lanes than the
+    network has other dot products.
     """
     dots = [k for k in program.kernels if k.kind in DOTS and k.name not in unroll]
     budget = max(DEFAULT_LANES, len(dots)) if budget is None else budget
@@ -50,7 +56,7 @@ def fold_dataflow(
         )  # fmt: skip
 
     def swept(target: int | None, spare: int = 0) -> DataflowPlan:
-        return Sweep(program, target, unroll, spare, steps).plan(budget)
+        return Sweep(program, target, unroll, spare, steps, skip).plan(budget)
 
     slowest, fastest = swept(None), swept(0)
     low, high, best = fastest.interval, slowest.interval, slowest
@@ -79,9 +85,16 @@ class Sweep:
     """
 
     def __init__(
-        self, program: Program, target: int | None, unroll: Collection[str] = (), spare: int = 0, steps: int = STEPS
+        self,
+        program: Program,
+        target: int | None,
+        unroll: Collection[str] = (),
+        spare: int = 0,
+        steps: int = STEPS,
+        skip: bool = True,
     ):
-        self.program, self.target, self.unroll, self.spare, self.steps = program, target, unroll, spare, steps
+        self.program, self.target, self.unroll, self.spare = program, target, unroll, spare
+        self.steps, self.skip = steps, skip
         self.streams: dict[str, Stream] = {}
         self.roots: dict[str, str] = {}
         self.stages: list[Stage] = []

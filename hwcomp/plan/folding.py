@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from math import ceil
 
+from hwcomp.plan.skips import LEAST, Used, beats
+
 _MEMORY_BIT = 1 / 32  # LUT equivalents of a bit of window memory in distributed RAM
 
 
@@ -38,6 +40,7 @@ class Fold:
     `kind`: dense (every output reads all lanes), depthwise (every channel lane has a sum of its own; pe is 1), or sum (as
     depthwise, without multipliers). `sets`: parts of a pixel that are read one by one, each for groups / sets groups.
     `unrolled`: the weights are wired in, and no lanes of the budget. `steps`: of hwc_popcount at most, where bits are counted.
+    `kept`: where beats of zero weights are left out, those of each group.
     """
 
     pe: int
@@ -50,6 +53,12 @@ class Fold:
     sets: int = 1
     unrolled: bool = False
     steps: int = STEPS
+    kept: tuple[int, ...] = ()
+
+    @property
+    def per_pixel(self) -> int:
+        """Beats for all outputs of a pixel."""
+        return sum(self.kept) or self.groups * self.chunks
 
     @property
     def lanes(self) -> int:
@@ -105,19 +114,21 @@ def group_sizes(n: int) -> tuple[int, ...]:
 
 @lru_cache(maxsize=256)
 def conv_folds(
-    outputs: int, taps: int, channels: int, pixels: int, arriving: int, buffered: int, sets: int = 1
-) -> Folds:
+    outputs: int, taps: int, channels: int, pixels: int, arriving: int, buffered: int, sets: int = 1,
+    used: Used | None = None,
+) -> Folds:  # fmt: skip
     """Folds of a convolution with `pixels` output pixels and `arriving` (padded) input pixels, whose words take a beat
     each; `buffered` elements of the input are kept for its windows. `outputs` and `channels` are those of one of `sets`
-    groups."""
+    groups. `used`: which weights are not zero, where beats may be left out."""
     folds = []
     for t in group_sizes(taps):
         for s in group_sizes(channels):
             chunks = ceil(taps / t) * ceil(channels / s)
-            for pe in group_sizes(outputs):
+            for pe, kept in _kept(used, outputs, t, s, taps):
                 groups = sets * ceil(outputs / pe)
-                beats = max(pixels * groups * chunks, arriving * sets * ceil(channels / s))
-                folds.append(Fold(pe, t, s, groups, chunks, beats, DENSE, sets))
+                each = sum(kept) or groups * chunks
+                beats = max(pixels * each, arriving * sets * ceil(channels / s))
+                folds.append(Fold(pe, t, s, groups, chunks, beats, DENSE, sets, kept=kept))
     return Folds(tuple(folds), _frontier(folds), buffered)
 
 
@@ -145,15 +156,32 @@ def best_of(*several: Folds) -> Folds:
 
 
 @lru_cache(maxsize=256)
-def dense_folds(outputs: int, slots: int) -> Folds:
+def dense_folds(outputs: int, slots: int, used: Used | None = None) -> Folds:
     """Folds of a dense layer over `slots` input slots."""
     folds = []
     for s in group_sizes(slots):
         chunks = ceil(slots / s)
-        for pe in group_sizes(outputs):
+        for pe, kept in _kept(used, outputs, 1, s, 1):
             groups = ceil(outputs / pe)
-            folds.append(Fold(pe, 1, s, groups, chunks, groups * chunks))
+            beats = max(sum(kept), chunks) if kept else groups * chunks
+            folds.append(Fold(pe, 1, s, groups, chunks, beats, kept=kept))
     return Folds(tuple(folds), _frontier(folds), slots)
+
+
+def _kept(used: Used | None, outputs: int, taps: int, simd: int, all_taps: int) -> list[tuple[int, tuple[int, ...]]]:
+    """(outputs at a time, beats of each group, or nothing where hardly a beat is left out) for all sizes of groups.
+
+    All outputs at once of single pixels read every word once, in order: there is no buffer whose words could be left out.
+    """
+    sizes = group_sizes(outputs)
+    if used is None:
+        return [(pe, ()) for pe in sizes]
+    found = []
+    for pe, kept in zip(sizes, beats(used, taps, simd, sizes), strict=True):
+        whole = len(kept) * ceil(used.shape[2] / taps) * ceil(used.shape[3] / simd)
+        skips = (pe < outputs or all_taps > 1) and sum(kept) <= (1 - LEAST) * whole
+        found.append((pe, kept if skips else ()))
+    return found
 
 
 def _frontier(folds: list[Fold]) -> tuple[Fold, ...]:

@@ -57,11 +57,11 @@ def _resampled(at: np.ndarray, pixels: int) -> np.ndarray:
 def _engine(program: Program, kernel: Kernel, stage: Stage, arrivals: list[np.ndarray]) -> np.ndarray:
     arrival = arrivals[0]
     if kernel.kind == "dense" and stage.sources[0].arrives.pixels == 1:
-        words = stage.fold.groups * max(stage.fold.chunks, ceil(stage.out.beats / stage.fold.groups))
+        words = max(stage.fold.per_pixel, stage.fold.groups * ceil(stage.out.beats / stage.fold.groups))
         done = arrival[-1] + words + _dot_delay(stage)
         return np.linspace(done - words * (1 - 1 / stage.out.pixels), done, stage.out.pixels)
     if kernel.kind == "dense":
-        return _serve(arrival, max(stage.fold.groups * stage.fold.chunks, stage.out.beats / len(arrival))) + _dot_delay(
+        return _serve(arrival, max(stage.fold.per_pixel, stage.out.beats / len(arrival))) + _dot_delay(
             stage
         )
     if kernel.kind in ("conv2d", "avgpool2d", "maxpool2d"):
@@ -101,7 +101,7 @@ def _sliding(program: Program, kernel: Kernel, stage: Stage, arrival: np.ndarray
     needed = _needed(kernel, y.shape[1:], _resampled(arrival, rows * cols).reshape(rows, cols), words)
     per_pixel = stage.out.beats / len(needed)
     if stage.fold:
-        per_pixel = max(stage.fold.groups * stage.fold.chunks, per_pixel)
+        per_pixel = max(stage.fold.per_pixel, per_pixel)
     if kernel.kind == "maxpool2d":
         return (_serve(needed, per_pixel) + _WINDOW if stage.window else needed) + _POOL
     return _serve(needed, per_pixel) + _dot_delay(stage) - _FIFO

@@ -22,6 +22,7 @@ class Window:
     """Parameters of hwc_window: padded frame `rows` x `cols`, `words` per pixel, `taps` read at a time, `depth` words.
 
     `sets`: parts of a pixel (groups of a convolution, words of a depthwise one) whose windows are read one by one.
+    `kept`: where beats of zero weights are left out, those of a window.
     """
 
     taps: int
@@ -34,6 +35,7 @@ class Window:
     repeat: int
     depth: int
     sets: int = 1
+    kept: int = 0
 
     @property
     def held(self) -> bool:

@@ -12,7 +12,7 @@ from hwcomp.plan import unrolled
 from hwcomp.plan.bits import PRODUCT, Weights, ahead, decides, dot_latency, thresholds, weights_of
 from hwcomp.plan.cell_timing import Buffer, Pipe
 from hwcomp.plan.execution import Execution
-from hwcomp.plan.folding import DENSE
+from hwcomp.plan.folding import DENSE, Fold
 from hwcomp.plan.latency import estimate
 from hwcomp.plan.maxplus import NEVER, Frames, Graph, Link
 from hwcomp.plan.stages import OUTPUT, DataflowPlan, Reader, Source, Stage
@@ -152,17 +152,30 @@ def _sums(t: Timing, program: Program, kernel: Kernel, stage: Stage, heads: list
         lanes = fold.taps * fold.simd if fold.kind == DENSE else fold.taps
         held = weights_of(kernel, program.edges[kernel.inputs[0]]) if kernel.kind != "avgpool2d" else _ONES
         latency = unrolled.latency(kernel, fold.steps) if fold.unrolled else dot_latency(lanes, held, fold.steps)
-        last = t.pipe(last, f"{name}_sum", latency, np.arange(fold.chunks - 1, last.count, fold.chunks))
+        ends = _ends(fold, last.count)
+        last = t.pipe(last, f"{name}_sum", latency, ends)
     results = last.count
     last = cells.width(t.graph, last, f"{name}_serial", stage.serialize)
     if decides(kernel, program.edges[kernel.outputs[0]]):
         return last if stage.order is None else _reorder(t, stage, last)
     last = t.pipe(last, f"{name}_requant", _requant(kernel))
     if fold and last.count % results == 0:
-        each, steps = max(fold.chunks, last.count // results), last.count // results
-        come = (np.arange(results)[:, None] * each + np.arange(steps)).ravel()
-        t.pipes[-1].usual = come, results * each
+        steps = last.count // results
+        if fold.kept:
+            come, around = ends - ends[0], ends[-1] + 1
+        else:
+            each = max(fold.chunks, steps)
+            come, around = np.arange(results) * each, results * each
+        t.pipes[-1].usual = (come[:, None] + np.arange(steps)).ravel(), around
     return last if stage.order is None else _reorder(t, stage, last)
+
+
+def _ends(fold: Fold, beats: int) -> np.ndarray:
+    """The beats of a frame with which groups are complete."""
+    if not fold.kept:
+        return np.arange(fold.chunks - 1, beats, fold.chunks)
+    ends = np.cumsum(fold.kept) - 1
+    return (np.arange(0, beats, fold.per_pixel)[:, None] + ends).ravel()
 
 
 def _reorder(t: Timing, stage: Stage, source: Link) -> Link:

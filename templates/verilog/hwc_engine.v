@@ -2,6 +2,7 @@
 //
 // Stage 0 holds a beat beside its weight word, stage LAT what the beat adds; then come the accumulators, which are the
 // output registers. en_o moves all of it: one beat per cycle, latency LAT + 2 cycles from the last beat of a group.
+// With SKIP a group takes as many beats as its zero weights leave, at least one, and last_i says which is its last.
 // Results come in rows and columns of GROUPS; the start word of one is at group + ROW_AT[row] + COL_AT[column].
 // Knows no data.
 `default_nettype none
@@ -9,8 +10,10 @@
 module hwc_engine #(
     parameter GROUPS = 1,  // groups of results
     parameter CHUNKS = 1,  // beats per group
+    parameter SKIP   = 0,  // 1: last_i ends a group
+    parameter WORDS  = GROUPS * CHUNKS,  // weight words: beats of all groups
     parameter LAT    = 1,  // cycles with en_o from stage 0 to the accumulators' input
-    parameter WAW    = 1,  // width of waddr_o; 2**WAW >= GROUPS*CHUNKS
+    parameter WAW    = 1,  // width of waddr_o; 2**WAW >= WORDS
     parameter GW     = 1,  // width of baddr_o; 2**GW >= words of biases
     parameter ROWS   = 1,  // rows of results
     parameter COLS   = 1,  // columns of results
@@ -21,6 +24,7 @@ module hwc_engine #(
     input  wire           rst_ni,
     input  wire           s_valid_i,
     output wire           s_ready_o,
+    input  wire           last_i,   // with SKIP: stage 0 holds the last beat of a group
     output wire           m_valid_o,
     input  wire           m_ready_i,
     output wire           en_o,     // all stages move
@@ -47,11 +51,12 @@ module hwc_engine #(
   reg  [LAT:0]  last_q;   // .. the last of a group
   wire [CW-1:0] chunk;
   wire          last, unused_wlast;
+  wire [ LAT:0] firsts, lasts;  // .. as first_q and last_q, or for stage 0 from last_i
 
   hwc_count #(.N(CHUNKS), .W(CW)) u_chunk (
       .clk_i(clk_i), .rst_ni(rst_ni), .en_i(take_o), .count_o(chunk), .last_o(last)
   );
-  hwc_count #(.N(GROUPS * CHUNKS), .W(WAW)) u_waddr (
+  hwc_count #(.N(WORDS), .W(WAW)) u_waddr (
       .clk_i(clk_i), .rst_ni(rst_ni), .en_i(take_o), .count_o(waddr_o), .last_o(unused_wlast)
   );
   hwc_zone #(.GROUPS(GROUPS), .W(GW), .ROWS(ROWS), .COLS(COLS), .ROW_AT(ROW_AT), .COL_AT(COL_AT)) u_baddr (
@@ -64,20 +69,36 @@ module hwc_engine #(
       valid_q <= 1'b0;
     end else if (en_o) begin
       beat_q  <= {beat_q[LAT-1:0], s_valid_i};
-      valid_q <= beat_q[LAT] && (CHUNKS == 1 || last_q[LAT]);
+      valid_q <= beat_q[LAT] && (CHUNKS == 1 || lasts[LAT]);
     end
   end
   always @(posedge clk_i) begin
-    if (en_o) first_q <= {first_q[LAT-1:0], chunk == {CW{1'b0}}};
-    if (en_o) last_q <= {last_q[LAT-1:0], last};
+    if (en_o) first_q <= {firsts[LAT-1:0], chunk == {CW{1'b0}}};
+    if (en_o) last_q <= {lasts[LAT-1:0], last};
   end
+
+  generate
+    if (SKIP != 0) begin : g_skip
+      reg fresh_q;  // the next beat in stage 0 is the first of a group
+      always @(posedge clk_i) begin
+        if (!rst_ni) fresh_q <= 1'b1;
+        else if (en_o && beat_q[0]) fresh_q <= last_i;
+      end
+      assign firsts = {first_q[LAT:1], fresh_q};
+      assign lasts  = {last_q[LAT:1], last_i};
+    end else begin : g_all
+      wire unused_last = last_i;
+      assign firsts = first_q;
+      assign lasts  = last_q;
+    end
+  endgenerate
 
   assign en_o      = !valid_q || m_ready_i;
   assign take_o    = en_o && s_valid_i;
-  assign last_o    = CHUNKS == 1 || last_q[0];
-  assign load_o    = en_o && beat_q[LAT-1] && (CHUNKS == 1 || first_q[LAT-1]);
+  assign last_o    = CHUNKS == 1 || lasts[0];
+  assign load_o    = en_o && beat_q[LAT-1] && (CHUNKS == 1 || firsts[LAT-1]);
   assign add_o     = en_o && beat_q[LAT];
-  assign first_o   = CHUNKS == 1 || first_q[LAT];
+  assign first_o   = CHUNKS == 1 || firsts[LAT];
   assign s_ready_o = en_o;
   assign m_valid_o = valid_q;
 

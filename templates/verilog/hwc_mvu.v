@@ -5,6 +5,8 @@
 // on the way wraps and does no harm. One beat per cycle, also for CHUNKS = 1. Latency from the last beat of a
 // group: 3 + floor(clog2(SIMD)/2) cycles. Does not repeat its input: hwc_window does (REP = GROUPS).
 // Weight ROM: GROUPS*CHUNKS words, address group*CHUNKS + chunk, weight of (pe, lane) at bits [(pe*SIMD+lane)*WW].
+// With BEATS it gets only so many beats for all groups, those whose weights are not all zero and at least one for a group (hwc_skip
+// chooses them): the weight ROM has a word for each, L_FILE a bit that says whether it is the last of its group.
 // Bias ROM: GROUPS words, bias of pe at bits [pe*ACC_W].
 `default_nettype none
 
@@ -21,6 +23,7 @@ module hwc_mvu #(
     parameter DOUBLE    = 0,   // 1: adds twice what the lanes give
     parameter GROUPS    = 1,   // groups of outputs
     parameter CHUNKS    = 1,   // beats per group
+    parameter BEATS     = 0,   // beats of all groups where some are left out; 0: all come
     parameter ZONES     = 1,   // sets of biases: several where they depend on the place, see hwc_engine
     parameter ROWS      = 1,   // rows of pixels
     parameter COLS      = 1,   // columns of pixels
@@ -30,6 +33,7 @@ module hwc_mvu #(
     parameter W_STYLE   = 0,   // memory of the weights, see hwc_rom
     parameter W_FILE    = "",  // weight ROM, hex
     parameter B_FILE    = "",  // bias ROM, hex
+    parameter L_FILE    = "",  // with BEATS: which are the last of a group, hex
     parameter X_FILE    = ""   // which lanes count: CHUNKS words of a bit each, hex; none: all do
 ) (
     input  wire                clk_i,
@@ -42,7 +46,7 @@ module hwc_mvu #(
     output wire [PE*((SIGN != 0) ? 1 : ACC_W)-1:0] m_data_o
 );
 
-  localparam integer WORDS = GROUPS * CHUNKS;
+  localparam integer WORDS = (BEATS > 0) ? BEATS : GROUPS * CHUNKS;
   localparam integer STARTS = ZONES * GROUPS;
   localparam integer GW = (STARTS > 1) ? $clog2(STARTS) : 1;
   localparam integer OW = (SIGN != 0) ? 1 : ACC_W;  // bits per output
@@ -65,13 +69,13 @@ module hwc_mvu #(
   wire [  PE*ACC_W-1:0] bias;
   wire [       WAW-1:0] waddr;
   wire [        GW-1:0] baddr;
-  wire                  en, take, unused_last, load, add, first;
+  wire                  en, take, unused_last, load, add, first, last;
 
   hwc_engine #(
-      .GROUPS(GROUPS), .CHUNKS(CHUNKS), .LAT(LAT), .WAW(WAW), .GW(GW), .ROWS(ROWS), .COLS(COLS), .ROW_AT(ROW_AT),
+      .GROUPS(GROUPS), .CHUNKS(CHUNKS), .SKIP(BEATS > 0), .WORDS(WORDS), .LAT(LAT), .WAW(WAW), .GW(GW), .ROWS(ROWS), .COLS(COLS), .ROW_AT(ROW_AT),
       .COL_AT(COL_AT)
   ) u_engine (
-      .clk_i(clk_i), .rst_ni(rst_ni), .s_valid_i(s_valid_i), .s_ready_o(s_ready_o), .m_valid_o(m_valid_o),
+      .clk_i(clk_i), .rst_ni(rst_ni), .s_valid_i(s_valid_i), .s_ready_o(s_ready_o), .last_i(last), .m_valid_o(m_valid_o),
       .m_ready_i(m_ready_i), .en_o(en), .take_o(take), .waddr_o(waddr), .last_o(unused_last), .load_o(load),
       .baddr_o(baddr), .add_o(add), .first_o(first)
   );
@@ -90,6 +94,13 @@ module hwc_mvu #(
 
   genvar i;
   generate
+    if (BEATS > 0) begin : g_last
+      hwc_rom #(.W(1), .DEPTH(WORDS), .AW(WAW), .MEM_FILE(L_FILE)) u_last (
+          .clk_i(clk_i), .en_i(take), .addr_i(waddr), .data_o(last)
+      );
+    end else begin : g_none
+      assign last = 1'b0;
+    end
     for (i = 0; i < PE; i = i + 1) begin : g_pe
       wire [ACC_W-1:0] dot, sum;
       wire [ACC_W:0]   twice = {dot, 1'b0};

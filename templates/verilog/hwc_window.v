@@ -5,7 +5,7 @@
 // tap some known word). A window starts when all its words are in; latency 4 cycles after that. One beat per cycle, no
 // bubble between windows, rows and frames while the words are there. P copies of a circular buffer hold the words until
 // no later window needs them: DEPTH = SPAN is enough to work, more hides the jumps at the end of a row or frame. Does
-// not insert padding.
+// not insert padding. With BEATS it gives only so many beats of a window, those that S_FILE lists, see hwc_skip.
 `default_nettype none
 
 module hwc_window #(
@@ -22,7 +22,9 @@ module hwc_window #(
     parameter DILW       = 1,  // column dilation
     parameter REP        = 1,  // how often each window is emitted
     parameter SETS       = 1,  // groups of a convolution; G for depthwise engines
-    parameter DEPTH      = 2   // words of the circular buffer; at least 2 and SPAN
+    parameter DEPTH      = 2,  // words of the circular buffer; at least 2 and SPAN
+    parameter BEATS      = 0,  // beats of a window where some are left out; 0: all come
+    parameter S_FILE     = ""  // with BEATS: the schedule
 ) (
     input  wire            clk_i,
     input  wire            rst_ni,
@@ -74,12 +76,23 @@ module hwc_window #(
   hwc_count #(.N(DEPTH), .W(AW)) u_waddr (
       .clk_i(clk_i), .rst_ni(rst_ni), .en_i(write), .count_o(waddr), .last_o(unused_wlast)
   );
-  hwc_walk #(
-      .DEPTH(DEPTH), .AW(AW), .G(G), .TG(TG), .TW(TW), .REP(REP), .SETS(SETS), .WO(WO),
-      .HO(HO), .STEP_X(STEP_X), .STEP_Y(STEP_Y), .STEP_F(STEP_F)
-  ) u_walk (
-      .clk_i(clk_i), .rst_ni(rst_ni), .en_i(ok && en), .tg_o(tg), .addr_o(raddr), .take_o(take), .kind_o(kind)
-  );
+  generate
+    if (BEATS > 0) begin : g_skip
+      hwc_skip #(
+          .DEPTH(DEPTH), .AW(AW), .G(G), .TG(TG), .TW(TW), .BEATS(BEATS), .WO(WO), .HO(HO), .STEP_X(STEP_X),
+          .STEP_Y(STEP_Y), .STEP_F(STEP_F), .S_FILE(S_FILE)
+      ) u_walk (
+          .clk_i(clk_i), .rst_ni(rst_ni), .en_i(ok && en), .tg_o(tg), .addr_o(raddr), .take_o(take), .kind_o(kind)
+      );
+    end else begin : g_all
+      hwc_walk #(
+          .DEPTH(DEPTH), .AW(AW), .G(G), .TG(TG), .TW(TW), .REP(REP), .SETS(SETS), .WO(WO),
+          .HO(HO), .STEP_X(STEP_X), .STEP_Y(STEP_Y), .STEP_F(STEP_F)
+      ) u_walk (
+          .clk_i(clk_i), .rst_ni(rst_ni), .en_i(ok && en), .tg_o(tg), .addr_o(raddr), .take_o(take), .kind_o(kind)
+      );
+    end
+  endgenerate
 
   // Stages 1 and 2 are the address registers of the taps, 3 is the read register of their memories.
   always @(posedge clk_i) begin

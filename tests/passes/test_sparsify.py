@@ -1,0 +1,200 @@
+"""Weights become zero in the patterns that were asked for, and what remains is fitted to the float layer."""
+
+import numpy as np
+import pytest
+
+from hwcomp.errors import UsageError, WorkFailed
+from hwcomp.frontend.float_run import run_float
+from hwcomp.passes._patterns import refitted
+from hwcomp.passes.base import PassContext
+from hwcomp.passes.pipeline import configured, run_passes
+from tests.models import loaded, model, values
+
+PASSES = ("cancel_transposes", "merge_reshapes", "sparsify")
+
+
+def convs(groups=1, channels=8):
+    """Two convolutions behind each other, the second one in groups, and a dense layer on the maps."""
+    constants = {
+        "w": values("w", 16, channels, 3, 3), "v": values("v", 12, 16 // groups, 3, 3), "u": values("u", 5, 12 * 16),
+        "k": values("k", 16),
+    }  # fmt: skip
+    nodes = [
+        ("Conv", ["x", "w", "k"], ["a"], {"pads": [1, 1, 1, 1]}, "one"), ("Relu", ["a"], ["b"], {}),
+        ("Conv", ["b", "v"], ["c"], {"pads": [1, 1, 1, 1], "group": groups}, "two"), ("Relu", ["c"], ["d"], {}),
+        ("Flatten", ["d"], ["e"], {}), ("Gemm", ["e", "u"], ["y"], {"transB": 1}, "three"),
+    ]  # fmt: skip
+    return model(nodes, {"x": (1, channels, 4, 4)}, constants)
+
+
+def sparse(proto, calibration=None, **options):
+    """(graph before, graph after, weights of the dot products, notes)."""
+    graph = loaded(proto).graph
+    ctx = PassContext(calibration=calibration)
+    chosen = [p for p in configured({"sparsify": options}) if p.name in PASSES]
+    before = run_passes(graph, ctx, [p for p in chosen if p.name != "sparsify"])
+    after = run_passes(graph, ctx, chosen)
+    weights = [after.tensors[n.inputs[1]].data for n in after.nodes if n.op in ("Conv", "Dense")]
+    return before, after, weights, ctx.notes.get("sparsify", [])
+
+
+def samples(count=64, channels=8):
+    return {"x": np.random.default_rng(3).normal(0, 1, (count, channels, 4, 4)).astype(np.float32)}
+
+
+def test_nothing_asked_for_leaves_the_graph_as_it_is():
+    before, after, _, notes = sparse(convs())
+    assert repr(before) == repr(after)
+    assert not notes
+
+
+@pytest.mark.parametrize("amount", [0.3, 0.5, 0.9])
+def test_single_weights_are_the_smallest(amount):
+    before, _, weights, notes = sparse(convs(), weight=amount)
+    for node, new in zip([n for n in before.nodes if n.op in ("Conv", "Dense")], weights, strict=True):
+        old = before.tensors[node.inputs[1]].data
+        assert (new == 0).sum() == round(amount * old.size)
+        assert np.abs(old[new == 0]).max() <= np.abs(old[new != 0]).min()
+        np.testing.assert_array_equal(new[new != 0], old[new != 0])
+    assert len(notes) == 3
+
+
+def test_vectors_and_kernels_go_as_wholes_and_dense_layers_have_none():
+    for kind, axis in (("vector", 3), ("kernel", (2, 3))):
+        _, _, weights, _ = sparse(convs(), **{kind: 0.5})
+        for w in weights[:2]:
+            zero = (w == 0).all(axis=axis)
+            assert zero.sum() == round(0.5 * zero.size)
+            assert (w != 0).sum() == w.size / 2
+        assert (weights[2] != 0).all()
+
+
+def blocks(w, groups, rows, channels):
+    """[.., rows, channels] blocks of a convolution's weights."""
+    m, c, kh, kw = w.shape
+    parts = w.reshape(groups * (m // groups // rows), rows, c // channels, channels, kh * kw)
+    return parts.transpose(0, 2, 4, 1, 3).reshape(-1, rows * channels)
+
+
+def test_blocks_are_outputs_by_channels_of_one_tap():
+    _, _, weights, _ = sparse(convs(groups=2), block=0.5, block_size="2x4")
+    for w, groups in zip(weights[:2], (1, 2), strict=True):
+        zero = (blocks(w, groups, 2, 4) == 0).all(axis=1)
+        assert zero.sum() == len(zero) // 2
+        assert (w != 0).sum() == w.size / 2
+
+
+def test_features_of_maps_make_blocks_as_they_lie_in_memory():
+    """The dense layer's columns c * 16 + pixel: neighbours in a channels-last map are 16 columns apart."""
+    _, _, weights, _ = sparse(convs(), block=0.5, block_size="5x4")
+    by_pixel = weights[2].reshape(5, 12, 16).transpose(0, 2, 1).reshape(5, -1, 4)
+    zero = (by_pixel == 0).all(axis=(0, 2))
+    assert zero.sum() == len(zero) // 2
+
+
+def test_two_of_four_channels_free_and_shared():
+    _, _, free, _ = sparse(convs(), nm="2:4")
+    _, _, shared, _ = sparse(convs(), nm="2:4", shared=4)
+    for w, s in zip(free[:2], shared[:2], strict=True):
+        kept = (w != 0).reshape(len(w), -1, 4, 9)
+        assert (kept.sum(axis=2) == 2).all()
+        same = (s != 0).reshape(-1, 4, s.shape[1] // 4, 4, 9)
+        assert (same.sum(axis=3) == 2).all()
+        assert (same == same[:, :1]).all()
+        assert not (kept.reshape(same.shape) == kept.reshape(same.shape)[:, :1]).all()
+        assert np.abs(w).sum() > np.abs(s).sum()  # a free choice keeps more
+
+
+def test_scopes_differ_where_layers_do():
+    """All the small weights of one layer: globally it loses more, layer by layer the same."""
+    proto = convs()
+    constants = {t.name: t for t in proto.graph.initializer}
+    from onnx import numpy_helper
+
+    w = numpy_helper.to_array(constants["w"]).copy()
+    w[:, 0] *= 40  # most of the layer's size lies in one channel
+    constants["w"].CopyFrom(numpy_helper.from_array(w, "w"))
+    _, _, layer, _ = sparse(proto, weight=0.5)
+    _, _, everywhere, _ = sparse(proto, weight=0.5, scope="global")
+    assert [round(float((w == 0).mean()), 2) for w in layer] == [0.5] * 3
+    assert (everywhere[0] == 0).mean() > 0.8 > 0.5 > (everywhere[2] == 0).mean()
+    total = sum(w.size for w in everywhere)
+    assert sum(int((w == 0).sum()) for w in everywhere) == pytest.approx(total / 2, abs=1)
+
+
+def test_activation_criterion_keeps_what_meets_large_inputs():
+    data = samples()
+    data["x"][:, 3] *= 100
+    _, _, weights, _ = sparse(convs(), data, kernel=0.5, criterion="activation")
+    _, _, plain, _ = sparse(convs(), data, kernel=0.5)
+    assert (weights[0][:, 3] != 0).all()
+    assert not (plain[0][:, 3] != 0).all()
+
+
+def error(before, after, data):
+    want, have = run_float(before, data)["y"], run_float(after, data)["y"]
+    return float(np.mean((want - have) ** 2))
+
+
+@pytest.mark.parametrize("options", [{"weight": 0.5}, {"nm": "2:4", "shared": 4}, {"block": 0.5}])
+def test_what_remains_is_fitted(options):
+    data, fresh = samples(256), {"x": samples(300)["x"][256:]}
+    before, fitted, weights, _ = sparse(convs(), data, **options)
+    _, plain, masked, _ = sparse(convs(), **options)
+    assert error(before, fitted, fresh) < 0.7 * error(before, plain, fresh)
+    for a, b in zip(weights, masked, strict=True):
+        np.testing.assert_array_equal(a == 0, b == 0)  # the pattern is the same
+    _, off, _, _ = sparse(convs(), data, samples=0, **options)
+    assert error(plain, off, fresh) == 0
+
+
+def test_refitted_weights_are_the_least_squares():
+    rng = np.random.default_rng(5)
+    x, target = rng.normal(size=(40, 6)), rng.normal(size=(1, 3, 6))
+    kept = rng.random((1, 3, 6)) < 0.5
+    kept[0, 1] = False
+    found = refitted(target, (x.T @ x)[None], kept)
+    for row, want, mask in zip(found[0], target[0], kept[0], strict=True):
+        best = np.zeros(6)
+        best[mask] = np.linalg.lstsq(x[:, mask], x @ want, rcond=None)[0]
+        np.testing.assert_allclose(row, best, atol=1e-9)
+
+
+def test_skipped_layers_keep_all():
+    _, _, weights, _ = sparse(convs(), weight=0.5, skip="one, three")
+    assert [bool((w != 0).all()) for w in weights] == [True, False, True]
+
+
+@pytest.mark.parametrize(("options", "words"), [
+    ({"weight": 1.0}, "less than 1"), ({"block": -0.1}, "0 or more"), ({"block": 0.5, "block_size": "4"}, "2x4"),
+    ({"nm": "4:4"}, "1:4"), ({"nm": "2of4"}, "2:4"), ({"weight": 0.5, "criterion": "taylor"}, "l1, l2, activation"),
+    ({"weight": 0.5, "scope": "all"}, "layer, global"), ({"weight": 0.5, "skip": "nine"}, "one, three, two"),
+    ({"weight": 0.5, "criterion": "activation"}, "--calibration"), ({"nm": "2:4", "shared": 0}, "1 or more"),
+])  # fmt: skip
+def test_wrong_wishes_say_what_there_is(options, words):
+    with pytest.raises(UsageError) as caught:
+        sparse(convs(), **options)
+    assert words in str(caught.value)
+
+
+def test_channels_that_do_not_divide_are_named_with_the_way_out():
+    with pytest.raises(UsageError) as caught:
+        sparse(convs(channels=6), nm="2:4")
+    assert "6 of 'one'" in str(caught.value)
+    assert "sparsify.skip=one" in str(caught.value)
+    _, _, weights, _ = sparse(convs(channels=6), nm="2:4", skip="one")
+    assert (weights[0] != 0).all()
+    assert (weights[1] == 0).any()
+
+
+def test_a_layer_pruned_to_nothing_says_what_is_reachable():
+    with pytest.raises(WorkFailed) as caught:
+        sparse(convs(), block=0.99, block_size="16x8", skip="three,two")
+    assert "at most 88.9% can go" in str(caught.value)  # 8 of 9 blocks
+    _, _, weights, _ = sparse(convs(), block=0.888, block_size="16x8", skip="three,two")
+    assert (weights[0] != 0).sum() == 16 * 8
+    with pytest.raises(WorkFailed) as caught:
+        sparse(convs(), block=0.99, block_size="16x16", scope="global")
+    reachable = float(str(caught.value).split("give ")[1].split(" ")[0])
+    _, _, weights, _ = sparse(convs(), block=reachable, block_size="16x16", scope="global")
+    assert all((w != 0).any() for w in weights)
