@@ -34,7 +34,7 @@ def weight_codes(kernel: Kernel, stage: Stage, x: Edge, y: Edge) -> np.ndarray:
         size = np.abs(words)
         exponent = np.where(size > 0, np.frexp(size.astype(np.float64))[1], 0).astype(np.int64)
         return exponent | (words < 0).astype(np.int64) << (held.bits - 1)
-    return words
+    return words & 3 if held.kind == bits.TERNARY else words
 
 
 def used_lanes(kernel: Kernel, stage: Stage, x: Edge, y: Edge) -> np.ndarray | None:

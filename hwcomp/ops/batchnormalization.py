@@ -41,7 +41,11 @@ class BatchNormalization(Op):
         if node.opset < 9 and not node.attr.flag("spatial", True):
             raise node.unsupported("spatial=0", "statistics per element are not available")
         if node.opset >= 14 and node.attr.flag("training_mode", False):
-            raise node.unsupported("training_mode=1", "", "export the model in inference mode (model.eval())")
+            raise node.unsupported(
+                "training_mode=1",
+                "it takes the statistics of a batch",
+                "export the model in inference mode (model.eval())",
+            )
         for i, what in enumerate(("scale", "bias", "mean", "variance"), start=1):
             values = ctx.constant(node, i, what)
             if what == "variance" and not np.all(np.isfinite(epsilon + values) & (epsilon + values > 0)):

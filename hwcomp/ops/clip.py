@@ -41,6 +41,7 @@ class Clip(Op):
         if not lo <= hi:
             raise node.model_error(
                 f"min={lo:g} is above max={hi:g}" if lo > hi else "a bound is not a number",
+                "no value lies between them",
                 fix="give Clip a min that is not above its max",
             )
         if lo > _LARGEST or hi < -_LARGEST:

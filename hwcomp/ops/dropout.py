@@ -20,7 +20,9 @@ class Dropout(Op):
         else:
             node.attr.integer("seed", 0)  # likewise
             if node.input(2) and np.any(ctx.constant(node, 2, "training_mode", dtype="bool")):
-                raise node.unsupported("training_mode=true", "", "export the model in inference mode (model.eval())")
+                raise node.unsupported(
+                    "training_mode=true", "what it drops is random", "export the model in inference mode (model.eval())"
+                )
         return [ctx.node(node, "Identity", (node.input(0),))]
 
     def cases(self):
