@@ -52,8 +52,8 @@ def parser() -> argparse.ArgumentParser:
         "--xnor-k", action="store_true", help="--quant binary: compute XNOR-Net's K map (pass few_bits, field xnor_k)"
     )
     p.add_argument(
-        "--c-weights", metavar="packed|fast", help="mcu: weights of few bits in as little flash as they need (packed), or bytes "
-        "where these take fewer instructions (fast)"
+        "--c-weights", metavar="packed|fast|small", help="mcu: weights of few bits in as little flash as they need (packed), bytes "
+        "where these take fewer instructions (fast), or Huffman codes where these are fewer bytes (small)"
     )
     p.add_argument("--pe-simd-budget", type=int, metavar="N", help="fpga, hls: most multiply-accumulate lanes in all")
     p.add_argument(
@@ -70,7 +70,8 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--logits", action="store_true", help="leave out a final Softmax")
     p.add_argument("--check-passes", action="store_true", help="probe the numbers after every pass")
     p.add_argument("--print-passes", action="store_true", help="list what every pass did")
-    for option in ("--prune", "--low-rank", "--share"):
+    p.add_argument("--share", type=int, metavar="BITS", help="weights of a layer from a codebook of 2^BITS values (pass share)")
+    for option in ("--prune", "--low-rank"):
         p.add_argument(option, action="append", default=[], help=argparse.SUPPRESS)
 
     p = _command(commands, "run", "run samples on one engine")

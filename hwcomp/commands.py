@@ -75,7 +75,7 @@ def show_passes() -> int:
 
 
 def compile_options(args: Namespace) -> CompileOptions:
-    for flag, value in (("--prune", args.prune), ("--low-rank", args.low_rank), ("--share", args.share)):
+    for flag, value in (("--prune", args.prune), ("--low-rank", args.low_rank)):
         if value:
             raise UnsupportedError(f"{flag} is not available in this version")
     given = {
@@ -83,7 +83,7 @@ def compile_options(args: Namespace) -> CompileOptions:
         "pe_simd_budget": args.pe_simd_budget, "least_fifos": args.least_fifos or None,
         "golden": args.golden, "requantize_bits": args.requantize_bits,
         "logits": args.logits or None, "hls_dialect": args.hls_dialect, "unroll": tuple(args.unroll) if args.unroll else None,
-        "c_weights": args.c_weights, "xnor_k": args.xnor_k or None,
+        "c_weights": args.c_weights, "xnor_k": args.xnor_k or None, "share": args.share,
     }  # fmt: skip
     given = {k: v for k, v in given.items() if v is not None}
     given |= {"input_ranges": parse_ranges(args.input_range), "input_types": parse_types(args.input)}

@@ -17,7 +17,7 @@ from hwcomp.quantize.schemes import scheme
 KEEP = "keep"
 TARGETS = ("mcu", "fpga", "hls")
 HLS_DIALECTS = ("vitis", "ac")
-C_WEIGHTS = ("packed", "fast")
+C_WEIGHTS = ("packed", "fast", "small")
 _SCHEMES = re.compile(r"int8|int16|int4|int2|ternary|binary|binary-weights|log2|fixed:Q\d+\.\d+|dfp\d+|auto|keep")
 
 
@@ -31,7 +31,9 @@ class CompileOptions:
     `requantize_bits`: most bits of a requantize multiplier; 16 fits one DSP block of an FPGA. `golden`: samples stored
     in the product with their outputs. `hls_dialect`: ap_int and hls::stream (vitis), or ac_int and ac_channel (ac).
     `unroll`: binary layers whose weights are wired in on target fpga, by the name of their node, or ("all",).
-    `c_weights`: weights of few bits in fields of words (packed) or as bytes (fast). `xnor_k`: pass few_bits computes K maps.
+    `c_weights`: weights of few bits in fields of words (packed) as bytes (fast), or Huffman codes where
+    these are fewer bytes (small). `xnor_k`: pass few_bits computes K maps.
+    `share`: bits of the codes of pass share.
     `least_fifos`: search the least depths of FIFOs however long it takes.
     """
 
@@ -53,13 +55,17 @@ class CompileOptions:
     unroll: tuple[str, ...] = ()
     c_weights: str = "packed"
     xnor_k: bool = False
+    share: int | None = None
 
     @property
     def pass_options(self) -> dict[str, dict[str, Any]]:
         """`passes`, with what other options say about passes."""
-        if not self.xnor_k:
-            return self.passes
-        return {**self.passes, "few_bits": {"xnor_k": True, **self.passes.get("few_bits", {})}}
+        found = dict(self.passes)
+        if self.xnor_k:
+            found["few_bits"] = {"xnor_k": True, **found.get("few_bits", {})}
+        if self.share is not None:
+            found["share"] = {"enabled": True, "bits": self.share, **found.get("share", {})}
+        return found
 
     def check(self) -> None:
         for target in self.targets:
@@ -169,7 +175,7 @@ def from_toml(path: Path, given: dict[str, Any]) -> dict[str, Any]:
         raise UsageError(f"'{Path(path).name}' is not valid TOML", why=str(error)) from None
     kinds = {
         "quant": str, "rest": str, "requantize": bool, "name": str, "logits": bool, "pe_simd_budget": int,
-        "least_fifos": bool, "requantize_bits": int, "golden": int, "hls_dialect": str, "c_weights": str, "xnor_k": bool,
+        "least_fifos": bool, "requantize_bits": int, "golden": int, "hls_dialect": str, "c_weights": str, "xnor_k": bool, "share": int,
     }  # fmt: skip
     merged = dict(given)
     for key, value in data.items():

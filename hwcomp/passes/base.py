@@ -25,7 +25,8 @@ class PassContext:
     `quant`: the `--quant` value, or that of `--rest` for a model that is already quantized; some calibration methods depend
     on it too. `requantize`: whether the types that such a model states are dropped.
     `observed`: real (lo, hi) by tensor name, filled by `calibrate`. `float_graph`: what `quantize` was given, node by node
-    what its result stands for; the corrections behind it aim at that.
+    what its result stands for; the corrections behind it aim at that. `chosen`: constants of the float graph whose integers
+    a pass has chosen: no later one may change them.
     """
 
     calibration: dict[str, np.ndarray] | None = None
@@ -37,6 +38,7 @@ class PassContext:
     notes: dict[str, list[str]] = field(default_factory=dict)
     observed: dict[str, tuple[float, float]] = field(default_factory=dict)
     float_graph: Graph | None = None
+    chosen: set[str] = field(default_factory=set)
     progress: Callable[[str, int, int], None] = lambda what, done, total: None
     warn: Callable[[str], None] = lambda text: None
 
