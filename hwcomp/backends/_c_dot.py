@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from hwcomp.backends import _c_fields, _c_threshold
+from hwcomp.backends import _c_codes, _c_fields, _c_threshold
 from hwcomp.backends._c_text import c_type, literal
 from hwcomp.plan.memory import WeightLayout
 from sw_ref.program import Edge, Kernel
@@ -51,12 +51,16 @@ def _dsp(x: Edge, layout: WeightLayout, acc: str) -> bool:
     return _column_dtype(x) == np.int16 and halves and acc == "int32_t"
 
 
-def layout_of(kernel: Kernel, x: Edge, rows: int, k: int, fast: bool) -> WeightLayout:
-    """Fields of few bits where the weights allow it, unless the `fast` form, a byte each, was asked for."""
-    if not fast and (found := _c_fields.choose(kernel, x, rows, k)):
-        return found
-    quads = x.dtype.itemsize == 1
-    return WeightLayout(rows, k, -(-k // 4) * 4, 2, quads, weight_type(kernel.constants["weight"]))
+def layout_of(kernel: Kernel, x: Edge, weight: np.ndarray, groups: int, once: bool, form: str) -> WeightLayout:
+    """Fields of few bits where the weights allow it, unless the form `fast`, a byte each, was asked for; prefix codes where
+    these take least and the form is `small`.
+
+    `weight` [rows, k] as it lies in memory; `once`: a row is used for one window.
+    """
+    rows, k = len(weight), weight.shape[1]
+    plain = WeightLayout(rows, k, -(-k // 4) * 4, 2, x.dtype.itemsize == 1, weight_type(weight))
+    found = plain if form == "fast" else _c_fields.choose(kernel, x, rows, k) or plain
+    return _c_codes.choose(found, weight, groups, once, stored, plain) if form == "small" else found
 
 
 def stored(weight: np.ndarray, groups: int, layout: WeightLayout) -> np.ndarray:
@@ -68,7 +72,7 @@ def stored(weight: np.ndarray, groups: int, layout: WeightLayout) -> np.ndarray:
     if layout.bits:
         return _c_fields.stored(weight, groups, layout)
     rows, k = weight.shape
-    padded = np.zeros((groups, rows // groups, layout.k_stored), weight.dtype)
+    padded = np.zeros((groups, rows // groups, layout.k_stored), layout.ctype[:-2])
     padded[:, :, :k] = weight.reshape(groups, rows // groups, k)
     swapped = padded.reshape(*padded.shape[:2], -1, 4)[..., [0, 2, 1, 3]].reshape(padded.shape)
     ordered, single = (swapped, padded) if layout.quads else (padded, swapped)
@@ -146,7 +150,8 @@ def add_dot(out: Printed, x: Edge, layout: WeightLayout, acc: str, way: Way, row
     xt = c_type(x.dtype)
     col = xt if raw else c_type(_column_dtype(x))
     out.k |= {"col": col, "w": layout.ctype, "acc": acc, "n": n, "dot": {}, "k_stored": layout.k_stored}
-    out.k |= {"columns": way.columns, "window": way.window, "scratch": way.columns or way.window}
+    out.k |= {"columns": way.columns, "window": way.window, "gathers": way.columns or way.window}
+    out.k |= {"scratch": way.columns or way.window or layout.slices > 0, "coded": None}
     out.k["operand"] = "column" if way.columns else "window" if way.window else "x"
     out.k["bits"] = 0
     out.k["accs"] = [" = ".join(f"acc[{j * n + i}]" for i in range(n)) for j in range(2)]
@@ -187,7 +192,7 @@ def _add_fields(out: Printed, layout: WeightLayout, way: Way, col: str, dsp: boo
 class Way:
     """One way to run a dot product: `windows` side by side, in `columns` of halfwords or as they lie in memory.
 
-    `window`: scratch for one window as it lies in memory. `scratch`: bytes of both.
+    `window`: scratch for one window as it lies in memory. `scratch`: bytes of both, and of a decoded slice of weights.
     """
 
     windows: int
@@ -201,10 +206,11 @@ def ways_of(x: Edge, layout: WeightLayout, acc: str, count: int, copied: bool, j
     in the input and touches no padding, so that it can be read there.
     """
     column, window = layout.k_stored * _column_dtype(x).itemsize, layout.k_stored * x.dtype.itemsize
-    ways = [Way(n, True, copied, n * column + copied * window) for n in WINDOWS if n <= count]
+    more = _c_codes.buffer(layout)
+    ways = [Way(n, True, copied, n * column + copied * window + more) for n in WINDOWS if n <= count]
     if x.dtype.itemsize == 1 or not _dsp(x, layout, acc):
         copied = not joined or layout.k != layout.k_stored
-        ways.append(Way(1, False, copied, copied * window))
+        ways.append(Way(1, False, copied, copied * window + more))
     return ways
 
 
@@ -213,6 +219,25 @@ def weights_text(layout: WeightLayout, order: str) -> str:
         return _c_fields.text(layout, order)
     quads = ", 0,2,1,3 within four" if layout.quads else ""
     return f"weights, pairs of rows as [k][2]; k: {order}; {layout.k} padded to {layout.k_stored}{quads}"
+
+
+def add_codes(out: Printed, layout: WeightLayout, weight: np.ndarray, way: Way) -> None:
+    """Replace the weights among the arrays by their codes, which are decoded behind the other scratch, and add the decoder."""
+    (at,) = (i for i, a in enumerate(out.arrays) if a[1][0] == "w")
+    index, found = out.k["id"], _c_codes.coded(weight)
+    out.arrays[at : at + 1] = [(t, f"{n}{index}", v, what) for t, n, v, what in found.arrays]
+    out.arrays = [("int16_t", n, v.astype(np.int16), what) if _short(t, n, v) else (t, n, v, what) for t, n, v, what in out.arrays]
+    name = f"{'runs' if found.gaps else 'each'}_{_SHORT[layout.ctype]}"
+    out.prims["codes", name] = {"name": name, "w": layout.ctype, "runs": found.gaps is not None}
+    out.k["coded"] = {
+        "name": name, "runs": found.gaps is not None, "least": found.gaps.least if found.gaps else 0, "escape": found.escape,
+        "shortest": found.values.least, "at": way.scratch - _c_codes.buffer(layout), "count": layout.rows * layout.k_stored,
+    }  # fmt: skip
+
+
+def _short(ctype: str, name: str, values: np.ndarray) -> bool:
+    """Whether an array holds biases that 16 bits hold."""
+    return name[0] == "b" and ctype != "int16_t" and np.abs(values.astype(np.int64)).max(initial=0) < 1 << 15
 
 
 def add_constants(out: Printed, index: int, weight, w_type: str, what: str, bias, arrays) -> None:

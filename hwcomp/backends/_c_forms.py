@@ -10,6 +10,7 @@ from hwcomp.backends._c_dot import Printed
 from hwcomp.plan.memory import Step
 from sw_ref.program import Kernel
 
+WEIGHTS = "wvhge"  # first letters of arrays that hold weights, or codes and what belongs to them
 _FLOAT = 4  # bytes of a float32 weight, which the saving is measured against
 _FEW = 16  # neighbouring values that fields hold
 # Instructions per product on a Cortex-M4 (benchmarks/few_bits.py): what the choice rests on.
@@ -21,7 +22,7 @@ def of(kernel: Kernel, step: Step, printed: Printed) -> dict[str, Any] | None:
     if "weight" not in kernel.constants:
         return None
     weight = kernel.constants["weight"]
-    stored = sum(np.dtype(t[:-2]).itemsize * v.size for t, n, v, _ in printed.arrays if n[0] == "w")
+    stored = sum(np.dtype(t[:-2]).itemsize * v.size for t, n, v, _ in printed.arrays if n[0] in WEIGHTS)
     form, why = _form(kernel, step, printed)
     return {
         "form": form, "why": why, "weights": int(weight.size), "bytes": int(stored),
@@ -36,6 +37,10 @@ def _form(kernel: Kernel, step: Step, printed: Printed) -> tuple[str, str]:
         form = "two bit planes, sign and mask" if masked else "one bit each"
         inputs = f"{planes} planes of bits" if planes > 1 else "one bit each"
         return form, f"inputs of {inputs}: {each} instructions per product and plane, packed products take {_FIELDS}"
+    if coded := printed.k.get("coded"):
+        what = "Huffman codes of distances and weights" if coded["runs"] else "Huffman codes"
+        rows = f"{printed.k['rows']} rows at a time are decoded into {coded['count'] * np.dtype(step.weights.ctype[:-2]).itemsize} bytes"
+        return what, f"fewest bytes, tables included (--c-weights small); {rows} of the arena"
     if step.weights.bits:
         why = f"{_FIELDS} instructions per product; each plane of bits of weights or inputs would multiply {_PLANE} ({_MASKED} if ternary)"
         return f"fields of {step.weights.bits} bits", f"{why}; bytes are at most a tenth faster (--c-weights fast)"

@@ -23,12 +23,12 @@ def supports(program: Program, kernel: Kernel) -> None:
     KINDS[kernel.kind][0](program, kernel)
 
 
-def work(program: Program, kernel: Kernel, bits: dict[str, Bits], fast: bool) -> Work:
-    """`bits`: the edges that are stored as words of bits (_c_bits.packed). `fast`: weights of few bits take bytes."""
+def work(program: Program, kernel: Kernel, bits: dict[str, Bits], form: str) -> Work:
+    """`bits`: the edges that are stored as words of bits (_c_bits.packed). `form`: `--c-weights`."""
     if _c_xnor.takes_bits(kernel, bits):
         return _c_xnor.work(program, kernel, bits)
     if kernel.kind in _DOTS:
-        found = _DOTS[kernel.kind](program, kernel, fast)
+        found = _DOTS[kernel.kind](program, kernel, form)
     else:
         found = KINDS[kernel.kind][1](program, kernel)
     packs = kernel.outputs[0] in bits and kernel.kind not in ALIASES
@@ -72,15 +72,22 @@ def _conv_runs(kernel: Kernel) -> tuple[int, int]:
     return (cg * p["kernel"][1], 1) if whole else (cg, p["kernel"][1])
 
 
-def _conv_work(program: Program, kernel: Kernel, fast: bool) -> Work:
+def _conv_work(program: Program, kernel: Kernel, form: str) -> Work:
     x, y = ends(program, kernel)
     k = map_values(kernel, x, y)
     if _is_depthwise(kernel):
         taps, w_type = k["kh"] * k["kw"], dot.weight_type(kernel.constants["weight"])
         weights = WeightLayout(k["m"], taps, taps, k["m"], False, w_type)
         return Work((taps * k["c"] * x.dtype.itemsize if k["border"] else 0,), weights)
-    layout = dot.layout_of(kernel, x, k["m"], math.prod(kernel.constants["weight"].shape[1:]), fast)
+    once = k["oh"] * k["ow"] == 1
+    layout = dot.layout_of(kernel, x, _conv_rows(kernel), kernel.params["groups"], once, form)
     return Work(tuple(w.scratch for w in _conv_ways(kernel, x, k, layout)), layout)
+
+
+def _conv_rows(kernel: Kernel) -> np.ndarray:
+    """Weights [rows, k] in the order in which a window is gathered."""
+    weight = kernel.constants["weight"]
+    return weight.transpose(0, 2, 3, 1).reshape(len(weight), -1)
 
 
 def _conv_ways(kernel: Kernel, x: Edge, k: dict[str, Any], layout: WeightLayout) -> list[Way]:
@@ -111,14 +118,16 @@ def _conv_printed(program: Program, plan: MemoryPlan, index: int) -> Printed:
     else:
         run, runs = _conv_runs(kernel)
         m, cg, kh, kw = c["weight"].shape
-        weight = c["weight"].transpose(0, 2, 3, 1).reshape(m, -1)
-        weight = dot.stored(weight, p["groups"], step.weights)
+        parts = p["groups"] * max(1, step.weights.slices)
+        weight = dot.stored(_conv_rows(kernel), parts, step.weights)
         way = _conv_ways(kernel, x, k, step.weights)[step.choice]
-        k |= {"run": run, "runs": runs, "cg": cg, "rows": m // p["groups"], "k": cg * kh * kw}
+        k |= {"run": run, "runs": runs, "cg": cg, "rows": m // parts, "each": m // p["groups"], "k": cg * kh * kw}
         k["in_place"] = not way.columns and not way.window
         add_dot(out, x, step.weights, acc, way, k["rows"])
         what = dot.weights_text(step.weights, "kernel row, kernel column, channel")
     add_constants(out, index, weight, step.weights.ctype, what, bias, arrays)
+    if step.weights.slices:
+        dot.add_codes(out, step.weights, weight, way)
     return out
 
 
@@ -140,10 +149,12 @@ def _dense_check(program: Program, kernel: Kernel) -> None:
         raise refuse(kernel, "the elements of its vectors don't lie together in memory")
 
 
-def _dense_work(program: Program, kernel: Kernel, fast: bool) -> Work:
+def _dense_work(program: Program, kernel: Kernel, form: str) -> Work:
     x, _ = ends(program, kernel)
     m, k = kernel.constants["weight"].shape
-    layout = dot.layout_of(kernel, x, m, k, fast)
+    order_in, order_out, vectors = _dense_orders(program, kernel)
+    weight = kernel.constants["weight"][np.ix_(order_out, order_in)]
+    layout = dot.layout_of(kernel, x, weight, 1, vectors == 1, form)
     ways = dot.ways_of(x, layout, acc_type(kernel), x.size // k, copied=False, joined=True)
     return Work(tuple(w.scratch for w in ways), layout)
 
@@ -157,15 +168,17 @@ def _dense_printed(program: Program, plan: MemoryPlan, index: int) -> Printed:
     rq, arrays = requantizer(kernel, acc, p["acc_lo"], p["acc_hi"], order_out)
     out = Printed("dense", {
         "id": index, "rq": rq, "x": c_type(x.dtype), "y": c_type(y.dtype), "x_bytes": x.dtype.itemsize, "groups": 1,
-        "border": False, "m": m, "rows": m, "k": k_size, "vectors": vectors,
+        "border": False, "m": m, "rows": m // max(1, step.weights.slices), "each": m, "cg": 0, "k": k_size, "vectors": vectors,
         "comment": heading(program, index, _acc_line(kernel, program) + "."),
     })  # fmt: skip
     way = dot.ways_of(x, step.weights, acc, vectors, copied=False, joined=True)[step.choice]
-    add_dot(out, x, step.weights, acc, way, m)
-    weight = dot.stored(c["weight"][np.ix_(order_out, order_in)], 1, step.weights)
+    add_dot(out, x, step.weights, acc, way, out.k["rows"])
+    weight = dot.stored(c["weight"][np.ix_(order_out, order_in)], max(1, step.weights.slices), step.weights)
     bias = c["bias"][order_out].astype(np.int32 if acc == "int32_t" else np.int64)
     what = dot.weights_text(step.weights, "input as in memory")
     add_constants(out, index, weight, step.weights.ctype, what, bias, arrays)
+    if step.weights.slices:
+        dot.add_codes(out, step.weights, weight, way)
     return out
 
 

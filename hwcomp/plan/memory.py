@@ -18,7 +18,7 @@ class WeightLayout:
 
     `quads`: within 4 neighbours, k runs 0, 2, 1, 3, so that sign extension of byte pairs gives matching halves.
     `k_stored` is `k` rounded up; the extra columns are zero. `ctype` is the C type of one weight; where `bits` is not 0, it is
-    the type of a word with fields of so many bits, and a weight is `first` + `step` * field.
+    the type of a word with fields of so many bits, and a weight is `first` + `step` * field. `slices`: the weights are prefix codes; so many times per group `rows` of them are decoded.
     """
 
     rows: int
@@ -30,6 +30,7 @@ class WeightLayout:
     bits: int = 0
     first: int = 0
     step: int = 1
+    slices: int = 0
 
 
 @dataclass(frozen=True)
