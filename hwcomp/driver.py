@@ -123,6 +123,8 @@ def compile_model(path: Path | str, folder: Path | str, options: CompileOptions,
         watch.warned("--pe-simd-budget only matters to targets fpga and hls")
     if options.unroll and "fpga" not in options.targets:
         watch.warned("--unroll only matters to target fpga")
+    if options.share and "mcu" in options.targets and options.c_weights != "small":
+        watch.warned("--share saves flash with --c-weights small only")
     if options.least_fifos and not {"fpga", "hls"} & set(options.targets):
         watch.warned("--least-fifos only matters to targets fpga and hls")
     graph, ctx = quantized_graph(model, options, watch)

@@ -94,6 +94,8 @@ class CompileOptions:
             raise UsageError(
                 f"unknown form of weights '{shown(self.c_weights)}'", fix=f"--c-weights takes {', '.join(C_WEIGHTS)}"
             )
+        if self.share is not None and not 2 <= self.share <= 8:
+            raise UsageError(f"--share {self.share}", fix="2 to 8 bits are possible")
         if self.golden < 1:
             raise UsageError("a product needs at least one golden sample")
         for name, pixels in self.input_types.items():

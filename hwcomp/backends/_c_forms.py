@@ -18,7 +18,7 @@ _PLANE, _MASKED, _FIELDS = "0.28", "0.33", "0.88 to 1.6"
 
 
 def of(kernel: Kernel, step: Step, printed: Printed) -> dict[str, Any] | None:
-    """{"form", "why", "weights", "bytes", "saving": times less than float} of a layer with weights; None of another."""
+    """{"form", "why", "weights", "bytes", "saving": times less than float, "stages"} of a layer with weights; None of another."""
     if "weight" not in kernel.constants:
         return None
     weight = kernel.constants["weight"]
@@ -26,7 +26,24 @@ def of(kernel: Kernel, step: Step, printed: Printed) -> dict[str, Any] | None:
     form, why = _form(kernel, step, printed)
     return {
         "form": form, "why": why, "weights": int(weight.size), "bytes": int(stored),
-        "saving": round(_FLOAT * weight.size / stored, 1),
+        "saving": round(_FLOAT * weight.size / stored, 1), "stages": stages(weight),
+    }  # fmt: skip
+
+
+def stages(weight: np.ndarray) -> dict[str, int]:
+    """Bytes of weights as float32, as integers, without zeros, and as indices: what comes before codes, each with its overhead.
+
+    Without zeros each weight has the distance to it in a byte, and distances beyond 255 a zero of their own (Deep Compression
+    has 5 or 8 bits). Indices are as wide as the values that are not 0 ask for, whose table counts.
+    """
+    flat, size = weight.ravel(), -(-max(int(weight.max()).bit_length() + 1, (~int(weight.min())).bit_length() + 1, 8) // 8)
+    values = np.unique(flat[flat != 0])
+    distances = np.diff(np.concatenate([[-1], np.flatnonzero(flat)]))
+    kept = int((1 + (distances - 1) // 256).sum())
+    index = max(1, len(values) - 1).bit_length()
+    return {
+        "float": _FLOAT * flat.size, "integers": size * flat.size, "sparse": kept * (size + 1),
+        "shared": -(-kept * (8 + index) // 8) + size * len(values),
     }  # fmt: skip
 
 

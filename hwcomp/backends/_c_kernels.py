@@ -117,11 +117,13 @@ def _conv_printed(program: Program, plan: MemoryPlan, index: int) -> Printed:
         what = "weights, [kernel row][kernel column][channel]"
     else:
         run, runs = _conv_runs(kernel)
-        m, cg, kh, kw = c["weight"].shape
+        _, cg, kh, kw = c["weight"].shape
         parts = p["groups"] * max(1, step.weights.slices)
-        weight = dot.stored(_conv_rows(kernel), parts, step.weights)
+        weight_rows = _conv_rows(kernel)
+        weight = dot.stored(weight_rows, parts, step.weights)
         way = _conv_ways(kernel, x, k, step.weights)[step.choice]
-        k |= {"run": run, "runs": runs, "cg": cg, "rows": m // parts, "each": m // p["groups"], "k": cg * kh * kw}
+        k |= {"run": run, "runs": runs, "cg": cg, "k": cg * kh * kw}
+        k |= {"rows": len(weight_rows) // parts, "each": len(weight_rows) // p["groups"]}
         k["in_place"] = not way.columns and not way.window
         add_dot(out, x, step.weights, acc, way, k["rows"])
         what = dot.weights_text(step.weights, "kernel row, kernel column, channel")
@@ -151,7 +153,7 @@ def _dense_check(program: Program, kernel: Kernel) -> None:
 
 def _dense_work(program: Program, kernel: Kernel, form: str) -> Work:
     x, _ = ends(program, kernel)
-    m, k = kernel.constants["weight"].shape
+    k = kernel.constants["weight"].shape[1]
     order_in, order_out, vectors = _dense_orders(program, kernel)
     weight = kernel.constants["weight"][np.ix_(order_out, order_in)]
     layout = dot.layout_of(kernel, x, weight, 1, vectors == 1, form)

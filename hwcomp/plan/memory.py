@@ -18,7 +18,8 @@ class WeightLayout:
 
     `quads`: within 4 neighbours, k runs 0, 2, 1, 3, so that sign extension of byte pairs gives matching halves.
     `k_stored` is `k` rounded up; the extra columns are zero. `ctype` is the C type of one weight; where `bits` is not 0, it is
-    the type of a word with fields of so many bits, and a weight is `first` + `step` * field. `slices`: the weights are prefix codes; so many times per group `rows` of them are decoded.
+    the type of a word with fields of so many bits, and a weight is `first` + `step` * field. Where `slices` is not 0 the weights
+    are prefix codes, and `rows` of them are decoded so many times per group.
     """
 
     rows: int

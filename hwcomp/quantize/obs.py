@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-_BLOCK = 64  # coordinates between two updates of the whole gradient
+_BLOCK = 32  # coordinates between two updates of the whole gradient
 _STAGES = 6
 _SWEEPS = 4
 _STILL = 1e-3  # of the weights: fewer that moved in a sweep end the descent
@@ -35,10 +35,11 @@ def descend(w: np.ndarray, target: np.ndarray, gram: np.ndarray, choose: Choice,
                 now, curvature = w[:, :, first + k], energy[:, :, first + k]
                 new = choose(now - local[:, :, k] / curvature, curvature, first + k)
                 step = new - now
-                if step.any():
-                    moved += np.count_nonzero(step)
+                rows = np.nonzero(step)
+                if len(rows[0]):
+                    moved += len(rows[0])
                     w[:, :, first + k] = new
-                    local += step[:, :, None] * near[:, k, None, :]
+                    local[rows] += step[rows][:, None] * near[rows[0], k]
             gradient += (w[:, :, part] - old) @ gram[:, part]
         if moved < _STILL * w.size:
             break

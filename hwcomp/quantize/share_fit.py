@@ -14,7 +14,8 @@ import numpy as np
 
 from hwcomp.quantize.obs import descend
 
-_ROUNDS = 6
+_ROUNDS = 10
+_REFITS = 6  # rounds after which the levels are fitted
 _RISING = 3  # rounds in which the rate rises to what it is
 _SWEEPS = 3
 _LONGEST = 20.0  # bits of a code that no weight has
@@ -57,11 +58,12 @@ def shared(
     target = target / sizes[..., None]
     w = target if start is None else start / sizes[..., None]
     levels, length = linear_levels(w, count), np.zeros(count)
-    for turn in range(_ROUNDS):
+    rounds = _ROUNDS if count <= _FITTED or rate else 1
+    for turn in range(rounds):
         w = _choose(w, target, gram, levels, rate * min(1.0, turn / _RISING) * length, keep, sizes)
         codes = _codes(w, levels)
         length = lengths(codes, count)
-        if turn < _ROUNDS - 1 and count <= _FITTED:
+        if turn < _REFITS and count <= _FITTED:
             levels = _fitted(codes, levels, target, gram, sizes)
             w = levels[codes]
     unit = np.abs(levels).max() / _MOST or 1.0
@@ -86,7 +88,13 @@ def _choose(w, target, gram, levels, cost, keep, sizes) -> np.ndarray:
     """`w` on the levels: each weight on the one with the least error and cost."""
     power = (sizes * sizes)[..., None]
 
+    order = np.argsort(levels, kind="stable")
+    levels, cost = levels[order], cost[order]
+    middle = (levels[1:] + levels[:-1]) / 2
+
     def nearest(v: np.ndarray, curvature: np.ndarray, k: int) -> np.ndarray:
+        if not cost.any():
+            return np.where(keep[:, :, k], levels[np.searchsorted(middle, v)], 0.0)
         price = curvature[..., None] * power * (v[..., None] - levels) ** 2 + cost
         return np.where(keep[:, :, k], levels[price.argmin(axis=2)], 0.0)
 
@@ -102,11 +110,11 @@ def _fitted(codes, levels, target, gram, sizes) -> np.ndarray:
     """The levels of least squares for these codes; 0 stays, and what no weight has."""
     count, power = len(levels), (sizes * sizes)[..., None]
     matrix = np.zeros((count, count))
-    for i in range(count):
+    for i in np.flatnonzero(levels):  # zeros weigh nothing
         weighted = ((codes == i) @ gram) * power
         matrix[i] = np.bincount(codes.ravel(), weights=weighted.ravel(), minlength=count)
     wanted = np.bincount(codes.ravel(), weights=((target @ gram) * power).ravel(), minlength=count)
-    free = (levels != 0) & (np.diagonal(matrix) > 0)
+    free = np.diagonal(matrix) > 0
     found = levels.copy()
     ridge = 1e-9 * np.trace(matrix) / count * np.eye(count)
     found[free] = np.linalg.solve((matrix + ridge)[np.ix_(free, free)], wanted[free])
