@@ -111,10 +111,7 @@ class Share(Pass):
                         node, tensors, values[node.inputs[0]], mine[node.inputs[0]], rate, ctx
                     )
                     total, bits = total + fit.integers.size, bits + fit.bits
-                    levels, zeros = (
-                        len(np.unique(fit.integers)),
-                        np.count_nonzero(fit.integers == 0) / fit.integers.size,
-                    )
+                    levels, zeros = len(np.unique(fit.integers)), np.mean(fit.integers == 0)
                     text = f"{levels} values, {100 * zeros:.1f} % zeros, {fit.bits / fit.integers.size:.2f} bits of entropy"
                     notes.note(self.name, f"{node.op} '{node.name}': {text}, error {error:.2g} of its output's energy")
                 nodes.append(made)
@@ -140,21 +137,21 @@ class Share(Pass):
         m = moments(plain, y, xq, weight, bias)
         shape, gram = m.cross.shape, damped(m.gram)
         own = weight.reshape(shape)
-        target = own + np.linalg.solve(gram, m.cross.transpose(0, 2, 1)).transpose(0, 2, 1)
+        sizes = np.ones((*shape[:2], 1))
+        if node.op == "Conv" and shape[0] == len(weight) > 1:  # depthwise: no channel shall be lost among larger ones
+            largest = np.abs(own).max(axis=2, keepdims=True)
+            sizes = np.where(largest > 0, largest, 1.0)
+        target = (own + np.linalg.solve(gram, m.cross.transpose(0, 2, 1)).transpose(0, 2, 1)) / sizes
         energy = float(((target @ gram) * target).sum()) or 1.0
-        keep = own != 0 if (own == 0).any() else None
-        start = pruned(target, gram, self.prune, keep) if self.prune or keep is not None else None
-        keep = keep if start is None else start != 0
-        sizes = np.abs(own).max(axis=2) if node.op == "Conv" and shape[0] == len(weight) > 1 else None
-        if sizes is not None:
-            sizes = np.where(sizes > 0, sizes, 1.0)
-        fit = shared(target, gram, 1 << self.bits, rate / _MEGABIT * energy, start, keep, sizes)
-        away = target - fit.weights
-        moved = m.residual + ((own - fit.weights) @ m.mean.transpose(0, 2, 1)).ravel()
-        made = constant(
-            tensors, f"{node.outputs[0]}__weight_shared", fit.weights.reshape(weight.shape).astype(np.float32)
-        )
-        scales = np.broadcast_to(fit.scales.reshape(-1, *[1] * (weight.ndim - 1)), weight.shape)
+        keep, start = (own != 0 if (own == 0).any() else None), None
+        if self.prune or keep is not None:
+            start = pruned(target, gram, self.prune, keep)
+            keep = start != 0
+        fit = shared(target, gram, 1 << self.bits, rate / _MEGABIT * energy, start, keep)
+        away, real = target - fit.weights, fit.weights * sizes
+        moved = m.residual + ((own - real) @ m.mean.transpose(0, 2, 1)).ravel()
+        made = constant(tensors, f"{node.outputs[0]}__weight_shared", real.reshape(weight.shape).astype(np.float32))
+        scales = np.broadcast_to((fit.scale * sizes).astype(np.float32), shape).reshape(weight.shape)
         tensors[made.name] = made.with_(given=Given(fit.integers.reshape(weight.shape).astype(np.int8), scales))
         ctx.chosen.add(made.name)
         added = constant(tensors, f"{node.outputs[0]}__bias_shared", (bias + moved).astype(np.float32))

@@ -14,6 +14,7 @@ import numpy as np
 _BLOCK = 32  # coordinates between two updates of the whole gradient
 _STAGES = 6
 _SWEEPS = 4
+_LAST = 20  # sweeps when all have gone that go
 _STILL = 1e-3  # of the weights: fewer that moved in a sweep end the descent
 
 Choice = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
@@ -65,9 +66,11 @@ def pruned(target: np.ndarray, gram: np.ndarray, fraction: float, keep: np.ndarr
         keep = keep.copy()
         keep.ravel()[np.argsort(saliency, kind="stable")[:gone]] = False
         w = fitted_where(w * keep, target, gram, keep)
-    return w
+    return fitted_where(w, target, gram, keep, _LAST)
 
 
-def fitted_where(w: np.ndarray, target: np.ndarray, gram: np.ndarray, keep: np.ndarray) -> np.ndarray:
+def fitted_where(
+    w: np.ndarray, target: np.ndarray, gram: np.ndarray, keep: np.ndarray, sweeps: int = _SWEEPS
+) -> np.ndarray:
     """`w` with the weights that are kept moved towards the least error; the others are zero."""
-    return w if keep.all() else descend(w, target, gram, lambda v, _, k: np.where(keep[:, :, k], v, 0.0), _SWEEPS)
+    return w if keep.all() else descend(w, target, gram, lambda v, _, k: np.where(keep[:, :, k], v, 0.0), sweeps)

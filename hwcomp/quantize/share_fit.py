@@ -25,15 +25,15 @@ _FITTED = 32  # levels at most that are fitted; more are as close as integers
 
 @dataclass(frozen=True)
 class Shared:
-    """`weights` = `integers` int64 [G, M, K] * `scales` float32 [G, M]; `bits` of the codes, as their entropy says."""
+    """`weights` = `integers` int64 [G, M, K] * `scale`, a float32; `bits` of the codes, as their entropy says."""
 
     integers: np.ndarray
-    scales: np.ndarray
+    scale: float
     bits: float
 
     @property
     def weights(self) -> np.ndarray:
-        return self.integers * self.scales.astype(np.float64)[..., None]
+        return self.integers * self.scale
 
 
 def linear_levels(target: np.ndarray, count: int) -> np.ndarray:
@@ -46,31 +46,29 @@ def linear_levels(target: np.ndarray, count: int) -> np.ndarray:
 
 def shared(
     target: np.ndarray, gram: np.ndarray, count: int, rate: float = 0.0, start: np.ndarray | None = None,
-    keep: np.ndarray | None = None, sizes: np.ndarray | None = None,
+    keep: np.ndarray | None = None,
 ) -> Shared:  # fmt: skip
     """Codes into at most `count` levels for float64 `target` [G, M, K] in the metric `gram` [G, K, K], positive definite.
 
     `rate`: what a bit may cost in units of the error. `start`: weights to start from. `keep` (bool [G, M, K]): the others are
-    zero. `sizes` float64 [G, M]: one scale for each channel in place of one for all, in units of which the levels are.
+    zero.
     """
-    sizes = np.ones(target.shape[:2]) if sizes is None else sizes
     keep = np.ones(target.shape, bool) if keep is None else keep
-    target = target / sizes[..., None]
-    w = target if start is None else start / sizes[..., None]
+    w = target if start is None else start
     levels, length = linear_levels(w, count), np.zeros(count)
     rounds = _ROUNDS if count <= _FITTED or rate else 1
     for turn in range(rounds):
-        w = _choose(w, target, gram, levels, rate * min(1.0, turn / _RISING) * length, keep, sizes)
+        w = _choose(w, target, gram, levels, rate * min(1.0, turn / _RISING) * length, keep)
         codes = _codes(w, levels)
         length = lengths(codes, count)
         if turn < _REFITS and count <= _FITTED:
-            levels = _fitted(codes, levels, target, gram, sizes)
+            levels = _fitted(codes, levels, target, gram)
             w = levels[codes]
     unit = np.abs(levels).max() / _MOST or 1.0
     integers = np.rint(levels / unit)
-    w = _choose(integers[codes] * unit, target, gram, integers * unit, rate * length, keep, sizes)
+    w = _choose(integers[codes] * unit, target, gram, integers * unit, rate * length, keep)
     codes = _codes(w, integers * unit)
-    return Shared(integers[codes].astype(np.int64), (unit * sizes).astype(np.float32), _entropy(integers[codes]))
+    return Shared(integers[codes].astype(np.int64), float(np.float32(unit)), _entropy(integers[codes]))
 
 
 def lengths(codes: np.ndarray, count: int) -> np.ndarray:
@@ -84,10 +82,8 @@ def _entropy(values: np.ndarray) -> float:
     return float(-(counts * np.log2(counts / values.size)).sum())
 
 
-def _choose(w, target, gram, levels, cost, keep, sizes) -> np.ndarray:
+def _choose(w, target, gram, levels, cost, keep) -> np.ndarray:
     """`w` on the levels: each weight on the one with the least error and cost."""
-    power = (sizes * sizes)[..., None]
-
     order = np.argsort(levels, kind="stable")
     levels, cost = levels[order], cost[order]
     middle = (levels[1:] + levels[:-1]) / 2
@@ -95,7 +91,7 @@ def _choose(w, target, gram, levels, cost, keep, sizes) -> np.ndarray:
     def nearest(v: np.ndarray, curvature: np.ndarray, k: int) -> np.ndarray:
         if not cost.any():
             return np.where(keep[:, :, k], levels[np.searchsorted(middle, v)], 0.0)
-        price = curvature[..., None] * power * (v[..., None] - levels) ** 2 + cost
+        price = curvature[..., None] * (v[..., None] - levels) ** 2 + cost
         return np.where(keep[:, :, k], levels[price.argmin(axis=2)], 0.0)
 
     return descend(w, target, gram, nearest, _SWEEPS)
@@ -106,14 +102,14 @@ def _codes(w: np.ndarray, levels: np.ndarray) -> np.ndarray:
     return order[np.searchsorted((levels[order][1:] + levels[order][:-1]) / 2, w)]
 
 
-def _fitted(codes, levels, target, gram, sizes) -> np.ndarray:
+def _fitted(codes, levels, target, gram) -> np.ndarray:
     """The levels of least squares for these codes; 0 stays, and what no weight has."""
-    count, power = len(levels), (sizes * sizes)[..., None]
+    count = len(levels)
     matrix = np.zeros((count, count))
     for i in np.flatnonzero(levels):  # zeros weigh nothing
-        weighted = ((codes == i) @ gram) * power
+        weighted = (codes == i) @ gram
         matrix[i] = np.bincount(codes.ravel(), weights=weighted.ravel(), minlength=count)
-    wanted = np.bincount(codes.ravel(), weights=((target @ gram) * power).ravel(), minlength=count)
+    wanted = np.bincount(codes.ravel(), weights=(target @ gram).ravel(), minlength=count)
     free = np.diagonal(matrix) > 0
     found = levels.copy()
     ridge = 1e-9 * np.trace(matrix) / count * np.eye(count)

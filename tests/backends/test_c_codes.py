@@ -78,7 +78,8 @@ def decoder(tmp_path_factory):
         text += render("prim/c/codes.c.j2", p="t", prim=prim)
         more = "const uint16_t *e, uint32_t least, const uint8_t *g, uint32_t escape, "
         text += f"""
-size_t {prim["name"]}(const uint8_t *from, {more}const uint16_t *h, uint32_t shortest, const {w} *v, {w} *to, uint32_t count, uint32_t times)
+size_t {prim["name"]}(const uint8_t *from, {more}
+    const uint16_t *h, uint32_t shortest, const {w} *v, {w} *to, uint32_t count, uint32_t times)
 {{
     t_stream s = {{from, 0, 0, 0, 0}};
     (void)e, (void)least, (void)g, (void)escape;
