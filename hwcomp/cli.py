@@ -71,7 +71,8 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--check-passes", action="store_true", help="probe the numbers after every pass")
     p.add_argument("--print-passes", action="store_true", help="list what every pass did")
     p.add_argument("--share", type=int, metavar="BITS", help="weights of a layer from a codebook of 2^BITS values (pass share)")
-    for option in ("--prune", "--low-rank"):
+    p.add_argument("--low-rank", type=float, metavar="ENERGY", help="dense and pointwise layers as two smaller ones (pass low_rank)")
+    for option in ("--prune",):
         p.add_argument(option, action="append", default=[], help=argparse.SUPPRESS)
 
     p = _command(commands, "run", "run samples on one engine")

@@ -75,7 +75,7 @@ def show_passes() -> int:
 
 
 def compile_options(args: Namespace) -> CompileOptions:
-    for flag, value in (("--prune", args.prune), ("--low-rank", args.low_rank)):
+    for flag, value in (("--prune", args.prune),):
         if value:
             raise UnsupportedError(f"{flag} is not available in this version")
     given = {
@@ -84,6 +84,7 @@ def compile_options(args: Namespace) -> CompileOptions:
         "golden": args.golden, "requantize_bits": args.requantize_bits,
         "logits": args.logits or None, "hls_dialect": args.hls_dialect, "unroll": tuple(args.unroll) if args.unroll else None,
         "c_weights": args.c_weights, "xnor_k": args.xnor_k or None, "share": args.share,
+        "low_rank": args.low_rank,
     }  # fmt: skip
     given = {k: v for k, v in given.items() if v is not None}
     given |= {"input_ranges": parse_ranges(args.input_range), "input_types": parse_types(args.input)}

@@ -33,7 +33,7 @@ class CompileOptions:
     `unroll`: binary layers whose weights are wired in on target fpga, by the name of their node, or ("all",).
     `c_weights`: weights of few bits in fields of words (packed) as bytes (fast), or Huffman codes where
     these are fewer bytes (small). `xnor_k`: pass few_bits computes K maps.
-    `share`: bits of the codes of pass share.
+    `share`: bits of the codes of pass share. `low_rank`: energy of pass low_rank.
     `least_fifos`: search the least depths of FIFOs however long it takes.
     """
 
@@ -56,6 +56,7 @@ class CompileOptions:
     c_weights: str = "packed"
     xnor_k: bool = False
     share: int | None = None
+    low_rank: float | None = None
 
     @property
     def pass_options(self) -> dict[str, dict[str, Any]]:
@@ -65,6 +66,8 @@ class CompileOptions:
             found["few_bits"] = {"xnor_k": True, **found.get("few_bits", {})}
         if self.share is not None:
             found["share"] = {"enabled": True, "bits": self.share, **found.get("share", {})}
+        if self.low_rank is not None:
+            found["low_rank"] = {"enabled": True, "energy": self.low_rank, **found.get("low_rank", {})}
         return found
 
     def check(self) -> None:
@@ -96,6 +99,8 @@ class CompileOptions:
             )
         if self.share is not None and not 2 <= self.share <= 8:
             raise UsageError(f"--share {self.share}", fix="2 to 8 bits are possible")
+        if self.low_rank is not None and not 0 < self.low_rank <= 1:
+            raise UsageError(f"--low-rank {self.low_rank:g}", fix="a part of the outputs' variance, above 0 and at most 1, is needed")
         if self.golden < 1:
             raise UsageError("a product needs at least one golden sample")
         for name, pixels in self.input_types.items():
@@ -178,6 +183,7 @@ def from_toml(path: Path, given: dict[str, Any]) -> dict[str, Any]:
     kinds = {
         "quant": str, "rest": str, "requantize": bool, "name": str, "logits": bool, "pe_simd_budget": int,
         "least_fifos": bool, "requantize_bits": int, "golden": int, "hls_dialect": str, "c_weights": str, "xnor_k": bool, "share": int,
+        "low_rank": float,
     }  # fmt: skip
     merged = dict(given)
     for key, value in data.items():
