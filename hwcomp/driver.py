@@ -119,14 +119,8 @@ def compile_model(path: Path | str, folder: Path | str, options: CompileOptions,
     backends = [BACKENDS[t] for t in options.targets]
     model = load_model(path)
     options = options.for_model(model.quantized)
-    if options.pe_simd_budget is not None and not {"fpga", "hls"} & set(options.targets):
-        watch.warned("--pe-simd-budget only matters to targets fpga and hls")
-    if options.unroll and "fpga" not in options.targets:
-        watch.warned("--unroll only matters to target fpga")
-    if options.share and "mcu" in options.targets and options.c_weights != "small":
-        watch.warned("--share saves flash with --c-weights small only")
-    if options.least_fifos and not {"fpga", "hls"} & set(options.targets):
-        watch.warned("--least-fifos only matters to targets fpga and hls")
+    for text in options.idle():
+        watch.warned(text)
     graph, ctx = quantized_graph(model, options, watch)
     watch.progress("lowering", 0, 1)
     lowered = lower(graph, options.requantize_bits)

@@ -76,7 +76,7 @@ class CompileOptions:
                 raise UsageError(f"unknown target '{shown(target)}'", fix=f"targets are {', '.join(TARGETS)}")
         if not self.targets or len(set(self.targets)) != len(self.targets):
             raise UsageError("name each target once", fix="for instance --target mcu,fpga")
-        for quant in filter(None, (self.quant, self.rest)):
+        for quant in (KEEP if self.quant is None else self.quant, self.rest):
             if not _SCHEMES.fullmatch(quant):
                 raise UsageError(f"unknown quantization '{shown(quant)}'", fix="for instance --quant int8")
             if quant != KEEP:
@@ -115,6 +115,27 @@ class CompileOptions:
                 raise UsageError(
                     f"input range of '{shown(name)}' is [{lo}, {hi}]", fix="give two finite numbers, low < high"
                 )
+
+    def idle(self) -> list[str]:
+        """What is asked for and changes nothing; a line each. `quant` is filled in."""
+        hardware, targets = {"fpga", "hls"}, set(self.targets)
+        only = (
+            ("--pe-simd-budget", self.pe_simd_budget is not None, hardware),
+            ("--least-fifos", self.least_fifos, hardware),
+            ("--unroll", bool(self.unroll), {"fpga"}),
+            ("--hls-dialect", self.hls_dialect != HLS_DIALECTS[0], {"hls"}),
+            ("--c-weights", self.c_weights != C_WEIGHTS[0], {"mcu"}),
+        )
+        lines = [
+            f"{flag} only matters to target{'s' * (len(useful) > 1)} {' and '.join(sorted(useful))}"
+            for flag, given, useful in only
+            if given and not useful & targets
+        ]
+        if self.rest != "int8" and self.quant != KEEP:
+            lines.append("--rest only matters to models that are quantized already, and keep their types")
+        if self.share is not None and "mcu" in targets and self.c_weights != "small":
+            lines.append("--share saves flash on target mcu with --c-weights small only")
+        return lines
 
     def for_model(self, quantized: bool) -> CompileOptions:
         """With `quant` filled in. UsageError where the options do not fit a model that is or is not quantized already."""

@@ -51,6 +51,9 @@ def check_target(folder: Path) -> Path:
     if not str(folder) or Path.cwd().is_relative_to(Path(folder).resolve()):
         raise UsageError(f"'{folder}' is the current folder or above it", fix="name a folder of its own with -o")
     folder = Path(os.path.abspath(folder))  # noqa: PTH100 (resolve would follow a link)
+    for above in folder.parents:
+        if above.exists() and not above.is_dir():
+            raise UsageError(f"'{above}' is a file", fix="name a folder with -o")
     if folder.is_symlink() or (folder.exists() and not _replaceable(folder)):
         raise UsageError(
             f"'{folder}' exists and is not an earlier product of hwcomp", fix="name another folder with -o"

@@ -8,6 +8,7 @@ from typing import Any
 from hwcomp.graph import Graph
 from hwcomp.lower.build import Lowered
 from hwcomp.lower.staircase import summary
+from hwcomp.report import energy
 from hwcomp.verify.noise import LayerNoise
 from sw_ref.program import Edge, Kernel, Program
 
@@ -33,12 +34,14 @@ def program_facts(
                 "named_accumulators": [list(run) for run in proof.named] if proof else [],
             }
         )  # fmt: skip
+    all_macs = sum(layer["macs"] for layer in layers)
     return {
         "schema": SCHEMA, "name": name, "program_sha256": program.sha256(),
         "inputs": list(program.inputs), "outputs": list(program.outputs),
         "boundary": {n: _type(program.edges[n]) for n in dict.fromkeys((*program.inputs, *program.outputs))},
-        "macs": sum(layer["macs"] for layer in layers), "weights": sum(layer["weights"] for layer in layers),
+        "macs": all_macs, "weights": sum(layer["weights"] for layer in layers),
         "proof": summary(lowered.proofs), "layers": layers, "passes": notes, "warnings": warnings, "targets": targets,
+        "memory": energy.of_product(program, all_macs, targets),
     }  # fmt: skip
 
 

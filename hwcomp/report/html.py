@@ -15,6 +15,7 @@ from hwcomp.pixels import Pixels
 from hwcomp.report import _plots as plots
 from hwcomp.report import _targets as targets
 from hwcomp.report import _words as words
+from hwcomp.report import energy
 from hwcomp.templates_dir import templates
 
 _OPEN_NOTES = 12  # more lines than that in one pass are folded away
@@ -40,6 +41,8 @@ def render(report: dict[str, Any]) -> str:
         "fpga": targets.fpga(report),
         "mcu": targets.mcu(report),
         "others": targets.others(report),
+        "memory": _memory(report.get("memory") or {}),
+        "energies": energy.CONSTANTS,
     }
     return _environment().get_template("report.html.j2").render(values)
 
@@ -66,6 +69,19 @@ def _network_tiles(report: dict[str, Any]) -> list[dict[str, str]]:
         targets.tile("Differing accumulators", differing, some if differing else exact),
         targets.tile("Accuracy", "not measured", "hwcomp eval DIR --data TEST.npz"),
     ]
+
+
+def _memory(rows: dict[str, Any]) -> list[dict[str, Any]]:
+    """Traffic and energy by target; bars relative to the most."""
+    most = max((m["energy_nj"]["dram"] for m in rows.values()), default=0)
+    return [
+        {
+            "target": shown(target), "activations": m["activation_bytes"], "weights": m["weight_bytes"],
+            "intensity": f"{m['intensity'] or 0:.2f}",
+            "energies": [(f"{nj:,.1f}", plots.fraction(nj, most)) for nj in (m["energy_nj"]["sram"], m["energy_nj"]["dram"])],
+        }
+        for target, m in rows.items()
+    ]  # fmt: skip
 
 
 def _layer(layer: dict[str, Any]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from hwcomp.graph import Graph
 from hwcomp.lower.build import lower
 from hwcomp.options import CompileOptions
 from hwcomp.registry import BACKENDS, OPS
+from hwcomp.report import energy
 
 SCHEMA = 1
 
@@ -34,12 +35,14 @@ def inspect_model(path: Path, logits: bool) -> dict[str, Any]:
             }
         )  # fmt: skip
     parameters, macs = sum(n["parameters"] for n in layers), sum(n["macs"] for n in layers)
+    flops = 2 * macs + sum(n["operations"] for n in layers)
     return {
         "schema": SCHEMA, "model_sha256": model.sha256, "opset": model.opset,
         "inputs": {n: list(graph.tensors[n].shape) for n in graph.inputs},
         "outputs": {n: list(graph.tensors[n].shape) for n in graph.outputs},
-        "parameters": parameters, "macs": macs, "flops": 2 * macs + sum(n["operations"] for n in layers),
+        "parameters": parameters, "macs": macs, "flops": flops,
         "float_bytes": 4 * parameters, "int8_bytes": parameters, "peak_live_elements": _peak(graph),
+        "memory": {f: energy.of_graph(graph, parameters, flops, b) for f, b in (("float32", 32), ("int8", 8))},
         "quantized": _stated(model), "layers": layers, "targets": _targets(model, logits),
     }  # fmt: skip
 

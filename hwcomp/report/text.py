@@ -11,6 +11,7 @@ from rich.table import Table
 
 from hwcomp.errors import shown
 from hwcomp.report import _words as words
+from hwcomp.report import energy
 from hwcomp.report.facts import noise_json
 from hwcomp.verify.compare import Outcome
 from hwcomp.verify.evaluate import Evaluation
@@ -102,6 +103,7 @@ def report_text(report: dict[str, Any]) -> str:
         ):  # fmt: skip
             memory.add_row(what, f"{size:,}")
         parts += [memory, "", *_weight_forms(mcu)]
+    parts += _memory(report["memory"], "target")
     parts.append("Proof lines")
     parts += [
         f"  {shown(layer['output'])}{layer['proof'][len(layer['output']) :]}"
@@ -111,6 +113,16 @@ def report_text(report: dict[str, Any]) -> str:
     if report["warnings"]:
         parts += ["", "Warnings", *(f"  {w}" for w in report["warnings"])]
     return _render(*parts)
+
+
+def _memory(rows: dict[str, Any], of: str) -> list[Any]:
+    """Traffic and energy of one inference, a row per form or target."""
+    columns = ("activation bytes", "weight bytes", "operations per byte", "nJ on the chip", "nJ, weights in DRAM")
+    table = _table("Memory traffic and energy of one inference", of, *columns)
+    for name, m in rows.items():
+        moved = (f"{m['activation_bytes']:,}", f"{m['weight_bytes']:,}", f"{m['intensity'] or 0:.2f}")
+        table.add_row(name, *moved, *(f"{m['energy_nj'][at]:,.1f}" for at in ("sram", "dram")))
+    return [table, energy.CONSTANTS, ""]
 
 
 def _weight_forms(mcu: dict[str, Any]) -> list[Any]:
@@ -208,7 +220,7 @@ def inspection_text(data: dict[str, Any]) -> str:
             f"({stated['per_channel']} per channel){left}"
         )
     kept = "int8" if data["quantized"] is None else "keep"
-    return _render(table, total, "", f"Targets (with --quant {kept})", *(f"  {line}" for line in targets))
+    return _render(table, total, "", *_memory(data["memory"], "tensors in"), f"Targets (with --quant {kept})", *(f"  {line}" for line in targets))
 
 
 def teacher_text(report: TeacherReport) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hwcomp import samples
-from hwcomp.errors import UsageError
+from hwcomp.errors import UsageError, shown
 from hwcomp.frontend.load import load_model
 from hwcomp.graph import Graph
 from hwcomp.passes.base import PassContext
@@ -51,6 +51,13 @@ def evaluate(
     real = samples.to_real(program, inputs, built.pixels)
     out = program.outputs[0]
     is_index = (k := program.producer(out)) is not None and k.kind == "argmax"
+    classes = program.edges[out].size
+    if labels is not None and not is_index and not ((labels >= 0) & (labels < classes)).all():
+        wrong = labels[(labels < 0) | (labels >= classes)][0]
+        raise UsageError(
+            f"label {wrong} for {classes} classes", why=f"output '{shown(out)}' has {classes} elements",
+            fix="number the classes from 0",
+        )  # fmt: skip
     got = engines.engine(engine).run(built, stored, False, progress_for(engine, total)).values[out]
     want = run_model(built.dir / "model.onnx", real, progress_for("float", total))[out]
     mine, theirs = decisions(got, is_index), decisions(want, is_index)

@@ -198,6 +198,7 @@ def test_an_impossible_budget_says_what_is_reachable(rejected):
     (["--target", "mcu,mcu"], ["each target once"]), (["--target", "mcu,"], ["unknown target ''"]),
     (["--hls-dialect", "spatial"], ["unknown HLS dialect 'spatial'", "vitis, ac"]),
     (["--c-weights", "tiny"], ["unknown form of weights 'tiny'", "packed, fast, small"]),
+    (["--quant", ""], ["unknown quantization ''"]), (["--rest", ""], ["unknown quantization ''"]),
     (["--quant", "int3"], ["unknown quantization 'int3'"]),
     (["--quant", "keep"], ["--quant keep for a float model", "leave it out"]),
     (["--quant", "fixed:Q10.7"], ["18 bits", "4 to 16"]),

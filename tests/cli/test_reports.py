@@ -81,7 +81,7 @@ def test_eval_refuses_unknown_engines(refused, net):
 
 INSPECTION = [
     "schema", "model_sha256", "opset", "inputs", "outputs", "parameters", "macs", "flops", "float_bytes", "int8_bytes",
-    "peak_live_elements", "quantized", "layers", "targets",
+    "peak_live_elements", "memory", "quantized", "layers", "targets",
 ]  # fmt: skip
 LAYER = ["node", "operator", "shape", "parameters", "macs", "operations"]
 
@@ -99,6 +99,7 @@ def test_inspect_counts(cli, net):
     assert (data["macs"], data["parameters"], data["float_bytes"], data["int8_bytes"]) == (84 * 18 + 90, 152, 608, 152)
     assert data["flops"] == 2 * data["macs"] + sum(n["operations"] for n in data["layers"])
     assert data["peak_live_elements"] == 112 + 84
+    assert [m["weight_bytes"] for m in data["memory"].values()] == [608, 152]
     assert (data["inputs"], data["outputs"]) == ({"x": [1, 2, 8, 7]}, {"y": [1, 5]})
     assert (data["schema"], data["opset"], data["targets"]) == (1, 17, {"fpga": None, "hls": None, "mcu": None})
     assert data["quantized"] is None
@@ -131,7 +132,7 @@ def test_inspect_takes_logits(cli, tmp_path):
 # --- report -----------------------------------------------------------------------------------------------------------
 
 REPORT = [
-    "schema", "name", "program_sha256", "inputs", "outputs", "macs", "weights", "proof", "layers", "passes", "warnings",
+    "schema", "name", "program_sha256", "inputs", "outputs", "macs", "weights", "proof", "layers", "passes", "warnings", "memory",
     "targets",
 ]  # fmt: skip
 REPORT_LAYER = {

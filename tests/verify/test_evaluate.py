@@ -98,6 +98,14 @@ def test_argmax_at_the_end_decides_itself(tmp_path, x):
     assert result.accuracy == result.agreement > 0.9
 
 
+@pytest.mark.parametrize("wrong", [5, -1])
+def test_a_label_that_is_no_class_is_refused(built, x, wrong):
+    labels = np.zeros(300, np.int64)
+    labels[7] = wrong
+    with pytest.raises(UsageError, match=f"label {wrong} for 5 classes"):
+        evaluate(built, {"x": x}, labels)
+
+
 @pytest.mark.parametrize("batch", [1, "N"])
 def test_float_engine_runs_any_batch(tmp_path, x, batch):
     built = compiled(model(NODES, {"x": (batch, 6)}, CONSTANTS), tmp_path, "mcu", input_ranges={"x": (-1.0, 1.0)})
