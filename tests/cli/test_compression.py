@@ -45,3 +45,15 @@ def test_a_quantized_model_keeps_its_integers(cli, net, tmp_path, option):
     )  # fmt: skip
     assert found.code == 2
     assert "already quantized" in found.err
+
+
+@pytest.mark.parametrize(("options", "texts"), [
+    (["--low-rank", "0"], ["--low-rank 0", "above 0"]), (["--low-rank", "nan"], ["--low-rank nan"]),
+    (["--share", "0"], ["--share 0", "2 to 8"]), (["--share", "9"], ["--share 9", "2 to 8"]), (["--share", "x"], ["invalid int value"]),
+    (["--share", "4", "--quant", "int4"], ["--share with --quant int4"]), (["--low-rank", "x"], ["invalid float value"]),
+    (["--share", "4", "--pass", "share.prune=1.5"], ["share.prune=1.5"]),
+], ids=lambda v: " ".join(v)[:40])  # fmt: skip
+def test_bad_options_are_refused(refused, net, tmp_path, options, texts):
+    given = ("--target", "mcu", "--calibration", net.data, "-o", tmp_path / "out")
+    refused("compile", net.model, *given, *options, texts=texts)
+    assert not (tmp_path / "out").exists()
