@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hwcomp import __version__, driver, npz, product, samples
-from hwcomp.errors import UnsupportedError, UsageError, WorkFailed, shown
+from hwcomp.errors import UsageError, WorkFailed, shown
 from hwcomp.options import CompileOptions, from_toml, parse_pass_options, parse_prune, parse_ranges, parse_types
 
 
@@ -75,15 +75,13 @@ def show_passes() -> int:
 
 
 def compile_options(args: Namespace) -> CompileOptions:
-    for flag, value in (("--low-rank", args.low_rank), ("--share", args.share)):
-        if value:
-            raise UnsupportedError(f"{flag} is not available in this version")
     given = {
         "name": args.name, "quant": args.quant, "rest": args.rest, "requantize": args.requantize or None,
         "pe_simd_budget": args.pe_simd_budget, "least_fifos": args.least_fifos or None,
         "golden": args.golden, "requantize_bits": args.requantize_bits,
         "logits": args.logits or None, "hls_dialect": args.hls_dialect, "unroll": tuple(args.unroll) if args.unroll else None,
-        "c_weights": args.c_weights, "xnor_k": args.xnor_k or None, "fpga_family": args.fpga_family,
+        "c_weights": args.c_weights, "xnor_k": args.xnor_k or None, "fpga_family": args.fpga_family, "share": args.share,
+        "low_rank": args.low_rank,
     }  # fmt: skip
     given = {k: v for k, v in given.items() if v is not None}
     given |= {"input_ranges": parse_ranges(args.input_range), "input_types": parse_types(args.input)}

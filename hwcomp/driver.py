@@ -35,7 +35,7 @@ from hwcomp.verify.reference import run_program
 
 _NOISE_SAMPLES = 32
 _BEYOND = 0.01  # of calibration values that no pixel stands for: more than rounding explains
-_CORRECTIONS = ("equalize", "adaround", "bias_correction")  # passes that choose other weights
+_CORRECTIONS = ("equalize", "low_rank", "share", "adaround", "bias_correction")  # passes that choose other weights
 _RESERVED = frozenset(
     {"manifest.json", "program", "src", "rtl", "hls", "vectors", "report.json", "report.html", "model.qdq.onnx"}
 )
@@ -201,6 +201,8 @@ def _banner(model: Model, lowered: Lowered, options: CompileOptions) -> tuple[st
     words += ["--logits"] if options.logits else []
     words += ["--xnor-k"] if options.xnor_k else []
     words += [f"--c-weights {options.c_weights}"] if options.c_weights != "packed" else []
+    words += [f"--low-rank {options.low_rank:g}"] if options.low_rank is not None else []
+    words += [f"--share {options.share}"] if options.share is not None else []
     words += [f"--pe-simd-budget {options.pe_simd_budget}"] if options.pe_simd_budget else []
     words += [f"--prune {kind}={amount}" for kind, amount in options.prune.items()]
     words += [f"--unroll {name}" for name in options.unroll]
@@ -240,6 +242,10 @@ def _options_json(options: CompileOptions) -> dict[str, Any]:
         del data["fpga_family"]
     if not options.prune:
         del data["prune"]
+    if options.share is None:
+        del data["share"]
+    if options.low_rank is None:
+        del data["low_rank"]
     return data
 
 

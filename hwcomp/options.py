@@ -18,7 +18,7 @@ from hwcomp.registry import PASSES
 KEEP = "keep"
 TARGETS = ("mcu", "fpga", "hls")
 HLS_DIALECTS = ("vitis", "ac")
-C_WEIGHTS = ("packed", "fast")
+C_WEIGHTS = ("packed", "fast", "small")
 FPGA_FAMILIES = ("xc7", "ecp5", "ice40")
 # What --prune can remove, and the pass that does it in a field of that name.
 PRUNE_KINDS = {
@@ -39,9 +39,11 @@ class CompileOptions:
     in the product with their outputs. `hls_dialect`: ap_int and hls::stream (vitis), or ac_int and ac_channel (ac).
     `fpga_family`: whose logic target fpga counts bits for.
     `unroll`: binary layers whose weights are wired in on target fpga, by the name of their node, or ("all",).
-    `c_weights`: weights of few bits in fields of words (packed) or as bytes (fast). `xnor_k`: pass few_bits computes K maps.
+    `c_weights`: weights of few bits in fields of words (packed), as bytes (fast), or what takes the fewest bytes, Huffman codes
+    included (small). `xnor_k`: pass few_bits computes K maps.
     `prune`: amount by kind: a fraction, of the multiply-accumulates for filter, channel, branch, of the parameters for weight,
     vector, kernel, block; the text "n:m" for nm.
+    `share`: bits of the codes of pass share. `low_rank`: energy of pass low_rank.
     `least_fifos`: search the least depths of FIFOs however long it takes.
     """
 
@@ -65,11 +67,17 @@ class CompileOptions:
     c_weights: str = "packed"
     xnor_k: bool = False
     prune: dict[str, float | str] = field(default_factory=dict)
+    share: int | None = None
+    low_rank: float | None = None
 
     @property
     def pass_options(self) -> dict[str, dict[str, Any]]:
         """`passes`, with what other options say about passes. UsageError, UnsupportedError for a kind of pruning."""
         said: dict[str, dict[str, Any]] = {"few_bits": {"xnor_k": True}} if self.xnor_k else {}
+        if self.share is not None:
+            said["share"] = {"enabled": True, "bits": self.share}
+        if self.low_rank is not None:
+            said["low_rank"] = {"enabled": True, "energy": self.low_rank}
         for kind, amount in self.prune.items():
             said.setdefault(_pruner(kind), {})[kind] = amount
         return {**self.passes, **{name: {**fields, **self.passes.get(name, {})} for name, fields in said.items()}}
@@ -105,6 +113,10 @@ class CompileOptions:
             raise UsageError(
                 f"unknown form of weights '{shown(self.c_weights)}'", fix=f"--c-weights takes {', '.join(C_WEIGHTS)}"
             )
+        if self.share is not None and not 2 <= self.share <= 8:
+            raise UsageError(f"--share {self.share}", fix="2 to 8 bits are possible")
+        if self.low_rank is not None and not 0 < self.low_rank <= 1:
+            raise UsageError(f"--low-rank {self.low_rank:g}", fix="a part of the outputs' variance, above 0 and at most 1, is needed")
         if self.golden < 1:
             raise UsageError("a product needs at least one golden sample")
         for name, pixels in self.input_types.items():
@@ -138,6 +150,8 @@ class CompileOptions:
         ]
         if self.rest != "int8" and self.quant != KEEP:
             lines.append("--rest only matters to models that are quantized already, and keep their types")
+        if self.share is not None and "mcu" in targets and self.c_weights != "small":
+            lines.append("--share saves flash on target mcu with --c-weights small only")
         return lines
 
     def for_model(self, quantized: bool) -> CompileOptions:
@@ -230,7 +244,7 @@ def from_toml(path: Path, given: dict[str, Any]) -> dict[str, Any]:
     kinds = {
         "quant": str, "rest": str, "requantize": bool, "name": str, "logits": bool, "pe_simd_budget": int,
         "least_fifos": bool, "requantize_bits": int, "golden": int, "hls_dialect": str, "c_weights": str, "xnor_k": bool,
-        "fpga_family": str,
+        "fpga_family": str, "share": int, "low_rank": float,
     }  # fmt: skip
     merged = dict(given)
     for key, value in data.items():

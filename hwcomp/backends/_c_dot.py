@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from hwcomp.backends import _c_fields, _c_sparse, _c_threshold
+from hwcomp.backends import _c_codes, _c_fields, _c_sparse, _c_threshold
 from hwcomp.backends._c_text import c_type, literal
 from hwcomp.plan.memory import WeightLayout
 from sw_ref.program import Edge, Kernel
@@ -51,18 +51,28 @@ def _dsp(x: Edge, layout: WeightLayout, acc: str) -> bool:
     return _column_dtype(x) == np.int16 and halves and acc == "int32_t"
 
 
-def layout_of(kernel: Kernel, x: Edge, weight: np.ndarray, count: int, fast: bool) -> WeightLayout:
-    """Of `weight` [rows, k] in the order of memory, against `count` windows. Fields of few bits where the weights allow it, unless
-    the `fast` form, a byte each, was asked for; index lists where zeros make them faster.
+def layout_of(kernel: Kernel, x: Edge, weight: np.ndarray, groups: int, count: int, form: str) -> WeightLayout:
+    """Of `weight` [rows, k] as it lies in memory, against `count` windows. `packed`: fields of few bits where the weights allow
+    it, else bytes, or index lists where zeros make these faster and no larger. `fast`: bytes or lists, whatever is faster.
+    `small`: what takes the fewest bytes of all these and prefix codes.
     """
     rows, k = weight.shape
-    if not fast and (found := _c_fields.choose(kernel, x, rows, k)):
-        return found
-    quads = x.dtype.itemsize == 1
-    layout = WeightLayout(rows, k, -(-k // 4) * 4, 2, quads, weight_type(weight))
-    if kernel.params.get("groups", 1) > 1 or not _dsp(x, layout, acc_type(kernel)):
-        return layout
-    return _c_sparse.choose(weight, layout, side_by_side(count), fast)
+    plain = WeightLayout(rows, k, -(-k // 4) * 4, 2, x.dtype.itemsize == 1, weight_type(weight))
+    fields = None if form == "fast" else _c_fields.choose(kernel, x, rows, k)
+    lists, windows = groups == 1 and _dsp(x, plain, acc_type(kernel)), side_by_side(count)
+    if form != "small":
+        return fields or (_c_sparse.choose(weight, plain, windows, form == "fast") if lists else plain)
+    found = [fields or plain, *(_c_sparse.layouts(weight, plain, windows) if lists else ())]
+    sizes = [_bytes(weight, groups, layout, windows) for layout in found]
+    least = sizes.index(min(sizes))
+    return _c_codes.choose(found[least], sizes[least], weight, groups, count == 1, stored, plain)
+
+
+def _bytes(weight: np.ndarray, groups: int, layout: WeightLayout, windows: int) -> int:
+    """Of the arrays of weights that are not coded."""
+    if layout.unit:
+        return sum(a.nbytes for a in _c_sparse.stored(weight, layout, windows))
+    return stored(weight, groups, layout).nbytes
 
 
 def side_by_side(count: int) -> int:
@@ -70,8 +80,11 @@ def side_by_side(count: int) -> int:
     return next(n for n in WINDOWS if n <= count)
 
 
-def add_weights(out: Printed, index: int, weight: np.ndarray, groups: int, layout: WeightLayout, order: str) -> None:
-    """Add the arrays of weights [rows, k]; `order` says what k runs over."""
+def add_weights(out: Printed, index: int, weight: np.ndarray, groups: int, layout: WeightLayout, order: str, way: Way) -> None:
+    """Add the arrays of weights [rows, k], and what decodes them; `order` says what k runs over."""
+    if layout.slices:
+        _add_codes(out, index, stored(weight, groups * layout.slices, layout), layout, way)
+        return
     what = weights_text(layout, order)
     if groups == 1 and out.k["acc"] == "int32_t" and _c_sparse.possible(layout):
         out.k["zeros"] = _c_sparse.explained(weight, layout, out.k["n"])
@@ -83,6 +96,18 @@ def add_weights(out: Printed, index: int, weight: np.ndarray, groups: int, layou
     out.arrays.append(("uint32_t", f"wl{index}", lists, "every 4 rows: bytes of the list, entry << 16"))
 
 
+def _add_codes(out: Printed, index: int, weight: np.ndarray, layout: WeightLayout, way: Way) -> None:
+    """The codes of stored weights, which are decoded behind the other scratch, and the decoder."""
+    found = _c_codes.coded(weight)
+    out.arrays += [(t, f"{n}{index}", v, what) for t, n, v, what in found.arrays]
+    name = f"{'runs' if found.gaps else 'each'}_{_SHORT[layout.ctype]}"
+    out.prims["codes", name] = {"name": name, "w": layout.ctype, "runs": found.gaps is not None}
+    out.k["coded"] = {
+        "name": name, "runs": found.gaps is not None, "least": found.gaps.least if found.gaps else 0, "escape": found.escape,
+        "shortest": found.values.least, "at": way.scratch - _c_codes.buffer(layout), "count": layout.rows * layout.k_stored,
+    }  # fmt: skip
+
+
 def stored(weight: np.ndarray, groups: int, layout: WeightLayout) -> np.ndarray:
     """[rows, k] -> per group pairs of rows as [k_stored][2]; k in the layout's order. Weights in fields: _c_fields.stored.
 
@@ -92,7 +117,7 @@ def stored(weight: np.ndarray, groups: int, layout: WeightLayout) -> np.ndarray:
     if layout.bits:
         return _c_fields.stored(weight, groups, layout)
     rows, k = weight.shape
-    padded = np.zeros((groups, rows // groups, layout.k_stored), weight.dtype)
+    padded = np.zeros((groups, rows // groups, layout.k_stored), layout.ctype[:-2])
     padded[:, :, :k] = weight.reshape(groups, rows // groups, k)
     swapped = padded.reshape(*padded.shape[:2], -1, 4)[..., [0, 2, 1, 3]].reshape(padded.shape)
     ordered, single = (swapped, padded) if layout.quads else (padded, swapped)
@@ -170,7 +195,8 @@ def add_dot(out: Printed, x: Edge, layout: WeightLayout, acc: str, way: Way, row
     xt = c_type(x.dtype)
     col = xt if raw else c_type(_column_dtype(x))
     out.k |= {"col": col, "w": layout.ctype, "acc": acc, "n": n, "dot": {}, "k_stored": layout.k_stored}
-    out.k |= {"columns": way.columns, "window": way.window, "scratch": way.columns or way.window}
+    out.k |= {"columns": way.columns, "window": way.window, "gathers": way.columns or way.window}
+    out.k |= {"scratch": way.columns or way.window or layout.slices > 0, "coded": None}
     out.k["operand"] = "column" if way.columns else "window" if way.window else "x"
     out.k |= {"bits": 0, "unit": layout.unit, "per": n * layout.words // 2}
     if layout.unit:
@@ -232,7 +258,7 @@ def _add_fields(out: Printed, layout: WeightLayout, way: Way, col: str, dsp: boo
 class Way:
     """One way to run a dot product: `windows` side by side, in `columns` of halfwords or as they lie in memory.
 
-    `window`: scratch for one window as it lies in memory. `scratch`: bytes of both.
+    `window`: scratch for one window as it lies in memory. `scratch`: bytes of both, and of a decoded slice of weights.
     """
 
     windows: int
@@ -246,11 +272,11 @@ def ways_of(x: Edge, layout: WeightLayout, acc: str, count: int, copied: bool, j
     in the input and touches no padding, so that it can be read there.
     """
     column, window = layout.k_stored * _column_dtype(x).itemsize, layout.k_stored * x.dtype.itemsize
-    ways = [Way(n, True, copied, n * column + copied * window) for n in WINDOWS if n <= count]
-    ways = [replace(w, scratch=w.scratch + w.windows * column * (layout.words // 2 - 1)) for w in ways]
+    more = _c_codes.buffer(layout)
+    ways = [Way(n, True, copied, n * column * layout.words // 2 + copied * window + more) for n in WINDOWS if n <= count]
     if not layout.unit and (x.dtype.itemsize == 1 or not _dsp(x, layout, acc)):
         copied = not joined or layout.k != layout.k_stored
-        ways.append(Way(1, False, copied, copied * window))
+        ways.append(Way(1, False, copied, copied * window + more))
     return ways
 
 
@@ -264,7 +290,11 @@ def weights_text(layout: WeightLayout, order: str) -> str:
 
 
 def add_constants(out: Printed, index: int, bias, arrays) -> None:
-    """Add the arrays of a dot product besides its weights: biases, and what the requantize record has per channel."""
+    """Add the arrays of a dot product besides its weights: biases, short ones where weights are coded too and these fit, and
+    what the requantize record has per channel.
+    """
+    if out.k.get("coded") and np.abs(bias.astype(np.int64)).max(initial=0) < 1 << 15:
+        bias = bias.astype(np.int16)
     out.arrays.append((c_type(bias.dtype), f"b{index}", bias, "biases, with the input's zero point"))
     add_record(out, index, arrays)
 

@@ -11,6 +11,7 @@ from hwcomp.backends._c_dot import Printed
 from hwcomp.plan.memory import Step
 from sw_ref.program import Kernel
 
+_CODED = "wvhge"  # first letters of arrays that hold weights, or codes and what belongs to them
 _FLOAT = 4  # bytes of a float32 weight, which the saving is measured against
 _FEW = 16  # neighbouring values that fields hold
 # Instructions per product on a Cortex-M4 (benchmarks/few_bits.py): what the choice rests on.
@@ -18,15 +19,38 @@ _PLANE, _MASKED, _FIELDS = "0.28", "0.33", "0.88 to 1.6"
 
 
 def of(kernel: Kernel, step: Step, printed: Printed) -> dict[str, Any] | None:
-    """{"form", "why", "weights", "bytes", "saving": times less than float} of a layer with weights; None of another."""
+    """{"form", "why", "weights", "bytes", "saving": times less than float, "stages"} of a layer with weights; None of another."""
     if "weight" not in kernel.constants:
         return None
-    weights = sum(kernel.constants[n].size for n in ("weight", "recurrent") if n in kernel.constants)
-    stored = sum(np.dtype(t[:-2]).itemsize * v.size for t, n, v, _ in printed.arrays if n[0] == "w")
+    weight = np.concatenate([kernel.constants[n].ravel() for n in ("weight", "recurrent") if n in kernel.constants])
+    stored = stored_bytes(printed)
     form, why = _form(kernel, step, printed)
     return {
-        "form": form, "why": why, "weights": int(weights), "bytes": int(stored),
-        "saving": round(_FLOAT * weights / stored, 1),
+        "form": form, "why": why, "weights": int(weight.size), "bytes": stored,
+        "saving": round(_FLOAT * weight.size / stored, 1), "stages": stages(weight),
+    }  # fmt: skip
+
+
+def stored_bytes(printed: Printed) -> int:
+    """Bytes of a kernel's arrays of weights, with the tables of their codes."""
+    letters = _CODED if printed.k.get("coded") else "w"
+    return int(sum(np.dtype(t[:-2]).itemsize * v.size for t, n, v, _ in printed.arrays if n[0] in letters))
+
+
+def stages(weight: np.ndarray) -> dict[str, int]:
+    """Bytes of weights as float32, as integers, without zeros, and as indices: what comes before codes, each with its overhead.
+
+    Without zeros each weight has the distance to it in a byte, and distances beyond 255 a zero of their own (Deep Compression
+    has 5 or 8 bits). Indices are as wide as the values that are not 0 ask for, whose table counts.
+    """
+    flat, size = weight.ravel(), -(-max(int(weight.max()).bit_length() + 1, (~int(weight.min())).bit_length() + 1, 8) // 8)
+    values = np.unique(flat[flat != 0])
+    distances = np.diff(np.concatenate([[-1], np.flatnonzero(flat)]))
+    kept = int((1 + (distances - 1) // 256).sum())
+    index = max(1, len(values) - 1).bit_length()
+    return {
+        "float": _FLOAT * flat.size, "integers": size * flat.size, "sparse": kept * (size + 1),
+        "shared": -(-kept * (8 + index) // 8) + size * len(values),
     }  # fmt: skip
 
 
@@ -38,9 +62,12 @@ def _form(kernel: Kernel, step: Step, printed: Printed) -> tuple[str, str]:
         inputs = f"{planes} planes of bits" if planes > 1 else "one bit each"
         return form, f"inputs of {inputs}: {each} instructions per product and plane, packed products take {_FIELDS}"
     if step.weights is None:
-        return " and ".join(
-            dict.fromkeys(t for t, n, *_ in printed.arrays if n[0] == "w")
-        ), "every step multiplies them anew"
+        types = dict.fromkeys(t for t, n, *_ in printed.arrays if n[0] == "w")
+        return " and ".join(types), "every step multiplies them anew"
+    if coded := printed.k.get("coded"):
+        what = "Huffman codes of distances and weights" if coded["runs"] else "Huffman codes"
+        rows = f"{printed.k['rows']} rows at a time are decoded into {coded['count'] * np.dtype(step.weights.ctype[:-2]).itemsize} bytes"
+        return what, f"fewest bytes, tables included (--c-weights small); {rows} of the arena"
     if step.weights.bits:
         why = f"{_FIELDS} instructions per product; each plane of bits of weights or inputs would multiply {_PLANE} ({_MASKED} if ternary)"
         return f"fields of {step.weights.bits} bits", f"{why}; bytes are at most a tenth faster (--c-weights fast)"

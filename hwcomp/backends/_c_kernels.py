@@ -24,12 +24,12 @@ def supports(program: Program, kernel: Kernel) -> None:
     KINDS[kernel.kind][0](program, kernel)
 
 
-def work(program: Program, kernel: Kernel, bits: dict[str, Bits], fast: bool) -> Work:
-    """`bits`: the edges that are stored as words of bits (_c_bits.packed). `fast`: weights of few bits take bytes."""
+def work(program: Program, kernel: Kernel, bits: dict[str, Bits], form: str) -> Work:
+    """`bits`: the edges that are stored as words of bits (_c_bits.packed). `form`: `--c-weights`."""
     if _c_xnor.takes_bits(kernel, bits):
         return _c_xnor.work(program, kernel, bits)
     if kernel.kind in _DOTS:
-        found = _DOTS[kernel.kind](program, kernel, fast)
+        found = _DOTS[kernel.kind](program, kernel, form)
     else:
         found = KINDS[kernel.kind][1](program, kernel)
     packs = kernel.outputs[0] in bits and kernel.kind not in ALIASES
@@ -66,14 +66,14 @@ def _conv_runs(kernel: Kernel) -> tuple[int, int]:
     return (cg * p["kernel"][1], 1) if whole else (cg, p["kernel"][1])
 
 
-def _conv_work(program: Program, kernel: Kernel, fast: bool) -> Work:
+def _conv_work(program: Program, kernel: Kernel, form: str) -> Work:
     x, y = ends(program, kernel)
     k = map_values(kernel, x, y)
     if _is_depthwise(kernel):
         taps, w_type = k["kh"] * k["kw"], dot.weight_type(kernel.constants["weight"])
         weights = WeightLayout(k["m"], taps, taps, k["m"], False, w_type)
         return Work((taps * k["c"] * x.dtype.itemsize if k["border"] else 0,), weights)
-    layout = dot.layout_of(kernel, x, _conv_rows(kernel), k["oh"] * k["ow"], fast)
+    layout = dot.layout_of(kernel, x, _conv_rows(kernel), kernel.params["groups"], k["oh"] * k["ow"], form)
     return Work(tuple(w.scratch for w in _conv_ways(kernel, x, k, layout)), layout)
 
 
@@ -112,11 +112,13 @@ def _conv_printed(program: Program, plan: MemoryPlan, index: int) -> Printed:
         run, runs = _conv_runs(kernel)
         m, cg, kh, kw = c["weight"].shape
         way = _conv_ways(kernel, x, k, step.weights)[step.choice]
-        k |= {"run": run, "runs": runs, "cg": cg, "rows": m // p["groups"], "k": cg * kh * kw}
+        k |= {"run": run, "runs": runs, "cg": cg, "k": cg * kh * kw}
+        each = m // p["groups"]
+        k |= {"rows": each // max(1, step.weights.slices), "each": each}
         k["in_place"] = not way.columns and not way.window
         add_dot(out, x, step.weights, acc, way, k["rows"])
         order = "kernel row, kernel column, channel"
-        dot.add_weights(out, index, _conv_rows(kernel), p["groups"], step.weights, order)
+        dot.add_weights(out, index, _conv_rows(kernel), p["groups"], step.weights, order, way)
     add_constants(out, index, bias, arrays)
     return out
 
@@ -145,10 +147,10 @@ def _dense_check(program: Program, kernel: Kernel) -> None:
         raise refuse(kernel, "the elements of its vectors don't lie together in memory")
 
 
-def _dense_work(program: Program, kernel: Kernel, fast: bool) -> Work:
+def _dense_work(program: Program, kernel: Kernel, form: str) -> Work:
     x, _ = ends(program, kernel)
     weight, vectors = _dense_rows(program, kernel), x.size // kernel.constants["weight"].shape[1]
-    layout = dot.layout_of(kernel, x, weight, vectors, fast)
+    layout = dot.layout_of(kernel, x, weight, 1, vectors, form)
     ways = dot.ways_of(x, layout, acc_type(kernel), vectors, copied=False, joined=True)
     return Work(tuple(w.scratch for w in ways), layout)
 
@@ -162,13 +164,13 @@ def _dense_printed(program: Program, plan: MemoryPlan, index: int) -> Printed:
     rq, arrays = requantizer(kernel, acc, p["acc_lo"], p["acc_hi"], order_out)
     out = Printed("dense", {
         "id": index, "rq": rq, "x": c_type(x.dtype), "y": c_type(y.dtype), "x_bytes": x.dtype.itemsize, "groups": 1,
-        "border": False, "m": m, "rows": m, "k": k_size, "vectors": vectors,
+        "border": False, "m": m, "rows": m // max(1, step.weights.slices), "each": m, "cg": 0, "k": k_size, "vectors": vectors,
         "comment": heading(program, index, _acc_line(kernel, program) + "."),
     })  # fmt: skip
     way = dot.ways_of(x, step.weights, acc, vectors, copied=False, joined=True)[step.choice]
-    add_dot(out, x, step.weights, acc, way, m)
+    add_dot(out, x, step.weights, acc, way, out.k["rows"])
     bias = c["bias"][order_out].astype(np.int32 if acc == "int32_t" else np.int64)
-    dot.add_weights(out, index, _dense_rows(program, kernel), 1, step.weights, "input as in memory")
+    dot.add_weights(out, index, _dense_rows(program, kernel), 1, step.weights, "input as in memory", way)
     add_constants(out, index, bias, arrays)
     return out
 

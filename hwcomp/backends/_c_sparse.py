@@ -65,6 +65,12 @@ def choose(rows: np.ndarray, layout: WeightLayout, windows: int, fast: bool) -> 
     return replace(layout, unit=best.unit, words=best.words)
 
 
+def layouts(rows: np.ndarray, layout: WeightLayout, windows: int) -> list[WeightLayout]:
+    """The sparse forms that there are of a dense layout."""
+    others = forms(rows, layout.k_stored, windows)[1:] if possible(layout) else []
+    return [replace(layout, unit=f.unit, words=f.words) for f in others]
+
+
 def possible(layout: WeightLayout) -> bool:
     """Whether there are sparse forms of it: bytes of weights on bytes of values, four rows at a time, lists of less than 64 KiB."""
     longest = 4 * (2 * PAIR + 1) * 2 * (layout.k_stored // 4)

@@ -80,8 +80,8 @@ class CBackend(Backend):
     def plan(self, program: Program, options: dict[str, Any]) -> MemoryPlan:
         self.supports(program)
         bits = packed(program)
-        fast = options.get("c_weights", "packed") == "fast"
-        work = [kernels.work(program, k, bits, fast) for k in program.kernels]
+        form = options.get("c_weights", "packed")
+        work = [kernels.work(program, k, bits, form) for k in program.kernels]
         stored = {name: b.bytes for name, b in bits.items()}
         return memory.plan(program, work, kernels.ALIASES, slack=options.get("arena_slack", 0.10), stored=stored)
 
@@ -114,7 +114,7 @@ class CBackend(Backend):
         bits = packed(program)
         printed = [kernels.printed(program, plan, i, bits) for i in range(len(program.kernels))]
         sizes = [sum(np.dtype(t[:-2]).itemsize * v.size for t, _, v, _ in k.arrays) for k in printed]
-        weights = [sum(np.dtype(t[:-2]).itemsize * v.size for t, n, v, _ in k.arrays if n[0] == "w") for k in printed]
+        weights = [_c_forms.stored_bytes(k) for k in printed]
         return {
             "arena_bytes": plan.arena_bytes,
             "peak_live_bytes": plan.peak_live,
@@ -145,7 +145,8 @@ def _model(
     prims: dict[str, dict] = {}
     for k in printed:
         for (kind, name), values in k.prims.items():
-            prims.setdefault(kind, {})[name] = values
+            first = not prims.setdefault(kind, {})
+            prims[kind].setdefault(name, values | {"first": first})
     tensors = {}
     for i, (name, edge) in enumerate(program.edges.items()):
         place = plan.places.get(name)

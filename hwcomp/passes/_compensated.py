@@ -47,7 +47,7 @@ class Fit:
 
 
 class Compensated:
-    """At most `samples` of the calibration data, spread evenly: all but every fourth for fits, `check` holds the others.
+    """At most `samples` of the calibration data, spread evenly: `fitted_to` holds all but every fourth, `check` the others.
 
     `k_maps`: with `xnor_k`, what the K map of a layer costs, by node name.
     """
@@ -60,13 +60,13 @@ class Compensated:
         held = np.arange(len(next(iter(data.values())))) % 4 == 3
         used = ~held if held.sum() >= _HELD else np.ones(len(held), bool)
         self.check = {n: a[held if held.sum() >= _HELD else used] for n, a in data.items()}
-        self._data = {n: a[used] for n, a in data.items()}
+        self.fitted_to = {n: a[used] for n, a in data.items()}
         self._found: dict[tuple, Fit] = {}
 
     def network(self, chosen: dict[str, str], signs: set[str]) -> Graph:
         """The graph on weights of scheme `chosen` by node name, dot products `signs` on inputs of one bit."""
         graph, tensors, nodes = self._graph, dict(self._graph.tensors), []
-        values, mine = dict(self._data), dict(self._data)
+        values, mine = dict(self.fitted_to), dict(self.fitted_to)
         last = {n: i for i, node in enumerate(graph.nodes) for n in node.inputs}
         done: tuple[str, ...] = ()
         bits: dict[tuple, str] = {}
@@ -112,7 +112,7 @@ class Compensated:
     def alone(self, kinds: tuple[str, ...]) -> dict[str, dict[str, Fit]]:
         """Fits by node name and scheme, each as if only that layer were of few bits."""
         found, names = {}, {n.name for n in dots(self._graph)}
-        values = dict(self._data)
+        values = dict(self.fitted_to)
         last = {n: i for i, node in enumerate(self._graph.nodes) for n in node.inputs}
         with np.errstate(all="ignore"):
             for i, node in enumerate(self._graph.nodes):

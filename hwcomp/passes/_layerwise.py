@@ -31,6 +31,7 @@ class Layer:
     `x`, `xq`: float32 inputs [samples, *shape] of the float graph and of the quantized one. `weight`, `bias`: float64,
     what the float graph holds (zeros for no bias). `q`, `qbias`: int64, what stands for them. `scale`, `step`: float64
     [channels], one unit of q and of qbias. `limit`: largest magnitude of q.
+    `chosen`: an earlier pass has chosen q, which stays.
     """
 
     node: Node
@@ -43,6 +44,7 @@ class Layer:
     scale: np.ndarray
     step: np.ndarray
     limit: int
+    chosen: bool = False
 
     def output(self, x: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> np.ndarray:
         """Float32 results of the dot product, in front of its clamp."""
@@ -82,7 +84,7 @@ def correct(graph: Graph, ctx: PassContext, name: str, samples: int, correction:
         for i, (old, node) in enumerate(zip(floats.nodes, graph.nodes, strict=True)):
             if node.op in DOT and not node.attrs.steps:  # the others are few-bit: there is nothing to choose
                 ctx.progress(name, sum(n.op in DOT for n in nodes), layers)
-                layer = _layer(old, node, floats, tensors, values, integers)
+                layer = _layer(old, node, floats, tensors, values, integers, old.inputs[1] in ctx.chosen)
                 node = _corrected(node, layer, tensors, correction)
             nodes.append(node)
             values[node.outputs[0]] = evaluated(old, floats.tensors, values, graph.batched)
@@ -116,7 +118,7 @@ def spread(
     return {n: a[chosen] for n, a in calibration.items()}
 
 
-def _layer(old: Node, node: Node, floats: Graph, tensors: dict[str, Tensor], values, integers) -> Layer:
+def _layer(old: Node, node: Node, floats: Graph, tensors: dict[str, Tensor], values, integers, chosen: bool) -> Layer:
     weight = floats.tensors[old.inputs[1]].data.astype(np.float64)
     bias = floats.tensors[old.inputs[2]].data.astype(np.float64) if old.inputs[2] else np.zeros(len(weight))
     qw, qb = (tensors[n] for n in node.inputs[1:])
@@ -126,7 +128,7 @@ def _layer(old: Node, node: Node, floats: Graph, tensors: dict[str, Tensor], val
     return Layer(
         node.with_(attrs=replace(node.attrs, clamp=None)), x, xq, weight, bias, qw.data.astype(np.int64), qb.data.astype(np.int64),
         np.broadcast_to(np.array(qw.qtype.scale), len(weight)), np.broadcast_to(np.array(qb.qtype.scale), len(weight)),
-        (1 << (qw.qtype.bits - 1)) - 1,
+        (1 << (qw.qtype.bits - 1)) - 1, chosen,
     )  # fmt: skip
 
 

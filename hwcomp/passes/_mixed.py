@@ -35,7 +35,7 @@ class Chooser:
 
     def __init__(self, graph: Graph, ctx: PassContext, found: Compensated, given: dict[str, str]):
         self._graph, self._ctx, self._found, self._given = graph, ctx, found, given
-        self._wanted = _outputs(graph, found.check)
+        self._wanted = outputs(graph, found.check)
         self._signs = {n.name for n in dots(graph)[1:] if given.get(n.name) == "binary"}
         self._sizes = {n.name: graph.tensors[n.inputs[1]].data.size for n in dots(graph)}
         self._errors: dict[tuple[str, ...], float] = {}
@@ -94,7 +94,7 @@ class Chooser:
                     for n in self._graph.nodes
                     for part in (converted(n, tensors, fit, kind, {}) if n.name == name else [n])
                 ]
-                errors[name][kind] = _distance(_outputs(self._graph.rebuilt(nodes, tensors), data), wanted)
+                errors[name][kind] = distance(outputs(self._graph.rebuilt(nodes, tensors), data), wanted)
         return errors
 
     def _path(self, alone: dict[str, dict[str, float]]) -> list[dict[str, str]]:
@@ -120,7 +120,7 @@ class Chooser:
             return 0.0
         if key not in self._errors:
             made = self._found.network(chosen, self._signs)
-            self._errors[key] = _distance(_outputs(made, self._found.check), self._wanted)
+            self._errors[key] = distance(outputs(made, self._found.check), self._wanted)
         return self._errors[key]
 
     def _bits(self, chosen: dict[str, str]) -> float:
@@ -142,7 +142,7 @@ class Chooser:
         self._ctx.note("few_bits", f"auto: loss {self._error(chosen):.2g} at {self._bits(chosen):.2f} bits per weight")
 
 
-def _outputs(graph: Graph, data: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def outputs(graph: Graph, data: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Real outputs on all samples; indices are left out."""
     size, parts = batch_size(graph), []
     for start in range(0, len(next(iter(data.values()))), size):
@@ -151,7 +151,7 @@ def _outputs(graph: Graph, data: dict[str, np.ndarray]) -> dict[str, np.ndarray]
     return {n: a for n, a in whole.items() if graph.tensors[n].dtype == "float"}
 
 
-def _distance(have: dict[str, np.ndarray], wanted: dict[str, np.ndarray]) -> float:
+def distance(have: dict[str, np.ndarray], wanted: dict[str, np.ndarray]) -> float:
     """Energy of the error over that of the outputs, both centred: a constant counts for nothing."""
     noise = sum(_energy(have[n] - wanted[n]) for n in wanted)
     return noise / max(sum(map(_energy, wanted.values())), 1e-30)

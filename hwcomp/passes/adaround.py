@@ -42,7 +42,9 @@ class Adaround(Pass):
             m = moments(layer.node, y, layer.xq, layer.weight, layer.bias)
             u = (layer.weight / layer.rows(layer.scale)).reshape(m.cross.shape)
             cross = m.cross / layer.scale.reshape(*m.cross.shape[:2], 1)
-            q = round_adaptively(u, damped(m.gram), cross, layer.limit, self.sweeps)
+            q = layer.q.reshape(u.shape)
+            if not layer.chosen:
+                q = round_adaptively(u, damped(m.gram), cross, layer.limit, self.sweeps)
             weight = q.reshape(layer.weight.shape)
             real = weight * layer.rows(layer.scale) - layer.weight
             shift = m.residual - (m.mean @ real.reshape(m.cross.shape).transpose(0, 2, 1)).ravel()

@@ -27,6 +27,7 @@ class PassContext:
     `observed`: real (lo, hi) by tensor name, filled by `calibrate`. `float_graph`: what `quantize` was given, node by node
     what its result stands for; the corrections behind it aim at that. `labels`: int64 [samples], classes of the calibration
     samples, or None. `gamma`: |scale| [channels] of the BatchNormalization that is folded into weights, by their name.
+    `chosen`: constants of the float graph whose integers a pass has chosen: no later one may change them.
     """
 
     calibration: dict[str, np.ndarray] | None = None
@@ -40,6 +41,7 @@ class PassContext:
     float_graph: Graph | None = None
     labels: np.ndarray | None = None
     gamma: dict[str, np.ndarray] = field(default_factory=dict)
+    chosen: set[str] = field(default_factory=set)
     progress: Callable[[str, int, int], None] = lambda what, done, total: None
     warn: Callable[[str], None] = lambda text: None
 

@@ -17,8 +17,8 @@ from hwcomp.registry import PASSES
 ORDER = (
     "strip_qdq", "fold_constants", "infer_shapes", "eliminate_dead", "cancel_transposes", "merge_reshapes", "fuse_pad",
     "drop_softmax", "fuse_gates", "channel_scales", "streamline", "fuse_bias", "fuse_batchnorm", "fuse_activation",
-    "constant_channels", "prune", "sparsify", "absorb_qdq", "equalize", "analyze_ranges", "calibrate", "type_inputs",
-    "few_bits", "quantize", "adaround", "bias_correction", "logarithms",
+    "constant_channels", "prune", "sparsify", "absorb_qdq", "equalize", "low_rank", "analyze_ranges", "calibrate", "type_inputs",
+    "few_bits", "share", "quantize", "adaround", "bias_correction", "logarithms",
 )  # fmt: skip
 _PROBES = 4
 _ALGEBRAIC = 1e-5  # of a tensor's largest value

@@ -54,7 +54,8 @@ class Quantize(Pass):
         """The node on integer weights: those of the model; finer ones in front of a quantizer of few bits; --quant's."""
         given = stated_weights(tensors[node.inputs[1]])
         if given is not None:
-            ctx.note(self.name, f"{node.op} '{node.name}': weights of the model")
+            whose = "that are shared" if node.inputs[1] in ctx.chosen else "of the model"
+            ctx.note(self.name, f"{node.op} '{node.name}': weights {whose}")
             return _keep_weights(node, tensors, given)
         kind, why = scheme(ctx.quant), ", which the model left in float (--rest)" if stated else ""
         if fine:

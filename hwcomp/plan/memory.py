@@ -19,7 +19,8 @@ class WeightLayout:
     `quads`: within 4 neighbours, k runs 0, 2, 1, 3, so that sign extension of byte pairs gives matching halves.
     `k_stored` is `k` rounded up; the extra columns are zero. `ctype` is the C type of one weight; where `bits` is not 0, it is
     the type of a word with fields of so many bits, and a weight is `first` + `step` * field. `unit`: not 0 where only what is
-    not all zero is stored, so many pair words of values at a time, of `words` for every four k.
+    not all zero is stored, so many pair words of values at a time, of `words` for every four k. Where `slices` is not 0 the
+    weights are prefix codes, and `rows` of them are decoded so many times per group.
     """
 
     rows: int
@@ -33,6 +34,7 @@ class WeightLayout:
     step: int = 1
     unit: int = 0
     words: int = 2
+    slices: int = 0
 
 
 @dataclass(frozen=True)

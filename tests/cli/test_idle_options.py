@@ -20,6 +20,7 @@ def warnings(cli, net, folder, *options):
     (["--fpga-family", "ice40"], "mcu,hls", "--fpga-family only matters to target fpga"),
     (["--hls-dialect", "ac"], "mcu,fpga", "--hls-dialect only matters to target hls"),
     (["--c-weights", "fast"], "fpga", "--c-weights only matters to target mcu"),
+    (["--share", "4"], "mcu", "--share saves flash on target mcu with --c-weights small only"),
     (["--rest", "int16"], "mcu", "--rest only matters to models that are quantized already, and keep their types"),
 ])  # fmt: skip
 def test_what_changes_nothing_is_named(cli, net, tmp_path, options, target, text):

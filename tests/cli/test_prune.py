@@ -40,8 +40,16 @@ def test_the_command_line_wins_over_toml(out, toml):
     assert "prune" not in manifest["notes"]
 
 
+@pytest.mark.parametrize("wish", ["weight=0.5", "vector=0.5", "kernel=0.5", "block=0.5", "nm=2:4"])
+def test_kinds_inside_layers_leave_zeros(out, wish):
+    kind, amount = wish.split("=")
+    manifest = out("--prune", wish)
+    assert manifest["options"]["prune"] == {kind: amount}
+    assert manifest["notes"]["sparsify"]
+
+
 @pytest.mark.parametrize(("options", "texts"), [
-    (["--prune", "weight=0.5"], ["--prune weight is not available"]), (["--prune", "nm=2:4"], ["--prune nm is not"]),
+    (["--prune", "weight=1.5"], ["sparsify.weight=1.5"]), (["--prune", "nm=5:4"], ["sparsify.nm"]),
     (["--prune", "filter"], ["'--prune filter' is not KIND=AMOUNT"]), (["--prune", "row=0.5"], ["kind 'row'", "filter, channel"]),
     (["--prune", "filter=0.1", "--prune", "filter=0.2"], ["--prune filter is given twice"]),
     (["--prune", "filter=half"], ["'half' is not a float"]), (["--prune", "filter=1"], ["prune.filter=1"]),
@@ -53,7 +61,7 @@ def test_bad_wishes_are_refused(refused, net, tmp_path, options, texts):
 
 @pytest.mark.parametrize(("text", "texts"), [
     ("prune = 0.5", ["'prune'"]), ("[prune]\nfilter = true", ["'prune'"]), ("[prune]\nrow = 0.5", ["kind 'row'"]),
-    ("[prune]\nblock = 0.5", ["--prune block is not available"]), ("[prune]\nfilter = 2", ["prune.filter=2"]),
+    ("[prune]\nblock = 2", ["sparsify.block=2"]), ("[prune]\nfilter = 2", ["prune.filter=2"]),
 ])  # fmt: skip
 def test_bad_toml_is_refused(refused, net, toml, tmp_path, text, texts):
     refused("compile", net.model, "--target", "mcu", "-o", tmp_path / "out", "--config", toml(text), texts=texts)

@@ -1,0 +1,59 @@
+"""Low rank, weight sharing and codes together, from the command line and from TOML, on every engine that is there."""
+
+import json
+
+import numpy as np
+import pytest
+
+OPTIONS = ("--low-rank", "0.9", "--share", "3", "--c-weights", "small")
+
+
+def compiled(cli, net, folder, *options):
+    found = cli("compile", net.model, "--calibration", net.data, "-o", folder, "--target", "mcu", *options)
+    assert found.code == 0, found.err
+    return json.loads((folder / "report.json").read_text()), json.loads((folder / "manifest.json").read_text())
+
+
+def test_together_and_equal_to_the_reference(cli, net, tmp_path):
+    report, manifest = compiled(cli, net, tmp_path / "p", *OPTIONS)
+    assert manifest["options"]["share"] == 3
+    assert manifest["options"]["low_rank"] == 0.9
+    assert {"low_rank", "share"} <= set(report["passes"])
+    from hwcomp import product
+
+    for kernel in product.load(tmp_path / "p").program.kernels:
+        if "weight" in kernel.constants:
+            assert len(np.unique(kernel.constants["weight"])) <= 8
+    verified = cli("verify", tmp_path / "p", "--engines", "c", "--samples", "20")
+    assert verified.code == 0, verified.out + verified.err
+
+
+def test_from_toml(cli, net, tmp_path):
+    (tmp_path / "c.toml").write_text('share = 3\nlow_rank = 0.9\nc_weights = "small"\n')
+    _, there = compiled(cli, net, tmp_path / "a", "--config", tmp_path / "c.toml")
+    _, here = compiled(cli, net, tmp_path / "b", *OPTIONS)
+    assert there["program_sha256"] == here["program_sha256"]
+    assert there["program_sha256"] != compiled(cli, net, tmp_path / "d")[1]["program_sha256"]
+
+
+@pytest.mark.parametrize("option", ["--share", "--low-rank"])
+def test_a_quantized_model_keeps_its_integers(cli, net, tmp_path, option):
+    compiled(cli, net, tmp_path / "p")
+    found = cli(
+        "compile", tmp_path / "p" / "model.qdq.onnx", "--calibration", net.data, "--target", "mcu", "-o", tmp_path / "q",
+        option, "0.9" if option == "--low-rank" else "4",
+    )  # fmt: skip
+    assert found.code == 2
+    assert "already quantized" in found.err
+
+
+@pytest.mark.parametrize(("options", "texts"), [
+    (["--low-rank", "0"], ["--low-rank 0", "above 0"]), (["--low-rank", "nan"], ["--low-rank nan"]),
+    (["--share", "0"], ["--share 0", "2 to 8"]), (["--share", "9"], ["--share 9", "2 to 8"]), (["--share", "x"], ["invalid int value"]),
+    (["--share", "4", "--quant", "int4"], ["--share with --quant int4"]), (["--low-rank", "x"], ["invalid float value"]),
+    (["--share", "4", "--pass", "share.prune=1.5"], ["share.prune=1.5"]),
+], ids=lambda v: " ".join(v)[:40])  # fmt: skip
+def test_bad_options_are_refused(refused, net, tmp_path, options, texts):
+    given = ("--target", "mcu", "--calibration", net.data, "-o", tmp_path / "out")
+    refused("compile", net.model, *given, *options, texts=texts)
+    assert not (tmp_path / "out").exists()
