@@ -261,7 +261,8 @@ def emitted():
                     backend.supports(program)
                     for dialect in HLS_DIALECTS[:: -1 if target == "hls" else 2]:  # C and Verilog: once
                         wired = ("all",) if label == "binary" else ()
-                        plan = backend.plan(program, {"hls_dialect": dialect, "unroll": wired})
+                        form = "small" if label == "codes" else "packed"
+                        plan = backend.plan(program, {"hls_dialect": dialect, "unroll": wired, "c_weights": form})
                         found[label, target] = backend.emit(program, plan, product)
     return read, found
 
@@ -272,6 +273,8 @@ def programs():
     yield "ternary", program_factory.ternary_map()
     bits = few_bits.Bits(np.random.default_rng(1)).source((45,), (1, True, True))
     yield "binary", bits.layer(20, "sign", (1, True, True)).layer(7, "sign", (8, True, False), "affine").program()
+    rng = np.random.default_rng(2)
+    yield "codes", program_factory.Builder(rng).input((40,), 8).dense(24, weight=rng.choice([0] * 12 + [-90, 17], (24, 40))).program()
     for seed in range(24):
         yield f"random {seed}", random_programs.random_program(seed)
         yield f"few bits {seed}", few_bits.few_bits_program(seed)[0]
