@@ -52,8 +52,10 @@ def parser() -> argparse.ArgumentParser:
         "--xnor-k", action="store_true", help="--quant binary: compute XNOR-Net's K map (pass few_bits, field xnor_k)"
     )
     p.add_argument(
-        "--c-weights", metavar="packed|fast|small", help="mcu: weights of few bits in as little flash as they need (packed), bytes "
-        "where these take fewer instructions (fast), or what takes the fewest bytes, Huffman codes included (small)"
+        "--c-weights",
+        metavar="packed|fast|small",
+        help="mcu: weights of few bits in as little flash as they need (packed), bytes "
+        "where these take fewer instructions (fast), or what takes the fewest bytes, Huffman codes included (small)",
     )
     p.add_argument("--pe-simd-budget", type=int, metavar="N", help="fpga, hls: most multiply-accumulate lanes in all")
     p.add_argument(
@@ -84,8 +86,15 @@ def parser() -> argparse.ArgumentParser:
         help="remove a part of the network; may be repeated: filter, "
         "channel, branch=FRACTION of the MACs; weight, vector, kernel, block=FRACTION of the parameters; nm=N:M",
     )
-    p.add_argument("--share", type=int, metavar="BITS", help="weights of a layer from a codebook of 2^BITS values (pass share)")
-    p.add_argument("--low-rank", type=float, metavar="ENERGY", help="dense and pointwise layers as two smaller ones (pass low_rank)")
+    p.add_argument(
+        "--share", type=int, metavar="BITS", help="weights of a layer from a codebook of 2^BITS values (pass share)"
+    )
+    p.add_argument(
+        "--low-rank",
+        type=float,
+        metavar="ENERGY",
+        help="dense and pointwise layers as two smaller ones (pass low_rank)",
+    )
 
     p = _command(commands, "run", "run samples on one engine")
     p.add_argument("dir", metavar="DIR")

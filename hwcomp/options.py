@@ -116,7 +116,9 @@ class CompileOptions:
         if self.share is not None and not 2 <= self.share <= 8:
             raise UsageError(f"--share {self.share}", fix="2 to 8 bits are possible")
         if self.low_rank is not None and not 0 < self.low_rank <= 1:
-            raise UsageError(f"--low-rank {self.low_rank:g}", fix="a part of the outputs' variance, above 0 and at most 1, is needed")
+            raise UsageError(
+                f"--low-rank {self.low_rank:g}", fix="a part of the outputs' variance, above 0 and at most 1, is needed"
+            )
         if self.golden < 1:
             raise UsageError("a product needs at least one golden sample")
         for name, pixels in self.input_types.items():

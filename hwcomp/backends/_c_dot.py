@@ -80,7 +80,9 @@ def side_by_side(count: int) -> int:
     return next(n for n in WINDOWS if n <= count)
 
 
-def add_weights(out: Printed, index: int, weight: np.ndarray, groups: int, layout: WeightLayout, order: str, way: Way) -> None:
+def add_weights(
+    out: Printed, index: int, weight: np.ndarray, groups: int, layout: WeightLayout, order: str, way: Way
+) -> None:
     """Add the arrays of weights [rows, k], and what decodes them; `order` says what k runs over."""
     if layout.slices:
         _add_codes(out, index, stored(weight, groups * layout.slices, layout), layout, way)
@@ -273,7 +275,9 @@ def ways_of(x: Edge, layout: WeightLayout, acc: str, count: int, copied: bool, j
     """
     column, window = layout.k_stored * _column_dtype(x).itemsize, layout.k_stored * x.dtype.itemsize
     more = _c_codes.buffer(layout)
-    ways = [Way(n, True, copied, n * column * layout.words // 2 + copied * window + more) for n in WINDOWS if n <= count]
+    ways = [
+        Way(n, True, copied, n * column * layout.words // 2 + copied * window + more) for n in WINDOWS if n <= count
+    ]
     if not layout.unit and (x.dtype.itemsize == 1 or not _dsp(x, layout, acc)):
         copied = not joined or layout.k != layout.k_stored
         ways.append(Way(1, False, copied, copied * window + more))

@@ -43,7 +43,10 @@ def stages(weight: np.ndarray) -> dict[str, int]:
     Without zeros each weight has the distance to it in a byte, and distances beyond 255 a zero of their own (Deep Compression
     has 5 or 8 bits). Indices are as wide as the values that are not 0 ask for, whose table counts.
     """
-    flat, size = weight.ravel(), -(-max(int(weight.max()).bit_length() + 1, (~int(weight.min())).bit_length() + 1, 8) // 8)
+    flat, size = (
+        weight.ravel(),
+        -(-max(int(weight.max()).bit_length() + 1, (~int(weight.min())).bit_length() + 1, 8) // 8),
+    )
     values = np.unique(flat[flat != 0])
     distances = np.diff(np.concatenate([[-1], np.flatnonzero(flat)]))
     kept = int((1 + (distances - 1) // 256).sum())

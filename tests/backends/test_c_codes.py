@@ -224,6 +224,8 @@ def test_small_takes_index_lists_where_tables_of_codes_weigh_more(tmp_path):
     program = Builder(rng).input((32,), 8).dense(16, weight=weight).program()
     layout = backend.plan(program, {"c_weights": "small"}).steps[0].weights
     assert (layout.unit > 0, layout.slices) == (True, 0)
-    sizes = {f: backend.report(program, backend.plan(program, {"c_weights": f}))["weight_bytes"] for f in ("small", "packed")}
+    sizes = {
+        f: backend.report(program, backend.plan(program, {"c_weights": f}))["weight_bytes"] for f in ("small", "packed")
+    }
     assert sizes["small"] <= sizes["packed"] < weight.size
     assert_all_equal(c_product(program, tmp_path, "net", c_weights="small"), CHost())
