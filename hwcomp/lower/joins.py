@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from hwcomp.lower.context import LowerContext
     from hwcomp.types import Node
 
+_NOISE = 2.0**-21  # of a float32 sum of products, of the size of its terms: each is rounded at most eight times
 _ALL_PAIRS = 1 << 22  # pairs of inputs that are all tried when a rounding form is chosen
 
 
@@ -47,6 +48,7 @@ def add(ctx: LowerContext, node: Node, clamp, sign: int = 1) -> None:
     pairs = (a.hi - a.lo + 1) * (b.hi - b.lo + 1)
     form = "rne"
     differing = total = worst = 0
+    close = np.empty((0, 2), np.int64)
     if pairs <= _ALL_PAIRS:
         left, right = np.arange(a.lo, a.hi + 1)[:, None], np.arange(b.lo, b.hi + 1)[None, :]
         exact = nm.add_rne(left, right, ma, mb, offset, shift, qy.zero, lo, hi)
@@ -55,13 +57,30 @@ def add(ctx: LowerContext, node: Node, clamp, sign: int = 1) -> None:
         real = (left - a.zero) * scales[0] + (right - b.zero) * scales[1] * sign
         away = np.abs(np.clip(np.rint(real) + qy.zero, lo, hi) - exact)
         differing, total, worst = int((away > 0).sum()), pairs, int(away.max())
+        close = _next_to_a_tie(left, right, (a, b), scales, real, qy.zero, lo, hi)
     low, high = (b.lo, b.hi) if sign > 0 else (b.hi, b.lo)
     ends = [nm.add_rne(p, q, ma, mb, offset, shift, qy.zero, lo, hi) for p, q in ((a.lo, low), (a.hi, high))]
     record = {"form": form, "shift": shift, "zero": qy.zero, "lo": lo, "hi": hi}
-    ctx.proofs.append(staircase.Proof(y, form, 0, max(ma, abs(mb)).bit_length(), total, differing, 1, 0, worst))
+    proof = staircase.Proof(
+        y, form, 0, max(ma, abs(mb)).bit_length(), total, differing, 1, 0, worst, close=len(close),
+        pairs=tuple((int(p), int(q)) for p, q in close[: staircase.NAMED]),
+    )  # fmt: skip
+    ctx.proofs.append(proof)
     ctx.add_edge(y, int(ends[0]), int(ends[1]), a.layout)
     constants = {"multiplier": multiplier, "offset": np.array([affine if form == "affine" else offset], np.int64)}
     ctx.add_kernel("add", node, {"requantize": record}, constants)
+
+
+def _next_to_a_tie(left, right, edges, scales, real, zero: int, lo: int, hi: int) -> np.ndarray:
+    """int64 [n, 2]: pairs of inputs whose exact sum is so close to a tie that float32 arithmetic, in any order of its
+    operations, may round it to either side. onnxruntime computes QLinearAdd in float32.
+    """
+    size = abs(zero) + sum(
+        (np.abs(q) + abs(e.zero)) * s for q, e, s in zip((left, right), edges, scales, strict=True)
+    )  # fmt: skip
+    tie = np.abs(real - np.floor(real) - 0.5) <= _NOISE * size
+    inside = (real + zero > lo - 0.75) & (real + zero < hi + 0.75)
+    return np.argwhere(tie & inside) + (left[0, 0], right[0, 0])
 
 
 def avgpool(ctx: LowerContext, node: Node, counts: np.ndarray, params: dict) -> None:

@@ -16,7 +16,7 @@ from hwcomp.lower.requant import Requant
 
 # Steps that are looked at: over all channels of a layer, and per channel at least (all steps of 8-bit outputs).
 _STEPS, _ALL_STEPS = 1 << 17, 256
-_NAMED = 1024  # runs of accumulators that a proof names
+NAMED = 1024  # runs of accumulators, and pairs of inputs, that a proof names
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,8 @@ class Proof:
     `precision`: bits that the multipliers were rounded to, before common powers of two were divided out.
     `steps`: how many steps of the staircase were looked at per channel where that is not all of them (16-bit outputs of
     large layers); `differing` counts what was found there. `named`: (channel, first, last) of the accumulators that
-    differ, the first 1024 such runs.
+    differ, the first 1024 such runs. `close`, `pairs`: of a sum, how many pairs of inputs lie within float32 noise of a tie,
+    where a float32 sum may round the other way, and the first 1024 of them.
     """
 
     kernel: str
@@ -41,6 +42,8 @@ class Proof:
     precision: int = 31
     steps: int | None = None
     named: tuple[tuple[int, int, int], ...] = ()
+    close: int = 0
+    pairs: tuple[tuple[int, int], ...] = ()
 
     def line(self) -> str:
         if self.form == "table":
@@ -51,9 +54,10 @@ class Proof:
         some = f"differs from the float formula on {self.differing} of {self.accumulators} accumulators, by {self.worst} at most"
         short = "" if self.precision >= 24 else f" (rounded to {self.precision}, fewer than 24: less exact)"
         folded = f", {self.folded} constant channels" if self.folded else ""
+        ties = f"; {self.close} pairs of inputs lie within float32 noise of a tie" if self.close else ""
         return (
             f"{self.kernel}: accumulator {self.acc_bits} bits, {self.form}, multiplier {self.multiplier_bits} bits{short}, "
-            f"{self.channels} channels{folded}: {some if self.differing else equal}"
+            f"{self.channels} channels{folded}: {some if self.differing else equal}{ties}"
         )
 
 
@@ -107,7 +111,7 @@ def prove(
         count, worst, steps = compare(part, formula, reach.final_lo[live], reach.final_hi[live])
         if count:
             found = where(part, formula, reach.final_lo[live], reach.final_hi[live])
-            named = tuple((int(np.flatnonzero(live)[c]), a, b) for c, a, b in found[:_NAMED])
+            named = tuple((int(np.flatnonzero(live)[c]), a, b) for c, a, b in found[:NAMED])
     total = int((reach.final_hi - reach.final_lo + 1).sum())
     bits = int(rq.multiplier.max()).bit_length()
     return Proof(

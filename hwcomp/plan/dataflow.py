@@ -51,7 +51,8 @@ def fold_dataflow(
     budget = max(DEFAULT_LANES, len(dots)) if budget is None else budget
     if budget < len(dots):
         raise WorkFailed(
-            f"a budget of {budget} lanes is too small", why=f"the network has {len(dots)} dot products, each needs a lane",
+            f"a budget of {budget} lane{'s' * (budget != 1)} is too small",
+            why=f"the network has {len(dots)} dot products, each needs a lane",
             fix=f"give --pe-simd-budget {len(dots)} or more",
         )  # fmt: skip
 

@@ -33,6 +33,7 @@ def program_facts(
                 "differing_accumulators": proof.differing if proof else 0,
                 "accumulators": proof.accumulators if proof else 0,
                 "named_accumulators": [list(run) for run in proof.named] if proof else [],
+                "named_pairs": [list(pair) for pair in proof.pairs] if proof else [],
             }
         )  # fmt: skip
     all_macs = sum(layer["macs"] for layer in layers)

@@ -189,7 +189,7 @@ def test_an_impossible_budget_says_what_is_reachable(rejected):
         "--pe-simd-budget",
         1,
         code=1,
-        texts=["a budget of 1 lanes is too small", "2 dot products", "--pe-simd-budget 2"],
+        texts=["a budget of 1 lane is too small", "2 dot products", "--pe-simd-budget 2"],
     )
 
 

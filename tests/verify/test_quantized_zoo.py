@@ -149,6 +149,35 @@ def test_integer_operators_differ_on_named_accumulators_only(product, name):
     assert seen > 4_000_000
 
 
+def test_sums_differ_on_named_pairs_only(product):
+    """QLinearAdd on 1,000 images, in onnxruntime in float32: zero differing outputs but for pairs that the proof names."""
+    import json
+
+    import onnxruntime as ort
+
+    name = "resnet8_qop_pc"
+    built = product(name)
+    program, model = built.program, onnx.load(path_of(name))
+    report = json.loads((built.dir / "report.json").read_text(encoding="utf-8"))
+    named = {layer["output"]: layer["named_pairs"] for layer in report["layers"]}
+    images = prepared(name, test_images(name)[0][:1000])
+    taps = run_program(program, to_stored(program, given(built, images)), taps=True)
+    held = {t.name: t for t in model.graph.initializer}
+    seen = differing = 0
+    for node in (n for n in model.graph.node if n.op_type == "QLinearAdd"):
+        a, b, out = node.input[0], node.input[3], node.output[0]
+        infos = [onnx.helper.make_tensor_value_info(n, onnx.TensorProto.UINT8, None) for n in (a, b, out)]
+        graph = onnx.helper.make_graph([node], "sum", infos[:2], infos[2:], [held[n] for n in node.input if n in held])
+        layer = onnx.helper.make_model(graph, opset_imports=model.opset_import, ir_version=model.ir_version)
+        theirs = ort.InferenceSession(layer.SerializeToString()).run(None, {a: taps[a], b: taps[b]})[0]
+        assert 0 < len(named[out]) < 1024, "the list is empty, or cut off"
+        where = theirs != taps[out]
+        assert {*zip(taps[a][where].tolist(), taps[b][where].tolist(), strict=True)} <= set(map(tuple, named[out]))
+        seen, differing = seen + theirs.size, differing + int(where.sum())
+    assert seen > 5_000_000
+    assert differing <= 3
+
+
 def accumulators(kernel, x):
     p, c = kernel.params, kernel.constants
     if kernel.kind == "dense":
@@ -160,11 +189,9 @@ def accumulators(kernel, x):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "sums"), zip(QOP, (0, 3), strict=True))
+@pytest.mark.parametrize(("name", "sums"), [(QOP[0], 0), (QOP[1], 3)])
 def test_all_integer_operators_on_1000_images(product, name, sums):
-    """Every layer of the model itself. Beside named accumulators (the test above) only sums differ: onnxruntime computes
-    QLinearAdd in float32, and its noise decides next to a tie.
-    """
+    """Every layer of the model itself. What differs are accumulators and pairs of a sum that the proof names (the tests above)."""
     built = product(name)
     report = hwcomp.verify_l4(built.dir, given(built, prepared(name, test_images(name)[0][:1000])))
     own = [c for c in report.layers if c.mode.startswith("own model")]
