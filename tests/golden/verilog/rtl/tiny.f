@@ -26,6 +26,7 @@ hwc_requant_lane.v
 hwc_rom.v
 hwc_round.v
 hwc_sign.v
+hwc_skip.v
 hwc_tap.v
 hwc_walk.v
 hwc_window.v

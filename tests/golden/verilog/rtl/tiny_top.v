@@ -6,7 +6,7 @@
 //
 //   conv2d_0              32 beats  1 PE x 4 SIMD      /conv/Conv, /act/Relu
 //   maxpool2d_1           32 beats  -                  /pool/MaxPool
-//   dense_3               24 beats  1 PE x 1 SIMD      /fc/Gemm
+//   dense_3               21 beats  1 PE x 1 SIMD      /fc/Gemm
 //   argmax_4               3 beats  -                  /best/ArgMax
 `default_nettype none
 
@@ -233,7 +233,7 @@ module tiny_top #(
   );
 
   // dense_3: ONNX /fc/Gemm
-  // [8] -> [3], 24 beats per frame
+  // [8] -> [3], 21 beats per frame
   wire k3_fifo_valid, k3_fifo_ready;
   wire [7:0] k3_fifo_data;
   wire k3_window_valid, k3_window_ready;
@@ -269,7 +269,9 @@ module tiny_top #(
       .DILW(1),
       .REP(3),
       .SETS(1),
-      .DEPTH(20)
+      .DEPTH(20),
+      .BEATS(21),
+      .S_FILE({MEM_DIR, "/k3_window_skip.mem"})
   ) u_k3_window (
       .clk_i(clk_i),
       .rst_ni(rst_ni),
@@ -295,7 +297,9 @@ module tiny_top #(
       .CHUNKS(8),
       .W_STYLE(0),
       .W_FILE({MEM_DIR, "/k3_weight.mem"}),
-      .B_FILE({MEM_DIR, "/k3_bias.mem"})
+      .B_FILE({MEM_DIR, "/k3_bias.mem"}),
+      .BEATS(21),
+      .L_FILE({MEM_DIR, "/k3_last.mem"})
   ) u_k3_mvu (
       .clk_i(clk_i),
       .rst_ni(rst_ni),
