@@ -67,7 +67,7 @@ module hwc_dwc #(
       .GROUPS(GROUPS), .CHUNKS(CHUNKS), .LAT(LAT), .WAW(WAW), .GW(GW), .ROWS(ROWS), .COLS(COLS), .ROW_AT(ROW_AT),
       .COL_AT(COL_AT)
   ) u_engine (
-      .clk_i(clk_i), .rst_ni(rst_ni), .s_valid_i(s_valid_i), .s_ready_o(s_ready_o), .last_i(1'b0), .m_valid_o(m_valid_o),
+      .clk_i(clk_i), .rst_ni(rst_ni), .s_valid_i(s_valid_i), .s_ready_o(s_ready_o), .m_valid_o(m_valid_o),
       .m_ready_i(m_ready_i), .en_o(en), .take_o(take), .waddr_o(waddr), .last_o(unused_last), .load_o(load),
       .baddr_o(baddr), .add_o(add), .first_o(first)
   );

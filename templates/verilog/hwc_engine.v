@@ -2,7 +2,8 @@
 //
 // Stage 0 holds a beat beside its weight word, stage LAT what the beat adds; then come the accumulators, which are the
 // output registers. en_o moves all of it: one beat per cycle, latency LAT + 2 cycles from the last beat of a group.
-// With SKIP a group takes as many beats as its zero weights leave, at least one, and last_i says which is its last.
+// With BEATS a group takes as many beats as its zero weights leave, at least one; L_FILE has a bit for each beat that
+// says whether it is the last of its group.
 // Results come in rows and columns of GROUPS; the start word of one is at group + ROW_AT[row] + COL_AT[column].
 // Knows no data.
 `default_nettype none
@@ -10,10 +11,10 @@
 module hwc_engine #(
     parameter GROUPS = 1,  // groups of results
     parameter CHUNKS = 1,  // beats per group
-    parameter SKIP   = 0,  // 1: last_i ends a group
-    parameter WORDS  = GROUPS * CHUNKS,  // weight words: beats of all groups
+    parameter BEATS  = 0,  // beats of all groups where some are left out; 0: all come
+    parameter L_FILE = "", // with BEATS: which are the last of a group, hex
     parameter LAT    = 1,  // cycles with en_o from stage 0 to the accumulators' input
-    parameter WAW    = 1,  // width of waddr_o; 2**WAW >= WORDS
+    parameter WAW    = 1,  // width of waddr_o; 2**WAW >= beats of all groups
     parameter GW     = 1,  // width of baddr_o; 2**GW >= words of biases
     parameter ROWS   = 1,  // rows of results
     parameter COLS   = 1,  // columns of results
@@ -24,7 +25,6 @@ module hwc_engine #(
     input  wire           rst_ni,
     input  wire           s_valid_i,
     output wire           s_ready_o,
-    input  wire           last_i,   // with SKIP: stage 0 holds the last beat of a group
     output wire           m_valid_o,
     input  wire           m_ready_i,
     output wire           en_o,     // all stages move
@@ -37,6 +37,7 @@ module hwc_engine #(
     output wire           first_o   // .. the first beat of a group: they start from the bias
 );
 
+  localparam integer WORDS = (BEATS > 0) ? BEATS : GROUPS * CHUNKS;
   localparam integer CW = (CHUNKS > 1) ? $clog2(CHUNKS) : 1;
 
   generate
@@ -51,7 +52,7 @@ module hwc_engine #(
   reg  [LAT:0]  last_q;   // .. the last of a group
   wire [CW-1:0] chunk;
   wire          last, unused_wlast;
-  wire [ LAT:0] firsts, lasts;  // .. as first_q and last_q, or for stage 0 from last_i
+  wire [ LAT:0] firsts, lasts;  // .. as first_q and last_q, or for stage 0 from L_FILE
 
   hwc_count #(.N(CHUNKS), .W(CW)) u_chunk (
       .clk_i(clk_i), .rst_ni(rst_ni), .en_i(take_o), .count_o(chunk), .last_o(last)
@@ -78,16 +79,19 @@ module hwc_engine #(
   end
 
   generate
-    if (SKIP != 0) begin : g_skip
-      reg fresh_q;  // the next beat in stage 0 is the first of a group
+    if (BEATS > 0) begin : g_skip
+      reg  fresh_q;  // the next beat in stage 0 is the first of a group
+      wire ends;     // stage 0 holds the last beat of a group
+      hwc_rom #(.W(1), .DEPTH(WORDS), .AW(WAW), .MEM_FILE(L_FILE)) u_last (
+          .clk_i(clk_i), .en_i(take_o), .addr_i(waddr_o), .data_o(ends)
+      );
       always @(posedge clk_i) begin
         if (!rst_ni) fresh_q <= 1'b1;
-        else if (en_o && beat_q[0]) fresh_q <= last_i;
+        else if (en_o && beat_q[0]) fresh_q <= ends;
       end
       assign firsts = {first_q[LAT:1], fresh_q};
-      assign lasts  = {last_q[LAT:1], last_i};
+      assign lasts  = {last_q[LAT:1], ends};
     end else begin : g_all
-      wire unused_last = last_i;
       assign firsts = first_q;
       assign lasts  = last_q;
     end

@@ -5,8 +5,8 @@
 // on the way wraps and does no harm. One beat per cycle, also for CHUNKS = 1. Latency from the last beat of a
 // group: 3 + floor(clog2(SIMD)/2) cycles. Does not repeat its input: hwc_window does (REP = GROUPS).
 // Weight ROM: GROUPS*CHUNKS words, address group*CHUNKS + chunk, weight of (pe, lane) at bits [(pe*SIMD+lane)*WW].
-// With BEATS it gets only so many beats for all groups, those whose weights are not all zero and at least one for a group (hwc_skip
-// chooses them): the weight ROM has a word for each, L_FILE a bit that says whether it is the last of its group.
+// With BEATS it gets only so many beats for all groups, those whose weights are not all zero, and at least one for a
+// group (hwc_skip chooses them): the weight ROM has a word for each.
 // Bias ROM: GROUPS words, bias of pe at bits [pe*ACC_W].
 `default_nettype none
 
@@ -69,13 +69,13 @@ module hwc_mvu #(
   wire [  PE*ACC_W-1:0] bias;
   wire [       WAW-1:0] waddr;
   wire [        GW-1:0] baddr;
-  wire                  en, take, unused_last, load, add, first, last;
+  wire                  en, take, unused_last, load, add, first;
 
   hwc_engine #(
-      .GROUPS(GROUPS), .CHUNKS(CHUNKS), .SKIP(BEATS > 0), .WORDS(WORDS), .LAT(LAT), .WAW(WAW), .GW(GW), .ROWS(ROWS), .COLS(COLS), .ROW_AT(ROW_AT),
-      .COL_AT(COL_AT)
+      .GROUPS(GROUPS), .CHUNKS(CHUNKS), .BEATS(BEATS), .L_FILE(L_FILE), .LAT(LAT), .WAW(WAW), .GW(GW), .ROWS(ROWS),
+      .COLS(COLS), .ROW_AT(ROW_AT), .COL_AT(COL_AT)
   ) u_engine (
-      .clk_i(clk_i), .rst_ni(rst_ni), .s_valid_i(s_valid_i), .s_ready_o(s_ready_o), .last_i(last), .m_valid_o(m_valid_o),
+      .clk_i(clk_i), .rst_ni(rst_ni), .s_valid_i(s_valid_i), .s_ready_o(s_ready_o), .m_valid_o(m_valid_o),
       .m_ready_i(m_ready_i), .en_o(en), .take_o(take), .waddr_o(waddr), .last_o(unused_last), .load_o(load),
       .baddr_o(baddr), .add_o(add), .first_o(first)
   );
@@ -85,7 +85,6 @@ module hwc_mvu #(
   hwc_rom #(.W(PE * ACC_W), .DEPTH(STARTS), .AW(GW), .MEM_FILE(B_FILE)) u_bias (
       .clk_i(clk_i), .en_i(load), .addr_i(baddr), .data_o(bias)
   );
-
   hwc_mask #(.LANES(SIMD), .XW(XW), .CHUNKS(CHUNKS), .MEM_FILE(X_FILE)) u_mask (
       .clk_i(clk_i), .rst_ni(rst_ni), .en_i(take), .data_i(s_data_i), .data_o(x)
   );
@@ -94,13 +93,6 @@ module hwc_mvu #(
 
   genvar i;
   generate
-    if (BEATS > 0) begin : g_last
-      hwc_rom #(.W(1), .DEPTH(WORDS), .AW(WAW), .MEM_FILE(L_FILE)) u_last (
-          .clk_i(clk_i), .en_i(take), .addr_i(waddr), .data_o(last)
-      );
-    end else begin : g_none
-      assign last = 1'b0;
-    end
     for (i = 0; i < PE; i = i + 1) begin : g_pe
       wire [ACC_W-1:0] dot, sum;
       wire [ACC_W:0]   twice = {dot, 1'b0};

@@ -1,7 +1,8 @@
-// hwc_skip: the order in which hwc_window reads where beats of zero weights are left out: BEATS of a window, from a ROM.
+// hwc_skip: the order in which hwc_window reads where beats of zero weights are left out: BEATS of a window, in a ROM.
 //
 // A word of the ROM: the word index, from the window's first word (GW bits), above it the tap group (TW bits). The one
-// that is next waits in the ROM's register; it takes a cycle after reset, before any data can be there. Ports as hwc_walk.
+// that is next waits in the ROM's register; it takes a cycle after reset, before any data can be there. Ports as those
+// of hwc_walk.
 `default_nettype none
 
 module hwc_skip #(

@@ -59,11 +59,10 @@ module hwc_window #(
     end
   endfunction
 
-  wire          ok, room, take;
+  wire          ok, room, take, unused_wlast;
   wire [   1:0] kind;
   wire [TW-1:0] tg;
   wire [AW-1:0] waddr, raddr;
-  wire          unused_wlast;
   reg           valid_q1, valid_q2, valid_q3, drop_q1, drop_q2;
   reg  [   1:0] kind_q1, kind_q2;
   wire          en = !valid_q3 || m_ready_i;
@@ -76,6 +75,15 @@ module hwc_window #(
   hwc_count #(.N(DEPTH), .W(AW)) u_waddr (
       .clk_i(clk_i), .rst_ni(rst_ni), .en_i(write), .count_o(waddr), .last_o(unused_wlast)
   );
+
+  // Stages 1 and 2 are the address registers of the taps, 3 is the read register of their memories.
+  always @(posedge clk_i) begin
+    if (!rst_ni) {valid_q1, valid_q2, valid_q3} <= 3'b000;
+    else if (en) {valid_q1, valid_q2, valid_q3} <= {ok, valid_q1, valid_q2};
+  end
+  always @(posedge clk_i) if (en) {drop_q1, kind_q1, drop_q2, kind_q2} <= {take, kind, drop_q1, kind_q1};
+
+  genvar p;
   generate
     if (BEATS > 0) begin : g_skip
       hwc_skip #(
@@ -92,19 +100,6 @@ module hwc_window #(
           .clk_i(clk_i), .rst_ni(rst_ni), .en_i(ok && en), .tg_o(tg), .addr_o(raddr), .take_o(take), .kind_o(kind)
       );
     end
-  endgenerate
-
-  // Stages 1 and 2 are the address registers of the taps, 3 is the read register of their memories.
-  always @(posedge clk_i) begin
-    if (!rst_ni) {valid_q1, valid_q2, valid_q3} <= 3'b000;
-    else if (en) {valid_q1, valid_q2, valid_q3} <= {ok, valid_q1, valid_q2};
-  end
-  always @(posedge clk_i) begin
-    if (en) {drop_q1, kind_q1, drop_q2, kind_q2} <= {take, kind, drop_q1, kind_q1};
-  end
-
-  genvar p;
-  generate
     if (P < 1 || KH < 1 || KW < 1 || DILH < 1 || DILW < 1 || HP < (KH - 1) * DILH + 1 || WP < (KW - 1) * DILW + 1
         || DEPTH < 2 || SETS < 1 || G % SETS != 0) begin : g_check
       hwc_error_window_kernel_must_fit_the_frame_and_depth_ge_2 u_error ();
