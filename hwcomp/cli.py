@@ -37,7 +37,9 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("-o", "--output", required=True, metavar="DIR")
     p.add_argument("--name", help="name of the network in the generated code (default: the file's)")
     p.add_argument(
-        "--quant", help="int8 (default), int16, dfp<bits>, fixed:Q<m>.<n>; keep (default) if already quantized"
+        "--quant",
+        help="int8 (default), int16, dfp<bits>, fixed:Q<m>.<n>; int4, int2, ternary, binary-weights, binary, log2, "
+        "auto; keep (default) if already quantized",
     )
     p.add_argument("--rest", metavar="QUANT", help="for what a quantized model left in float (int8)")
     p.add_argument("--requantize", action="store_true", help="drop the types that a quantized model states")
@@ -52,8 +54,10 @@ def parser() -> argparse.ArgumentParser:
         "--xnor-k", action="store_true", help="--quant binary: compute XNOR-Net's K map (pass few_bits, field xnor_k)"
     )
     p.add_argument(
-        "--c-weights", metavar="packed|fast", help="mcu: weights of few bits in as little flash as they need (packed), or bytes "
-        "where these take fewer instructions (fast)"
+        "--c-weights",
+        metavar="packed|fast",
+        help="mcu: weights of few bits in as little flash as they need (packed), or bytes "
+        "where these take fewer instructions (fast)",
     )
     p.add_argument("--pe-simd-budget", type=int, metavar="N", help="fpga, hls: most multiply-accumulate lanes in all")
     p.add_argument(
@@ -63,7 +67,10 @@ def parser() -> argparse.ArgumentParser:
         "--hls-dialect", metavar="vitis|ac", help="hls: ap_int and hls::stream (vitis), or ac_int and ac_channel"
     )
     p.add_argument(
-        "--unroll", action="append", metavar="NODE|all", help="fpga: wire the weights of this binary layer in; may be repeated"
+        "--unroll",
+        action="append",
+        metavar="NODE|all",
+        help="fpga: wire the weights of this binary layer in; may be repeated",
     )
     p.add_argument(
         "--fpga-family", metavar="xc7|ecp5|ice40", help="fpga: count bits with what takes the fewest LUTs there (xc7)"
