@@ -37,7 +37,9 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("-o", "--output", required=True, metavar="DIR")
     p.add_argument("--name", help="name of the network in the generated code (default: the file's)")
     p.add_argument(
-        "--quant", help="int8 (default), int16, dfp<bits>, fixed:Q<m>.<n>; keep (default) if already quantized"
+        "--quant",
+        help="int8 (default), int16, dfp<bits>, fixed:Q<m>.<n>; int4, int2, ternary, binary-weights, binary, log2, "
+        "auto; keep (default) if already quantized",
     )
     p.add_argument("--rest", metavar="QUANT", help="for what a quantized model left in float (int8)")
     p.add_argument("--requantize", action="store_true", help="drop the types that a quantized model states")

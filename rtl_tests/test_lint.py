@@ -8,7 +8,7 @@ from rtl_tests.common import FOLDERS, icarus_lint, sources, verilator_lint, writ
 
 ROM = {"hwc_rom": ["MEM_FILE"], "hwc_lut": ["MEM_FILE"], "hwc_permute": ["MEM_FILE"], "hwc_mvu": ["W_FILE", "B_FILE"]}
 ROM |= {"hwc_requant": ["M_FILE", "C_FILE"], "hwc_dwc": ["W_FILE", "B_FILE"], "hwc_chanperm": ["MEM_FILE"]}
-ROM |= {"hwc_mask": ["MEM_FILE"], "hwc_threshold": ["T_FILE"]}
+ROM |= {"hwc_skip": ["S_FILE"], "hwc_mask": ["MEM_FILE"], "hwc_threshold": ["T_FILE"]}
 ROM |= {"hwc_softmax": ["EXP_FILE", "FINE_FILE"]}
 
 # Parameter sets beyond the defaults; the benches lint theirs too.

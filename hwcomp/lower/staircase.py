@@ -24,8 +24,8 @@ class Proof:
     """`differing` of `accumulators` (summed over channels) give another integer than the float formula, by at most `worst`.
 
     `precision`: bits that the multipliers were rounded to, before common powers of two were divided out.
-    `steps`: how many steps of the staircase were looked at per channel where that is not all of them (16-bit outputs of
-    large layers); `differing` counts what was found there. `named`: (channel, first, last) of the accumulators that
+    `steps`: how many steps of the staircase were looked at per channel where that is not all (16-bit outputs of large
+    layers); `differing` counts what was found there. `named`: (channel, first, last) of the accumulators that
     differ, the first 1024 such runs. `close`, `pairs`: of a sum, how many pairs of inputs lie within float32 noise of a tie,
     where a float32 sum may round the other way, and the first 1024 of them.
     """
@@ -64,10 +64,14 @@ class Proof:
 def summary(proofs: Sequence[Proof]) -> str:
     """The outcome for a whole network, in one line."""
     differing, total = sum(p.differing for p in proofs), sum(p.accumulators for p in proofs)
+    partly = sum(p.steps is not None for p in proofs)
+    part = f"; of {partly} layer{'s' * (partly != 1)} only a part was looked at" if partly else ""
+    if not differing and partly:
+        return f"none of {total} accumulators was found to differ from the float formula{part}"
     if not differing:
         return f"all {total} accumulators give what the float formula gives"
     worst = max(p.worst for p in proofs)
-    return f"{differing} of {total} accumulators differ from the float formula, by {worst} at most"
+    return f"{differing} of {total} accumulators differ from the float formula, by {worst} at most{part}"
 
 
 def float_formula(
@@ -123,7 +127,8 @@ def compare(
     rq: Requant, formula: Callable[[np.ndarray], np.ndarray], lo: np.ndarray, hi: np.ndarray
 ) -> tuple[int, int, int | None]:
     """How many accumulators in [lo_c, hi_c] (int64 [channels]), over all channels, the two functions map differently, the
-    largest difference, and how many steps were looked at where these are more than _STEPS in all (None: all).
+    largest difference, and how many steps were looked at where these, and the accumulators, are more than _STEPS in all
+    (None: all).
 
     They differ exactly on the union, over the levels k, of the accumulators between the two places where a function
     first reaches k. Both places grow with k, so each interval adds what lies beyond the end of the one before. The
@@ -157,9 +162,13 @@ def _disagreements(
     rq: Requant, formula: Callable[[np.ndarray], np.ndarray], lo: np.ndarray, hi: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, int | None]:
     """Per channel and level (begin, start, end): begin..end-1 differ, start..end-1 of them at no lower level; and how many
-    levels were looked at.
+    levels were looked at. More levels than room, but few accumulators (20-bit outputs of binary layers): these one by one.
     """
     total, room = rq.hi - rq.lo, max(_STEPS // len(lo), _ALL_STEPS)
+    if (hi - lo).max() < room < total:
+        each = lo[:, None] + np.arange((hi - lo).max() + 1)
+        a = np.minimum(each, hi[:, None])
+        return each, each, each + ((rq.apply(a) != formula(a)) & (each <= hi[:, None])), None
     levels = np.arange(rq.lo + 1, rq.hi + 1)[None, :]
     if total > room:
         levels = np.unique(np.linspace(rq.lo + 1, rq.hi, room).astype(np.int64))[None, :]

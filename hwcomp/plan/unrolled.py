@@ -24,6 +24,7 @@ MOST = 1 << 18
 STEPS, REGISTER = 3, 2
 """Of hwc_popcount, as hwc_tally has it: steps of its counters at most, and levels per pipeline register."""
 ALL = "all"
+_DOTS = ("conv2d", "dense")
 
 
 def chosen(program: Program, names: Sequence[str]) -> frozenset[str]:
@@ -34,21 +35,21 @@ def chosen(program: Program, names: Sequence[str]) -> frozenset[str]:
     found = set()
     for name in names:
         named = [k for k in program.kernels if name == k.name or name in k.origin or name == ALL]
-        able = [k for k in named if (why := _obstacle(program, k)) is None]
+        why = {k.name: _obstacle(program, k) for k in named if name != ALL or k.kind in _DOTS}
+        able = [k for k in named if k.name in why and why[k.name] is None]
         if not able:
-            if name == ALL:
-                why = "no layer can be"
             raise UnsupportedError(
-                f"--unroll {shown(name)}", why=why if named else "no layer has this name",
-                fix="unroll dense layers and convolutions of -1 and +1 on bipolar inputs",
-            )  # fmt: skip
+                f"--unroll {shown(name)}{': no layer can be unrolled' if name == ALL else ''}",
+                why=_first(list(why.values()), "there is no dot product" if name == ALL else "no layer has this name"),
+                fix="only dense layers and convolutions of -1 and +1 on bipolar inputs can be; leave the option out",
+            )
         found |= {k.name for k in able}
     return frozenset(found)
 
 
 def _obstacle(program: Program, kernel: Kernel) -> str | None:
     """Why a kernel can't be unrolled."""
-    if kernel.kind not in ("conv2d", "dense") or not weights_of(kernel, program.edges[kernel.inputs[0]]).agree:
+    if kernel.kind not in _DOTS or not weights_of(kernel, program.edges[kernel.inputs[0]]).agree:
         return f"{kernel.name} is not binary: weights of -1 and +1 on a bipolar input"
     if kernel.params.get("groups", 1) > 1:
         return f"{kernel.name} has groups"
@@ -57,6 +58,11 @@ def _obstacle(program: Program, kernel: Kernel) -> str | None:
     if (size := kernel.constants["weight"].size) > MOST:
         return f"{kernel.name} has {size} weights, more than {MOST}"
     return None
+
+
+def _first(reasons: list[str], none: str) -> str:
+    """The first reason, and how many others there are; `none` where there is nothing to give a reason for."""
+    return f"{reasons[0]}{f' (and {len(reasons) - 1} more)' if len(reasons) > 1 else ''}" if reasons else none
 
 
 def latency(kernel: Kernel, most: int) -> int:

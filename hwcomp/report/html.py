@@ -60,7 +60,8 @@ def _network_tiles(report: dict[str, Any]) -> list[dict[str, str]]:
     layers = report["layers"]
     differing = sum(layer["differing_accumulators"] for layer in layers)
     total = sum(layer["accumulators"] for layer in layers)
-    exact = f"of {words.number(total)}: all equal the float formula" if total else "nothing is rescaled"
+    full = "found" if "only a part" in report["proof"] else "all equal the float formula"
+    exact = f"of {words.number(total)}: {full}" if total else "nothing is rescaled"
     some = f"of {words.number(total)}, {words.rate(differing, total)}"
     return [
         targets.tile("Layers", len(layers), f"{sum(layer['macs'] > 0 for layer in layers)} with multiplications"),

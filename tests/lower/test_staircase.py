@@ -103,3 +103,27 @@ def test_steps_of_wide_outputs_are_looked_at_in_part():
     assert staircase.compare(one, formula, reach[0][:1], reach[1][:1])[2] is None
     proof = staircase.Proof("y", "rne", 17, 31, 9, 0, 1, 0, steps=300)
     assert "not all were looked at" in proof.line()
+
+
+def test_few_accumulators_of_a_wide_output_are_all_looked_at():
+    """20-bit outputs of sums of bits: more steps than are looked at, but few accumulators; one that differs is found."""
+    rq = Requant("affine", 0, 0, -(1 << 19), (1 << 19) - 1, np.full(10, 7919), np.zeros(1, np.int64), 31)
+    lo, hi = np.full(10, -64), np.arange(55, 65)
+
+    def moved(a):
+        return rq.apply(a) + (a == 58)
+
+    assert staircase.compare(rq, rq.apply, lo, hi) == (0, 0, None)
+    assert staircase.compare(rq, moved, lo, hi) == (7, 1, None)
+    assert staircase.counts(rq, moved, lo, hi).tolist() == [0, 0, 0, 1, 1, 1, 1, 1, 1, 1]
+    assert staircase.where(rq, moved, lo, hi) == [(c, 58, 58) for c in range(3, 10)]
+
+
+def test_summary_says_where_not_all_was_looked_at():
+    proof = staircase.Proof("y", "rne", 17, 31, 9, 0, 1, 0)
+    part = replace(proof, steps=300)
+    assert staircase.summary([proof, proof]) == "all 18 accumulators give what the float formula gives"
+    assert staircase.summary([proof, part]).startswith("none of 18 accumulators was found to differ")
+    for found in (staircase.summary([proof, part]), staircase.summary([replace(part, differing=3, worst=1), proof])):
+        assert found.endswith("; of 1 layer only a part was looked at")
+    assert staircase.summary([part, part]).endswith("of 2 layers only a part was looked at")
