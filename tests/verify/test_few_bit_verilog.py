@@ -36,8 +36,9 @@ def network(name, folder, budget, count):
     return verified(path, folder / "product", onnx.load(path).graph.input[0].name, data, count, pe_simd_budget=budget)
 
 
-@pytest.mark.parametrize(("name", "budget", "interval"), [("TFC_1W1A", 976, 64), ("TFC_2W2A", 64, 960)])
+@pytest.mark.parametrize(("name", "budget", "interval"), [("TFC_1W1A", 976, 64), ("TFC_2W2A", 64, 771)])
 def test_mnist_networks(name, budget, interval, tmp_path):
+    """Of the 960 beats of TFC_2W2A's largest engine 189 have ternary weights that are all zero: they are left out."""
     assert network(name, tmp_path, budget, 20)["cycles_per_frame"] == interval
 
 
