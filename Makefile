@@ -66,6 +66,9 @@ bench: setup ## measure instructions beside a peer on a simulated Cortex-M4, cyc
 	@$(BIN)/python benchmarks/binary.py
 	@$(BIN)/python benchmarks/hls.py
 	@$(BIN)/python benchmarks/binary_fpga.py
+	@$(BIN)/python benchmarks/sparsity.py
+	@$(BIN)/python benchmarks/pruning.py --products
+	@$(BIN)/python benchmarks/compression.py
 
 clean: ## remove what was built (keeps .venv)
 	@rm -rf build dist sim_build .pytest_cache .ruff_cache .hypothesis
