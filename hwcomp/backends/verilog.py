@@ -25,7 +25,6 @@ from hwcomp.registry import backend
 from hwcomp.templates_dir import templates
 from sw_ref.program import Program
 
-_OF_UNROLLED = ("hwc_engine", "hwc_ones", "hwc_tally")
 _CELL = re.compile(r"^\s*(hwc_\w+)\s*#", re.MULTILINE)
 
 
@@ -55,10 +54,11 @@ class Verilog(Backend):
         taps = [(i, edge_nets[n]) for i, n in enumerate(program.edges) if n in edge_nets]
         top = f"{product.name}_top"
         modules = {
-            f"{name}.v": _ENV.get_template("unrolled.v.j2").render(v, banner=product.banner)
-            for name, v in netlist.modules.items()
+            f"{name}.v": _ENV.get_template(template).render(v, banner=product.banner)
+            for name, (template, v) in netlist.modules.items()
         }
-        cells = _closure(netlist.cells - netlist.modules.keys() | set(_OF_UNROLLED if modules else ()))
+        inside = {cell for text in modules.values() for cell in _CELL.findall(text)}
+        cells = _closure(netlist.cells - netlist.modules.keys() | inside)
         names = [f"{c}.v" for c in sorted(cells)] + sorted(modules) + [f"{top}.v"]
         values = {
             "name": product.name, "top": top, "banner": product.banner, "netlist": netlist, "plan": plan, "taps": taps,
