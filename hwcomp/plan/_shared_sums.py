@@ -255,6 +255,7 @@ def _tree(graph: _Graph, terms: dict[tuple[int, int], int]) -> Read:
         return graph.level[value], shift + graph.width[value], shift, value, sign
 
     heap = sorted(entry(v, k, s) for (v, k), s in terms.items())
+    positive = sum(e[4] > 0 for e in heap)
     while len(heap) > 1:
         one, two = heapq.heappop(heap), heapq.heappop(heap)
         if (two[2], two[3]) < (one[2], one[3]):
@@ -262,10 +263,10 @@ def _tree(graph: _Graph, terms: dict[tuple[int, int], int]) -> Read:
         _, _, at, a, sign = one
         _, _, up, b, other = two
         op = ADD if sign == other else SUB
-        if op == SUB and sign < 0 and not heap:
-            op, sign = BACK, 1  # an output is not negated
-        made = graph.add(a, b, up - at, op)
-        heapq.heappush(heap, entry(made, at, sign))
+        if op == SUB and sign < 0 and positive == 1:
+            op, sign = BACK, 1  # the last one to end with: an output is not negated
+        positive += (sign > 0) - (one[4] > 0) - (other > 0)
+        heapq.heappush(heap, entry(graph.add(a, b, up - at, op), at, sign))
     if not heap:
         return Read(-1, 0)
     _, _, shift, value, sign = heap[0]

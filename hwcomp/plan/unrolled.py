@@ -39,7 +39,7 @@ def chosen(program: Program, names: Sequence[str]) -> frozenset[str]:
     found = set()
     for name in names:
         named = [k for k in program.kernels if name == k.name or name in k.origin or name == ALL]
-        why = {k.name: _obstacle(program, k) for k in named if name != ALL or k.kind in _DOTS}
+        why = {k.name: obstacle(program, k) for k in named if name != ALL or k.kind in _DOTS}
         able = [k for k in named if k.name in why and why[k.name] is None]
         if not able:
             raise UnsupportedError(
@@ -56,8 +56,8 @@ def binary(program: Program, kernel: Kernel) -> bool:
     return weights_of(kernel, program.edges[kernel.inputs[0]]).agree
 
 
-def _obstacle(program: Program, kernel: Kernel) -> str | None:
-    """Why a kernel can't be unrolled."""
+def obstacle(program: Program, kernel: Kernel) -> str | None:
+    """Why a kernel can't be unrolled; None where it can."""
     if kernel.kind not in _DOTS:
         return f"{kernel.name} is no dense layer or convolution"
     if kernel.params.get("groups", 1) > 1:
