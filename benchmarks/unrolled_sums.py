@@ -84,13 +84,14 @@ def size_of(built, index: int) -> tuple[int, int]:
     return luts_of(cells), sum(n for name, n in cells.items() if name.startswith("FD"))
 
 
-def theirs(kernel) -> int | None:
+def theirs(kernel, x) -> int | None:
     """Sums of two that da4ml finds; None where it is not installed."""
     try:
         from da4ml.cmvm import solve
     except ImportError:
         return None
-    return int(solve(kernel.constants["weight"].astype(np.float32).T.copy()).cost)
+    weight, lane = kernel.constants["weight"].astype(np.float32).T.copy(), (float(x.lo), float(x.hi), 1.0)
+    return int(min(solve(weight).cost, solve(weight, qintervals=[lane] * len(weight)).cost))
 
 
 def measure(source: Path, form: str, plain: bool, whole: bool) -> list[dict[str, object]]:
@@ -98,20 +99,21 @@ def measure(source: Path, form: str, plain: bool, whole: bool) -> list[dict[str,
     stored = samples.random_stored(built.program, 64)
     outcome = compare.verify(built, stored, [engines.engine("verilator")])[0]
     print(f"{form}: tensors {outcome.status}, {outcome.stats['cycles_per_frame']:.2f} cycles per frame", flush=True)
-    rows = []
+    trees, rows = _trees(source, form) if plain else None, []
     for index, kernel in enumerate(built.program.kernels):
         if kernel.kind != "dense":
             continue
         weight, graph = kernel.constants["weight"], unrolled_sums.of(built.program, kernel)
-        trees = unrolled_sums.of(built.program, kernel, share=False)
+        x = built.program.edges[kernel.inputs[0]]
         luts, registers = size_of(built, index)
         row = {
             "form": form, "layer": f"{weight.shape[1]} x {weight.shape[0]}", "status": outcome.status,
-            "zeros": float((weight == 0).mean()), "digits": unrolled_sums.count_digits(weight), "trees": len(trees.adds),
-            "adders": len(graph.adds), "estimate": graph.luts(), "LUT": luts, "FF": registers, "da4ml": theirs(kernel),
+            "zeros": float((weight == 0).mean()), "digits": unrolled_sums.count_digits(weight),
+            "trees": len(unrolled_sums.of(built.program, kernel, share=False).adds),
+            "adders": len(graph.adds), "estimate": graph.luts(), "LUT": luts, "FF": registers, "da4ml": theirs(kernel, x),
         }  # fmt: skip
         if plain:
-            row["tree LUT"], row["tree FF"] = _plain(source, form, index)
+            row["tree LUT"], row["tree FF"] = size_of(trees, index)
         rows.append(row)
         print("  ", row, flush=True)
     if whole:
@@ -120,12 +122,12 @@ def measure(source: Path, form: str, plain: bool, whole: bool) -> list[dict[str,
     return rows
 
 
-def _plain(source: Path, form: str, index: int) -> tuple[int, int]:
+def _trees(source: Path, form: str):
     """The same without sums that outputs share."""
     shared = unrolled_sums.of
     unrolled_sums.of = lambda program, kernel: shared(program, kernel, share=False)
     try:
-        return size_of(compiled(source, OUT / f"{form.replace(' ', '_')}_plain", form), index)
+        return compiled(source, OUT / f"{form.replace(' ', '_')}_trees", form)
     finally:
         unrolled_sums.of = shared
 
