@@ -19,14 +19,14 @@ def facts(program: Program, stage: Stage) -> dict[str, object]:
     digits, weight = unrolled_sums.count_digits(kernel.constants["weight"]), kernel.constants["weight"]
     zeros = f"{(weight == 0).mean():.0%} of {weight.size:,} weights are zero, the others have {digits:,} signed digits"
     if not fold.unrolled:
-        most = max(digits + int((kernel.constants["bias"] != 0).sum()) - len(weight), 0)
+        most = digits + len(weight)  # where nothing is shared
         why = (
-            f"{_engine(program, kernel, fold.lanes)}, {_beats(fold.per_pixel)}; wired in (--unroll) at most {most:,} adders, about "
-            f"{most * _SUM:,} LUTs, no multiplier, 1 beat: {zeros}"
+            f"{_engine(program, kernel, fold.lanes)} take {_beats(fold.per_pixel)}, weights wired in (--unroll) one and no "
+            f"multiplier; {zeros}"
         )
         return {"wired": {"unrolled": False, "adders": most, "luts": most * _SUM, "why": why}}
     graph = unrolled_sums.of(program, kernel)
-    why = f"{len(graph.adds):,} adders, about {graph.luts():,} LUTs; an engine as fast has {_engine(program, kernel, weight.size)}: {zeros}"
+    why = f"{zeros}; an engine as fast has {_engine(program, kernel, weight.size)}"
     registers = graph.register_bits()
     return {
         "wired": {"unrolled": True, "adders": len(graph.adds), "luts": graph.luts(), "registers": registers, "why": why}

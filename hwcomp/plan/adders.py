@@ -91,10 +91,14 @@ class Adders:
         return sum(n * self.width(v) for v, n in self.delays().items())
 
     def luts(self) -> int:
-        """About: a bit of an adder's carry chain each. Bits below a shift, and above where nothing overlaps, are wires."""
+        """About: one per bit of an adder's carry chain. Bits below a shift are wires, and where nothing overlaps all are; of
+        a constant only the ones take logic in front of the chain."""
         return sum(self._chain(i, add) for i, add in enumerate(self.adds, self.first))
 
     def _chain(self, value: int, add: Add) -> int:
+        for v in (add.a, add.b):
+            if self.inputs <= v < self.first:
+                return self.constants[v - self.inputs].bit_count()
         if add.op == ADD and not self.signed(add.a) and self.width(add.a) <= add.shift:
             return 0
         return max(self.width(value) - (0 if add.op == BACK else add.shift), 0)

@@ -7,7 +7,7 @@ module hwc_shift_add #(
     parameter AW       = 8,  // bits of a
     parameter A_SIGNED = 0,  // 1: two's complement
     parameter BW       = 8,  // bits of b
-    parameter B_SIGNED = 0,
+    parameter B_SIGNED = 0,  // 1: two's complement
     parameter SHIFT    = 0,  // of b, to the left
     parameter OP       = 0,  // 0: a + b, 1: a - b, 2: b - a
     parameter YW       = 9   // bits of the result
