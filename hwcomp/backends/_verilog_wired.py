@@ -6,7 +6,7 @@ from hwcomp.plan import bits, unrolled, unrolled_sums
 from hwcomp.plan.stages import Stage
 from sw_ref.program import Kernel, Program
 
-_LANE, _SUM = 18, 11
+_LANE, _SUM = 18, 10
 """LUTs of a lane beside its DSP48, and of a sum of two terms, about (docs/hardware.md, "Unrolled layers")."""
 
 
