@@ -70,7 +70,7 @@ def parser() -> argparse.ArgumentParser:
         "--unroll",
         action="append",
         metavar="NODE|all",
-        help="fpga: wire the weights of this binary layer in; may be repeated",
+        help="fpga: wire the weights of this layer in, as counters or adders; may be repeated",
     )
     p.add_argument(
         "--fpga-family", metavar="xc7|ecp5|ice40", help="fpga: count bits with what takes the fewest LUTs there (xc7)"

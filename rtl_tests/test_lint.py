@@ -138,6 +138,12 @@ SETS = {
         {"N": 40, "START": -90, "DOUBLE": 1, "ACC_W": 9, "STEPS": 3, "REG": 2},
         {"N": 3, "B": 1, "START": -9, "SIGN": 1},
     ],
+    "hwc_shift_add": [
+        {"AW": 5, "A_SIGNED": 1, "SHIFT": 3, "OP": 1, "YW": 12},
+        {"SHIFT": 2, "OP": 2, "YW": 11},
+        {"SHIFT": 9, "YW": 9},
+        {"BW": 1, "YW": 7},
+    ],
     "hwc_popcount": [
         {"N": 1},
         {"N": 27, "STEPS": 2, "REG": 1},
@@ -175,6 +181,7 @@ BAD = [
     ("hwc_share", {"F": 25}, "share_needs_sw_ge_tw_f_0_to_24"),
     ("hwc_ones", {"K": 8}, "ones_needs_1_to_7_bits"),
     ("hwc_tally", {"ACC_W": 1}, "tally_needs_n_and_b_ge_1_and_acc_w_ge_2"),
+    ("hwc_shift_add", {"OP": 3}, "shift_add_needs_widths_ge_1_and_op_0_to_2"),
     ("hwc_popcount", {"FIRST": 2}, "popcount_needs_n_ge_1_and_first_1_3_or_6"),
     ("hwc_chanperm", {"C": 4, "LANES": 3}, "chanperm_needs_lanes_that_divide_c"),
     ("hwc_chanperm", {"C": 2, "LANES": 2, "ORDER": "32'h00020000"}, "chanperm_order_must_be_below_c"),

@@ -260,7 +260,7 @@ def emitted():
                 with suppress(UnsupportedError):
                     backend.supports(program)
                     for dialect in HLS_DIALECTS[:: -1 if target == "hls" else 2]:  # C and Verilog: once
-                        wired = ("all",) if label == "binary" else ()
+                        wired = ("all",) if label in ("binary", "codes") else ()
                         form = "small" if label == "codes" else "packed"
                         plan = backend.plan(program, {"hls_dialect": dialect, "unroll": wired, "c_weights": form})
                         found[label, target] = backend.emit(program, plan, product)

@@ -28,7 +28,8 @@ def multipliers(program: Program, stage: Stage) -> int:
         return stage.out.lanes * (int((m != 1).sum()) + (kernel.kind == "mul"))
     if kernel.kind == "softmax":
         return int(kernel.params["split"] > 0)
-    lanes = dot_lanes(kernel, stage) if kernel.kind in _DOTS and _multiplies(program, kernel) else 0
+    folded = kernel.kind in _DOTS and not stage.fold.unrolled
+    lanes = dot_lanes(kernel, stage) if folded and _multiplies(program, kernel) else 0
     return lanes + (0 if m is None or unit(m) else stage.out.lanes)
 
 

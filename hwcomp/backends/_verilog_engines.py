@@ -170,7 +170,7 @@ def _dot(site: Site) -> Nets:
 
 def _unrolled(site: Site, acc: int, decides: bool) -> Nets:
     name = f"{site.netlist.prefix}_{site.name}_unrolled"
-    site.netlist.modules[name] = unrolled.values(name, site.kernel, site.stage, site.x, site.y)
+    site.netlist.modules[name] = unrolled.module(name, site.program, site.kernel, site.stage)
     last = site.cell(name, site.windows(), f"{site.name}_unrolled", site.stage.fold.pe * (1 if decides else acc), {})
     if not decides:
         return site.requant(last, acc)

@@ -11,6 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from hwcomp.backends import _verilog_costs as costs
 from hwcomp.backends import _verilog_engines as engines
 from hwcomp.backends import _verilog_vectors as vectors
+from hwcomp.backends import _verilog_wired as wired
 from hwcomp.backends import _verilog_wiring as wiring
 from hwcomp.backends._dataflow_ports import interface, masters, slaves
 from hwcomp.backends._verilog_netlist import Netlist, Nets, master, slave
@@ -25,7 +26,6 @@ from hwcomp.registry import backend
 from hwcomp.templates_dir import templates
 from sw_ref.program import Program
 
-_OF_UNROLLED = ("hwc_engine", "hwc_ones", "hwc_tally")
 _CELL = re.compile(r"^\s*(hwc_\w+)\s*#", re.MULTILINE)
 
 
@@ -55,10 +55,11 @@ class Verilog(Backend):
         taps = [(i, edge_nets[n]) for i, n in enumerate(program.edges) if n in edge_nets]
         top = f"{product.name}_top"
         modules = {
-            f"{name}.v": _ENV.get_template("unrolled.v.j2").render(v, banner=product.banner)
-            for name, v in netlist.modules.items()
+            f"{name}.v": _ENV.get_template(template).render(v, banner=product.banner)
+            for name, (template, v) in netlist.modules.items()
         }
-        cells = _closure(netlist.cells - netlist.modules.keys() | set(_OF_UNROLLED if modules else ()))
+        inside = {cell for text in modules.values() for cell in _CELL.findall(text)}
+        cells = _closure(netlist.cells - netlist.modules.keys() | inside)
         names = [f"{c}.v" for c in sorted(cells)] + sorted(modules) + [f"{top}.v"]
         values = {
             "name": product.name, "top": top, "banner": product.banner, "netlist": netlist, "plan": plan, "taps": taps,
@@ -88,7 +89,7 @@ class Verilog(Backend):
                     "lanes": costs.dot_lanes(kernel, s), "fold": fold, "out_lanes": s.out.lanes,
                     "fifo_words": [source.depth for source in s.sources],
                     "rom_bits": costs.rom_bits(program, s), "buffer_bits": costs.buffer_bits(program, s),
-                    "multipliers": costs.multipliers(program, s), **costs.weights(program, s),
+                    "multipliers": costs.multipliers(program, s), **costs.weights(program, s), **wired.facts(program, s),
                 }
             )  # fmt: skip
         fifos = costs.fifos(program, plan)

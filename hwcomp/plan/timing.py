@@ -151,7 +151,9 @@ def _sums(t: Timing, program: Program, kernel: Kernel, stage: Stage, heads: list
     else:
         lanes = fold.taps * fold.simd if fold.kind == DENSE else fold.taps
         held = weights_of(kernel, program.edges[kernel.inputs[0]]) if kernel.kind != "avgpool2d" else _ONES
-        latency = unrolled.latency(kernel, fold.steps) if fold.unrolled else dot_latency(lanes, held, fold.steps)
+        latency = (
+            unrolled.latency(program, kernel, fold.steps) if fold.unrolled else dot_latency(lanes, held, fold.steps)
+        )
         ends = _ends(fold, last.count)
         last = t.pipe(last, f"{name}_sum", latency, ends)
     results = last.count
