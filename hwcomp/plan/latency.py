@@ -108,10 +108,11 @@ def _sliding(program: Program, kernel: Kernel, stage: Stage, arrival: np.ndarray
 
 
 def _dot_delay(stage: Stage) -> int:
-    lanes = 1 if stage.fold is None else stage.fold.taps * (stage.fold.simd if stage.fold.kind == "dense" else 1)
+    lanes = 1 if stage.fold is None else stage.fold.dot
     widths = len(stage.sources[0].steps) + (stage.serialize is not None)
     window = _WINDOW if stage.window else 0
-    return _FIFO + _WIDTH * widths + window + 3 + (lanes - 1).bit_length() // 2 + _REQUANT
+    select = int(bool(stage.fold and stage.fold.select))
+    return _FIFO + _WIDTH * widths + window + select + 3 + (lanes - 1).bit_length() // 2 + _REQUANT
 
 
 def _needed(kernel: Kernel, out: tuple[int, ...], arrival: np.ndarray, words: int) -> np.ndarray:
