@@ -148,8 +148,9 @@ def _dot(site: Site) -> Nets:
     if held.agree and fold.steps != STEPS:
         params["MOST"] = fold.steps
     if fold.select:
-        some = fold.select
-        params |= {"N": some.n, "M": some.m, "SHARE": some.share, "I_FILE": site.netlist.rom(f"{name}_index.mem", rom.hex_words(index, some.bits))}
+        words = rom.hex_words(index, fold.select.bits)
+        params |= {"N": fold.select.n, "M": fold.select.m, "SHARE": fold.select.share}
+        params |= {"I_FILE": site.netlist.rom(f"{name}_index.mem", words)}
     if beats is not None:
         last = np.append(group[1:] != group[:-1], True).astype(np.int64)[:, None]
         params |= {"BEATS": len(beats), "L_FILE": site.netlist.rom(f"{name}_last.mem", rom.hex_words(last, 1))}

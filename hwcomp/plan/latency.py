@@ -61,9 +61,7 @@ def _engine(program: Program, kernel: Kernel, stage: Stage, arrivals: list[np.nd
         done = arrival[-1] + words + _dot_delay(stage)
         return np.linspace(done - words * (1 - 1 / stage.out.pixels), done, stage.out.pixels)
     if kernel.kind == "dense":
-        return _serve(arrival, max(stage.fold.per_pixel, stage.out.beats / len(arrival))) + _dot_delay(
-            stage
-        )
+        return _serve(arrival, max(stage.fold.per_pixel, stage.out.beats / len(arrival))) + _dot_delay(stage)
     if kernel.kind in ("conv2d", "avgpool2d", "maxpool2d"):
         return _sliding(program, kernel, stage, arrival)
     if kernel.kind == "concat":

@@ -80,6 +80,7 @@ def packed(words: np.ndarray, pe: int, select: Select) -> tuple[np.ndarray, np.n
     wanted = np.zeros((len(words), ceil(pe / share) * share, *given.shape[2:]), bool)
     wanted[:, :pe] = given != 0
     wanted = wanted.reshape(len(words), -1, share, *given.shape[2:]).any(axis=2)
-    chosen = np.sort(np.argsort(~wanted, axis=3, kind="stable")[..., :n], axis=3)  # those used, filled up with the first others
+    first = np.argsort(~wanted, axis=3, kind="stable")[..., :n]  # those used, filled up with others
+    chosen = np.sort(first, axis=3)
     weights = np.take_along_axis(given, np.repeat(chosen, share, axis=1)[:, :pe], axis=3)
     return weights.reshape(len(words), -1), (chosen - np.arange(n)).reshape(len(words), -1)

@@ -1,13 +1,13 @@
 // hwc_mvu: dot-product engine with weights in ROM, PE outputs at a time from SIMD inputs per beat.
 //
 // For each group 0..GROUPS-1 it takes CHUNKS beats and gives PE sums of ACC_W bits (two's complement): bias + sum over
-// chunks and lanes of x * w. Then around again. ACC_W must hold the final sum; what overflows on the way wraps. One beat
-// per cycle. Latency from a group's last beat: 3 + floor(clog2(SIMD)/2) cycles. hwc_window repeats the input.
+// chunks and lanes of x * w. Then around again. ACC_W must hold the final sum; what overflows on the way wraps. Takes a
+// beat per cycle. Latency from a group's last beat: 3 + floor(clog2(SIMD)/2) cycles. hwc_window repeats the input.
 // Weight ROM: GROUPS*CHUNKS words, address group*CHUNKS + chunk, weight of (pe, lane) at bits [(pe*SIMD+lane)*WW].
 // Bias ROM: GROUPS words, bias of pe at bits [pe*ACC_W]. With BEATS it gets only so many beats for all groups, those
 // whose weights are not all zero, at least one for a group (hwc_skip chooses them): the weight ROM has a word for each.
-// With N < M a beat has M lanes for every N that are multiplied, those whose weights are not zero, see hwc_operands; the
-// latency is a cycle more.
+// With N < M a beat has M lanes for every N that are multiplied, whose weights are not zero, see hwc_operands; latency:
+// a cycle more.
 `default_nettype none
 
 module hwc_mvu #(

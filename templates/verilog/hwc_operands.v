@@ -1,4 +1,4 @@
-// hwc_operands: what the dot products of hwc_mvu multiply: the lanes of a beat in a register, and its weights from a ROM.
+// hwc_operands: what the dot products of hwc_mvu multiply: the lanes of a beat in a register, its weights from a ROM.
 //
 // Both are there in the cycle after take_i. With N < M a beat has M lanes for every N, of which indices in a ROM take
 // N, for each SHARE outputs others (hwc_select); lanes and weights then come a cycle with en_i later.
@@ -20,14 +20,14 @@ module hwc_operands #(
     parameter I_FILE  = "",  // with N < M: DEPTH words of indices
     parameter X_FILE  = ""   // of hwc_mask
 ) (
-    input  wire                                 clk_i,
-    input  wire                                 rst_ni,
-    input  wire                                 en_i,    // all stages move
-    input  wire                                 take_i,  // a beat enters
-    input  wire [                       AW-1:0] addr_i,  // .. and reads this word
-    input  wire [             SIMD/N*M*XW-1:0] data_i,
+    input  wire                                  clk_i,
+    input  wire                                  rst_ni,
+    input  wire                                  en_i,    // all stages move
+    input  wire                                  take_i,  // a beat enters
+    input  wire [                        AW-1:0] addr_i,  // .. and reads this word
+    input  wire [               SIMD/N*M*XW-1:0] data_i,
     output wire [(PE+SHARE-1)/SHARE*SIMD*XW-1:0] x_o,     // of each SHARE outputs
-    output wire [               PE*SIMD*WW-1:0] w_o
+    output wire [                PE*SIMD*WW-1:0] w_o
 );
 
   localparam integer LANES = SIMD / N * M;

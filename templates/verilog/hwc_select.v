@@ -1,8 +1,8 @@
 // hwc_select: N of every M lanes, by index, for each of SETS readers: the inputs of weights that are not zero.
 //
-// Output lane k of the N of a group takes lane k + index of the group's M: lanes keep their order, so an index is one of
-// M - N + 1, and M - N + 1 lanes are all that a multiplexer sees. Latency 1, with en_i. Index of (set, group, k) at bits
-// [((set*GROUPS + group)*N + k)*IW] with IW = clog2(M - N + 1).
+// Output lane k of the N of a group takes lane k + index of the group's M: lanes keep their order, so an index is one
+// of M - N + 1, and M - N + 1 lanes are all that a multiplexer sees. Latency 1, with en_i. Index of (set, group, k) at
+// bits [((set*GROUPS + group)*N + k)*IW] with IW = clog2(M - N + 1).
 `default_nettype none
 
 module hwc_select #(
