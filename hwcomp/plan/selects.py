@@ -18,7 +18,6 @@ SIZES = (2, 4, 8, 16)
 MOST = 3 / 4
 """N / M at most: what is left out must be worth the multiplexers."""
 _SHARES = (64, 32, 16, 8, 4, 2, 1)
-_INPUTS = 4  # of a multiplexer in a LUT of six
 
 
 @dataclass(frozen=True)
@@ -45,8 +44,8 @@ class Select:
         return replace(self, share=min(pe, self.share if whole else gcd(pe, self.share)))
 
     def luts(self, bits: int) -> int:
-        """Of a multiplexer for `bits` bits."""
-        return bits * ceil(self.ways / _INPUTS)
+        """Of a multiplexer for `bits` bits: a tree of those with four inputs, of a LUT each."""
+        return bits * ceil((self.ways - 1) / 3)
 
 
 @lru_cache(maxsize=256)

@@ -30,19 +30,18 @@ module hwc_select #(
 
   wire [SETS*GROUPS*N*XW-1:0] data;
 
-  genvar i;
+  genvar i, b, k;
   generate
     for (i = 0; i < SETS * GROUPS * N; i = i + 1) begin : g_lane
       localparam integer FROM = i / N % GROUPS * M + i % N;
-      wire [WAYS*XW-1:0] lanes = data_i[FROM*XW +: WAYS*XW];
-      wire [     IW-1:0] index = index_i[i*IW +: IW];
-      reg  [     XW-1:0] lane;
-      integer k;
-      always @* begin
-        lane = lanes[XW-1:0];
-        for (k = 1; k < WAYS; k = k + 1) if (index == k[IW-1:0]) lane = lanes[k*XW +: XW];
+      wire [IW-1:0] index = index_i[i*IW +: IW];
+      for (b = 0; b < XW; b = b + 1) begin : g_bit
+        wire [(1<<IW)-1:0] ways;  // as many as an index can say; those beyond the last are never meant
+        for (k = 0; k < (1 << IW); k = k + 1) begin : g_way
+          assign ways[k] = data_i[(FROM+((k<WAYS)?k:WAYS-1))*XW + b];
+        end
+        assign data[i*XW + b] = ways[index];
       end
-      assign data[i*XW +: XW] = lane;
     end
   endgenerate
 
