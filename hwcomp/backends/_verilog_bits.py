@@ -43,7 +43,7 @@ def used_lanes(kernel: Kernel, stage: Stage, x: Edge, y: Edge) -> np.ndarray | N
         return None
     ones = replace(kernel, constants=kernel.constants | {"weight": np.ones_like(kernel.constants["weight"])})
     fold = stage.fold
-    words = rom.weight_words(ones, stage, x, y).reshape(fold.groups, fold.chunks, -1, fold.taps * fold.simd)
+    words = rom.weight_words(ones, stage, x, y).reshape(fold.groups, fold.chunks, -1, fold.taps * fold.read)
     used = words.any(axis=(0, 2)).astype(np.int64)
     return None if used.all() else used
 

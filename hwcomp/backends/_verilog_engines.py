@@ -15,7 +15,7 @@ from hwcomp.backends import _verilog_wiring as wiring
 from hwcomp.backends._verilog_netlist import Netlist, Nets, Sized, master, pair
 from hwcomp.backends._verilog_requant import constant_threshold, requant, threshold_params
 from hwcomp.names import comment
-from hwcomp.plan import bits
+from hwcomp.plan import bits, selects
 from hwcomp.plan.bits import magnitude
 from hwcomp.plan.folding import DEPTHWISE, STEPS
 from hwcomp.plan.stages import Stage
@@ -133,7 +133,9 @@ def _dot(site: Site) -> Nets:
     if beats is not None:
         group, chunk = beats.T
         weights = weights[group * fold.chunks + chunk]
-    params: dict[str, object] = {"PE": fold.pe, "SIMD": fold.taps * fold.simd}
+    if fold.select:
+        weights, index = selects.packed(weights, fold.pe, fold.select)
+    params: dict[str, object] = {"PE": fold.pe, "SIMD": fold.dot}
     if fold.kind == DEPTHWISE:
         params = {"LANES": fold.simd, "P": fold.taps}
     params |= {
@@ -145,6 +147,10 @@ def _dot(site: Site) -> Nets:
     }  # fmt: skip
     if held.agree and fold.steps != STEPS:
         params["MOST"] = fold.steps
+    if fold.select:
+        words = rom.hex_words(index, fold.select.bits)
+        params |= {"N": fold.select.n, "M": fold.select.m, "SHARE": fold.select.share}
+        params |= {"I_FILE": site.netlist.rom(f"{name}_index.mem", words)}
     if beats is not None:
         last = np.append(group[1:] != group[:-1], True).astype(np.int64)[:, None]
         params |= {"BEATS": len(beats), "L_FILE": site.netlist.rom(f"{name}_last.mem", rom.hex_words(last, 1))}

@@ -115,7 +115,7 @@ _ENV.filters["comment"] = comment
 def _layer_line(program: Program, plan: DataflowPlan, stage: Stage) -> str:
     kernel, lanes = program.kernels[stage.kernel], "-"
     if costs.dot_lanes(kernel, stage):
-        lanes = "unrolled" if stage.fold.unrolled else f"{stage.fold.pe} PE x {stage.fold.taps * stage.fold.simd} SIMD"
+        lanes = "unrolled" if stage.fold.unrolled else f"{stage.fold.pe} PE x {stage.fold.dot} SIMD"
     return f"{kernel.name:14} {stage.beats:9} beats  {lanes:18} {comment(', '.join(kernel.origin))}"
 
 
