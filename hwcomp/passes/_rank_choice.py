@@ -18,7 +18,7 @@ from hwcomp.passes.base import PassContext
 from hwcomp.passes.prune import accuracy
 from hwcomp.samples import operands
 
-_ENERGIES = (0.999, 0.995, 0.99, 0.98, 0.95, 0.9, 0.8, 0.65, 0.5, 0.3)
+_ENERGIES = (0.999, 0.995, 0.99, 0.98, 0.97, 0.95, 0.92, 0.88, 0.8, 0.7, 0.5, 0.3)
 _TRIAL = 128  # samples that a layer alone is measured on
 
 

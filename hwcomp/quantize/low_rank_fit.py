@@ -85,7 +85,7 @@ class _Part:
     def __init__(self, rows: np.ndarray, gram: np.ndarray, places: np.ndarray):
         (b, a), flat = places.shape, places.ravel()
         self._rows, self._gram = rows[:, flat], gram[np.ix_(flat, flat)]
-        self._b, self._a, self.most = b, a, a if b > 1 else min(a, len(rows))
+        self._b, self._a, self.most = b, a, min(a, b * len(rows))
         self._aim = self._rows @ self._gram
         self._energy = max(float((self._aim * self._rows).sum()), 1e-300)
         self._kept: dict[int, float] = {}
