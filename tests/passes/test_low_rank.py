@@ -11,7 +11,7 @@ from hwcomp.errors import UsageError, WorkFailed
 from hwcomp.frontend.float_run import run_float
 from hwcomp.lower.build import lower
 from hwcomp.passes._costs import COSTS, cost
-from hwcomp.passes._factored import chained, forms, price
+from hwcomp.passes._factored import forms, price
 from hwcomp.passes._factoring import Factoring
 from hwcomp.passes.base import PassContext
 from hwcomp.passes.low_rank import LowRank
@@ -251,7 +251,7 @@ def test_what_is_out_of_reach_says_what_is_not():
         LowRank(budget=0.3, floor=0.999, **options).run(graph, ctx)
     assert "of the multiply-accumulates have" in found.value.why
     ctx.labels = (ctx.labels + 1) % 10
-    with pytest.raises(WorkFailed, match="accuracy floor 0.5 is out of reach"):
+    with pytest.raises(WorkFailed, match=r"accuracy floor 0.5 is out of reach"):
         LowRank(floor=0.5, **options).run(graph, ctx)
 
 
