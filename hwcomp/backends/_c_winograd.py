@@ -74,7 +74,9 @@ def stored(kernel: Kernel) -> np.ndarray:
     0 and 2, then 1 and 3."""
     u = transformed(kernel.constants["weight"])
     m, positions, channels = u.shape
-    pairs = u.reshape(m // 2, 2, positions, channels // 4, 2, 2).transpose(0, 2, 3, 5, 1, 4) & 0xFFFF  # [.., half, row, which]
+    pairs = (
+        u.reshape(m // 2, 2, positions, channels // 4, 2, 2).transpose(0, 2, 3, 5, 1, 4) & 0xFFFF
+    )  # [.., half, row, which]
     return (pairs[..., 0] | pairs[..., 1] << 16).astype(np.uint32).ravel()
 
 
