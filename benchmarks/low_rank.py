@@ -118,9 +118,9 @@ def tables(known: dict) -> str:
         "## Figures", "",
         "Made by `python benchmarks/low_rank.py --products`; no network was trained again.",
         f"{pictures.CALIBRATION:,} unlabelled training images calibrate. Float: the first {TEST:,} test images; int8: the whole test set",
-        "on the C product, with its bytes of constants and instructions of one inference on a Cortex-M4 (QEMU). Forms: layers that took each",
-        "one. `SVD of the weights` is the textbook's: what is lost of the weights counts, nothing is corrected (`metric=weights`,",
-        "`forms=svd`).", "",
+        "on the C product, with its bytes of constants and instructions of one inference on a Cortex-M4 (QEMU).",
+        "Forms: layers that took each one. `SVD of the weights` is the textbook's: what is lost of the weights counts,",
+        "nothing is corrected (`metric=weights`, `forms=svd`).", "",
     ]  # fmt: skip
     for name, kept in known.items():
         whole = kept["whole"]
