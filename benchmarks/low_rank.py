@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from unittest import mock
 
 import accuracy as pictures
 import numpy as np
@@ -80,15 +81,18 @@ class Network:
             good += int((scores.reshape(len(scores), -1).argmax(axis=1) == self.labels[start : start + 100]).sum())
         return good / TEST
 
-    def floats(self, fields: dict | None) -> dict:
+    def measured(self, fields: dict | None, product: bool) -> dict:
+        """Figures of the float graph, and of its product."""
         self.ctx.notes.clear()
         small = self.graph if fields is None else LowRank(enabled=True, **fields).run(self.graph, self.ctx)
         forms = {f: sum(f"{f} of rank" in line for line in self.ctx.notes.get("low_rank", ())) for f in FORMS}
-        return {"float": self.accuracy(small), "forms": forms, **{of: cost(small, of) for of in ("macs", "parameters")}}
+        row = {"float": self.accuracy(small), "forms": forms, **{of: cost(small, of) for of in ("macs", "parameters")}}
+        return {**row, **self.product(small if fields else None)} if product else row
 
-    def product(self, fields: dict | None) -> dict:
-        passes = {"low_rank": {"enabled": True, **fields}} if fields else {}
-        with tempfile.TemporaryDirectory() as folder:
+    def product(self, small) -> dict:
+        """The product of a network that the pass has made already: it isn't made twice."""
+        passes = {"low_rank": {"enabled": True}} if small else {}
+        with tempfile.TemporaryDirectory() as folder, mock.patch.object(LowRank, "run", lambda *_: small):
             built = hwcomp.compile(
                 self.path, Path(folder) / "out", target="mcu", logits=True, calibration=self.calibration, passes=passes
             )
@@ -103,10 +107,8 @@ def measure(network: Network, kept: dict, products: bool, keep) -> None:
         row = kept.setdefault(name, {})
         start = time.monotonic()
         try:
-            if "float" not in row and "refused" not in row:
-                row |= network.floats(fields)
-            if products and made and "int8" not in row and "refused" not in row:
-                row |= network.product(fields)
+            if "refused" not in row and ("float" not in row or (products and made and "int8" not in row)):
+                row |= network.measured(fields, products and made)
         except HwcompError as error:
             row["refused"] = f"{error.what}; {error.why}"
         print(f"  {name:32} {row} {time.monotonic() - start:.0f} s", flush=True)
