@@ -78,6 +78,8 @@ class CompileOptions:
             said["share"] = {"enabled": True, "bits": self.share}
         if self.low_rank is not None:
             said["low_rank"] = {"enabled": True, "energy": self.low_rank}
+        elif any(self.passes.get("low_rank", {}).get(field) for field in ("budget", "floor")):
+            said["low_rank"] = {"enabled": True}
         for kind, amount in self.prune.items():
             said.setdefault(_pruner(kind), {})[kind] = amount
         return {**self.passes, **{name: {**fields, **self.passes.get(name, {})} for name, fields in said.items()}}
