@@ -23,23 +23,24 @@ Trial = Callable[[np.ndarray], tuple[float, float]]
 
 @dataclass(frozen=True)
 class Ranking:
-    """`order`: int64 units that may go, the one to go first in front. `layers`: the distinct units of each dot product's rows,
-    each layer once. `multiple`: what is left of a layer's rows is one of it where possible; `repeats` [layers]: rows of a unit.
+    """`order`: int64 units that may go, the one to go first in front. `sides`: the distinct units of the rows, and of the
+    columns, of each dot product, each set once. `multiple`: what is left of rows and of columns is one of it where possible;
+    `repeats` [sides]: rows or columns of a unit in one group.
     """
 
     order: np.ndarray
-    layers: tuple[np.ndarray, ...]
+    sides: tuple[np.ndarray, ...]
     repeats: tuple[int, ...]
     multiple: int = 1
 
     def gone(self, count: int) -> np.ndarray:
-        """The first `count` units, without those that stay so that layers have a multiple of rows."""
+        """The first `count` units, without those that stay so that layers have a multiple of rows and columns."""
         gone = set(self.order[:count].tolist())
         if self.multiple > 1:
             place = {u: i for i, u in enumerate(self.order.tolist())}
-            for _ in self.layers:  # a unit that comes back is a row of all layers that it is in
+            for _ in self.sides:  # a unit that comes back is in all of its layers
                 before = len(gone)
-                for units, repeat in zip(self.layers, self.repeats, strict=True):
+                for units, repeat in zip(self.sides, self.repeats, strict=True):
                     mine = sorted((u for u in units.tolist() if u in gone), key=place.__getitem__)
                     step = self.multiple // math.gcd(self.multiple, repeat)
                     left = len(units) - len(mine)
@@ -54,7 +55,7 @@ def ranking(
     units: Units, worth: dict[int, float], scope: str, most: float, multiple: int, trial: Trial | None
 ) -> Ranking:
     """`worth` by unit; the least goes first, `most` of a layer's units at most. `trial`: for scope sensitivity."""
-    layers, repeats = _layers(units)
+    layers = tuple(d for d, _ in _sides(units, units.rows))
     ordered = sorted(worth, key=lambda u: (worth[u], u))
     stay = _kept_anyway(layers, ordered, most)
     ordered = [u for u in ordered if u not in stay]
@@ -73,15 +74,20 @@ def ranking(
             else:
                 key |= _sensitivity(group, trial)
         ordered.sort(key=key.__getitem__)  # stable: those of a layer keep their order
-    return Ranking(np.array(ordered, np.int64), layers, repeats, multiple)
+    sides = [*_sides(units, units.rows), *_sides(units, units.columns)] if multiple > 1 else []
+    return Ranking(np.array(ordered, np.int64), tuple(d for d, _ in sides), tuple(c for _, c in sides), multiple)
 
 
-def _layers(units: Units) -> tuple[tuple[np.ndarray, ...], tuple[int, ...]]:
+def _sides(units: Units, sides: dict[str, np.ndarray]) -> list[tuple[np.ndarray, int]]:
+    """Of rows or columns by dot product: the distinct units, and how many each is in a group; each set once."""
     found: dict[bytes, tuple[np.ndarray, int]] = {}
-    for rows in units.rows.values():
-        distinct, counts = np.unique(rows, return_counts=True)
-        found.setdefault(distinct.tobytes(), (distinct, int(counts.min())))
-    return tuple(d for d, _ in found.values()), tuple(c for _, c in found.values())
+    for name, mine in sides.items():
+        node = units.graph.producer(name)
+        apart = units.graph.tensors[node.inputs[1]].shape[1] == 1  # depthwise: its channels are no columns of one another
+        groups = 1 if apart else getattr(node.attrs, "groups", 1)
+        distinct, counts = np.unique(mine, return_counts=True)
+        found.setdefault(distinct.tobytes(), (distinct, max(1, int(counts.min()) // groups)))
+    return list(found.values())
 
 
 def _kept_anyway(layers: tuple[np.ndarray, ...], ordered: list[int], most: float) -> set[int]:

@@ -53,6 +53,7 @@ class Prune(Pass):
     criterion: str = "auto"
     scope: str = "auto"
     of: str = "macs"
+    saves: str = "auto"
     threshold: float = 0.0
     floor: float = 0.0
     repair: str = "weights"
@@ -123,6 +124,7 @@ class _Pruning:
         self.scope = scope if options.scope == "auto" else options.scope
         self.repair = options.repair if ctx.calibration is not None else "none"
         self.whole = cost(graph, options.of)
+        self.saves = options.of if options.saves == "auto" else options.saves
         self._fixed = np.empty(0, np.int64)
         self._order: tuple[Units, _ranking.Ranking] | None = None
 
@@ -259,10 +261,10 @@ class _Pruning:
 
         def trial(gone: np.ndarray) -> tuple[float, float]:
             if not len(gone):
-                return 0.0, float(self.whole)
+                return 0.0, float(cost(self.graph, self.saves))
             small = self._repaired(self.graph, units.without(gone), units, gone, _TRIAL, near=True)
             self.ctx.progress("sensitivity of the layers", 0, 1)
-            return error(small), float(cost(small, self.options.of))
+            return error(small), float(cost(small, self.saves))
 
         return trial
 
