@@ -9,6 +9,7 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from hwcomp.graph import Graph
+from hwcomp.passes._stages import Stage
 from hwcomp.pixels import Pixels
 from hwcomp.types import Tensor
 
@@ -27,7 +28,8 @@ class PassContext:
     `observed`: real (lo, hi) by tensor name, filled by `calibrate`. `float_graph`: what `quantize` was given, node by node
     what its result stands for; the corrections behind it aim at that. `labels`: int64 [samples], classes of the calibration
     samples, or None. `gamma`: |scale| [channels] of the BatchNormalization that is folded into weights, by their name.
-    `chosen`: constants of the float graph whose integers a pass has chosen: no later one may change them.
+    `chosen`: constants of the float graph whose integers a pass has chosen: no later one may change them. `stages`: the
+    network as it was, and behind each pass that took weights or made zeros.
     """
 
     calibration: dict[str, np.ndarray] | None = None
@@ -42,6 +44,7 @@ class PassContext:
     labels: np.ndarray | None = None
     gamma: dict[str, np.ndarray] = field(default_factory=dict)
     chosen: set[str] = field(default_factory=set)
+    stages: list[Stage] = field(default_factory=list)
     progress: Callable[[str, int, int], None] = lambda what, done, total: None
     warn: Callable[[str], None] = lambda text: None
 

@@ -42,6 +42,7 @@ def render(report: dict[str, Any]) -> str:
         "mcu": targets.mcu(report),
         "others": targets.others(report),
         "memory": _memory(report.get("memory") or {}),
+        "fall": plots.waterfall(report.get("stages") or []),
         "energies": energy.CONSTANTS,
     }
     return _environment().get_template("report.html.j2").render(values)
