@@ -12,6 +12,7 @@ from hwcomp.backends import _verilog_costs as costs
 from hwcomp.backends import _verilog_engines as engines
 from hwcomp.backends import _verilog_vectors as vectors
 from hwcomp.backends import _verilog_wiring as wiring
+from hwcomp.backends import _verilog_zeros as zeros
 from hwcomp.backends._dataflow_ports import interface, masters, slaves
 from hwcomp.backends._verilog_netlist import Netlist, Nets, master, slave
 from hwcomp.backends.base import Backend, Product, refuse_kinds
@@ -89,6 +90,7 @@ class Verilog(Backend):
                     "fifo_words": [source.depth for source in s.sources],
                     "rom_bits": costs.rom_bits(program, s), "buffer_bits": costs.buffer_bits(program, s),
                     "multipliers": costs.multipliers(program, s), **costs.weights(program, s),
+                    "sparse": zeros.of(program, plan, s),
                 }
             )  # fmt: skip
         fifos = costs.fifos(program, plan)

@@ -75,6 +75,26 @@ def waterfall(stages: list[dict[str, Any]]) -> dict[str, Any] | None:
     }  # fmt: skip
 
 
+PANEL = (200, 110, 1.25)  # pixels of a break-even plot, and the largest ratio in it
+
+
+def break_even(density: float, ratio: float | None, curves: dict[str, list[float]]) -> dict[str, Any] | None:
+    """A panel: curves over density 0 to 1, in even steps up to 1, and this layer's point. None where nothing is known."""
+    if ratio is None or not curves:
+        return None
+    wide, high, top = PANEL
+
+    def place(x: float, y: float) -> tuple[float, float]:
+        return round(x * wide, 1), round((1 - min(y, top) / top) * high, 1)
+
+    lines = [
+        {"name": name, "points": " ".join("{},{}".format(*place((i + 1) / len(ys), y)) for i, y in enumerate(ys))}
+        for name, ys in curves.items()
+    ]
+    x, y = place(density, ratio)
+    return {"lines": lines, "x": x, "y": y, "one": place(0, 1)[1], "wide": wide, "high": high}
+
+
 def memory_map(mcu: dict[str, Any], kernels: list[str]) -> dict[str, Any] | None:
     """Rows of steps and boxes of buffers: arena offset to the right, execution downwards. None without buffers."""
     buffers, arena = mcu.get("buffers"), mcu["arena_bytes"]

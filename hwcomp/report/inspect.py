@@ -14,8 +14,8 @@ from hwcomp.frontend.load import Model, load_model
 from hwcomp.graph import Graph, origin_of
 from hwcomp.lower.build import lower
 from hwcomp.options import CompileOptions
-from hwcomp.registry import BACKENDS, OPS
 from hwcomp.passes._stages import measured
+from hwcomp.registry import BACKENDS, OPS
 from hwcomp.report import energy, waterfall
 
 SCHEMA = 1

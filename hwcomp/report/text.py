@@ -11,6 +11,7 @@ from rich.table import Table
 
 from hwcomp.errors import shown
 from hwcomp.report import _words as words
+from hwcomp.report import _zeros as zeros
 from hwcomp.report import energy, waterfall
 from hwcomp.report.facts import noise_json
 from hwcomp.verify.compare import Outcome
@@ -103,7 +104,7 @@ def report_text(report: dict[str, Any]) -> str:
         ):  # fmt: skip
             memory.add_row(what, f"{size:,}")
         parts += [memory, "", *_weight_forms(mcu)]
-    parts += [*_stages(report["stages"]), *_memory(report["memory"], "target")]
+    parts += [*_zeros(report), *_stages(report["stages"]), *_memory(report["memory"], "target")]
     parts.append("Proof lines")
     parts += [
         f"  {shown(layer['output'])}{layer['proof'][len(layer['output']) :]}"
@@ -115,11 +116,25 @@ def report_text(report: dict[str, Any]) -> str:
     return _render(*parts)
 
 
+def _zeros(report: dict[str, Any]) -> list[Any]:
+    """Layers with zeros: skipped or not, and why."""
+    rows = zeros.rows(report)
+    if not rows:
+        return []
+    table = _table("Zeros", "target", "layer", "not zero", "form", "of dense", "why")
+    for r in rows:
+        ratio = "" if r["ratio"] is None else f"{r['ratio']:.2f}"
+        table.add_row(r["target"], r["kernel"], words.share(r["density"]), r["used"], ratio, r["why"])
+    return [table, "of dense: instructions or beats that the plan expects of skipping, relative to the dense form", ""]
+
+
 def _stages(stages: list[dict[str, Any]]) -> list[Any]:
     """Bytes of the weights from float to the product, in all and by layer."""
     if not stages:
         return []
-    table = _table("Weights, stage by stage", "stage", "what", "weights", "zeros", "MACs", "bytes", "indices", "of float")
+    table = _table(
+        "Weights, stage by stage", "stage", "what", "weights", "zeros", "MACs", "bytes", "indices", "of float"
+    )
     for s in stages:
         macs = "" if s["macs"] is None else f"{s['macs']:,}"
         part = words.share(s["bytes"] / (stages[0]["bytes"] or 1))
