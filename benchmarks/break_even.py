@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
+from itertools import pairwise
 from pathlib import Path
 
 import sparsity
@@ -76,7 +77,7 @@ def tables(known: dict[str, dict[str, list[float]]]) -> str:
 
 def _crossing(points: list[tuple[float, float]]) -> float | None:
     """Density at which a rising curve reaches 1, between its points; None where it stays below."""
-    for (a, low), (b, high) in zip(points, points[1:], strict=False):
+    for (a, low), (b, high) in pairwise(points):
         if low <= 1 < high:
             return a + (b - a) * (1 - low) / (high - low)
     return None
@@ -95,10 +96,8 @@ def plot(known: dict[str, dict[str, list[float]]]) -> str:
     def at(density: float, ratio: float) -> str:
         return f"{LEFT + density * WIDTH:.1f},{TOP + (1 - min(ratio, top) / top) * HEIGHT:.1f}"
 
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH + LEFT + 190} {HEIGHT + 60}" font-family="sans-serif" '
-        'font-size="12"><rect width="100%" height="100%" fill="#fff"/>'
-    ]
+    size = f'viewBox="0 0 {WIDTH + LEFT + 190} {HEIGHT + 60}" font-family="sans-serif" font-size="12"'
+    parts = [f'<svg xmlns="http://www.w3.org/2000/svg" {size}><rect width="100%" height="100%" fill="#fff"/>']
     for tick in (0, 0.25, 0.5, 0.75, 1, 1.25):
         x, y = at(0, tick).split(",")
         bold = ' stroke-width="2"' if tick == 1 else ""

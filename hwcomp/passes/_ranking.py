@@ -83,7 +83,9 @@ def _sides(units: Units, sides: dict[str, np.ndarray]) -> list[tuple[np.ndarray,
     found: dict[bytes, tuple[np.ndarray, int]] = {}
     for name, mine in sides.items():
         node = units.graph.producer(name)
-        apart = units.graph.tensors[node.inputs[1]].shape[1] == 1  # depthwise: its channels are no columns of one another
+        apart = (
+            units.graph.tensors[node.inputs[1]].shape[1] == 1
+        )  # depthwise: its channels are no columns of one another
         groups = 1 if apart else getattr(node.attrs, "groups", 1)
         distinct, counts = np.unique(mine, return_counts=True)
         found.setdefault(distinct.tobytes(), (distinct, max(1, int(counts.min()) // groups)))

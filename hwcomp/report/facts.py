@@ -18,7 +18,12 @@ SCHEMA = 1
 
 
 def program_facts(
-    name: str, graph: Graph, lowered: Lowered, notes: dict[str, list[str]], warnings: list[str], targets: dict[str, Any],
+    name: str,
+    graph: Graph,
+    lowered: Lowered,
+    notes: dict[str, list[str]],
+    warnings: list[str],
+    targets: dict[str, Any],
     stages: list[Stage],
 ) -> dict[str, Any]:
     program = lowered.program
