@@ -71,7 +71,7 @@ def test_the_curve_is_the_cost_model_on_such_weights(windows, density):
         dense, *others = _c_sparse.forms(mask, 64, windows)
         want = next(f for f in others if f.unit == unit).instructions / dense.instructions
         (got,) = _c_sparse.curve(256, 64, windows, unit, (density,))
-        assert abs(got - want) <= 0.03 * want
+        assert abs(got - want) <= 0.06 * want  # at a tenth some lists are empty, which have a unit all the same
 
 
 def test_hardware_says_which_beats_are_left_out(report):
