@@ -284,8 +284,7 @@ def _product_table(products: dict) -> list[str]:
         "pruned layers at equal lanes, are asked for. Cycles of a layer are those by itself with the lanes that it has in the whole",
         "network, layers weighted by these lanes; the interval is that of all, whose lanes are shared out anew. `equal`: engines that",
         f"give the reference's bits on every tensor of {VERIFIED} test images.", "",
-        "| network | gone | accuracy, percent | MACs | bytes | instructions, M4 | factor | of the pruned layers | lanes | interval,"
-        " cycles | factor | of the pruned layers | equal |",
+        "| network | gone | accuracy | MACs | bytes | instructions, M4 | factor | of pruned layers | lanes | interval | factor | of pruned layers | equal |",
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |",
     ]  # fmt: skip
     for name, rows in products.items():

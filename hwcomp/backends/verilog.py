@@ -18,7 +18,8 @@ from hwcomp.backends._verilog_netlist import Netlist, Nets, master, slave
 from hwcomp.backends.base import Backend, Product, refuse_kinds
 from hwcomp.names import comment
 from hwcomp.plan import unrolled
-from hwcomp.plan.dataflow import check_dataflow, plan_dataflow
+from hwcomp.plan.dataflow import DOTS, check_dataflow, plan_dataflow
+from hwcomp.plan.estimate import luts
 from hwcomp.plan.folding import STEPS
 from hwcomp.plan.stages import ALIASES, OUTPUT, DataflowPlan, Stage
 from hwcomp.plan.timing import frame_latency
@@ -94,11 +95,13 @@ class Verilog(Backend):
                 }
             )  # fmt: skip
         fifos = costs.fifos(program, plan)
+        dots = sum(s["kind"] in DOTS for s in stages)
+        bits = sum(s["buffer_bits"] for s in stages) + sum(costs.source_bits(p.source) for p in plan.outputs)
         return {
             "budget": plan.budget, "lanes": plan.lanes, "interval": plan.interval,
             "latency_estimate": frame_latency(program, plan),
             "rom_bits": sum(s["rom_bits"] for s in stages),
-            "buffer_bits": sum(s["buffer_bits"] for s in stages) + sum(costs.source_bits(p.source) for p in plan.outputs),
+            "buffer_bits": bits, "lut_estimate": luts(plan.lanes, dots, len(stages) - dots, bits),
             "multipliers": sum(s["multipliers"] for s in stages),
             "fifos": fifos, "fifo_bits": sum(f["bits"] for f in fifos), "fifos_are_least": plan.least_fifos,
             "stages": stages,

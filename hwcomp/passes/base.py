@@ -16,6 +16,19 @@ from hwcomp.types import Tensor
 Kind = Literal["exact", "algebraic", "lossy"]
 
 
+@dataclass(frozen=True)
+class Tuned:
+    """What lossy passes may consult of a target under `--tune-for`.
+
+    `saves`: the cost that a scan of the sensitivity counts (hwcomp.passes._costs). `steps(graph)`: by the output of each dot product, how many rows and columns of a group fill the lanes. `block(graph)`: rows x columns of weights
+    that are skipped together.
+    """
+
+    saves: str
+    steps: Callable[[Graph], dict[str, tuple[int, int]]]
+    block: Callable[[Graph], str]
+
+
 @dataclass
 class PassContext:
     """Data for the passes, and the record of what they did.
@@ -29,7 +42,8 @@ class PassContext:
     what its result stands for; the corrections behind it aim at that. `labels`: int64 [samples], classes of the calibration
     samples, or None. `gamma`: |scale| [channels] of the BatchNormalization that is folded into weights, by their name.
     `chosen`: constants of the float graph whose integers a pass has chosen: no later one may change them. `stages`: the
-    network as it was, and behind each pass that took weights or made zeros.
+    network as it was, and behind each pass that took weights or made zeros. `hardware`: cost models of the Verilog product
+    by name (hwcomp.tuning.costs). `tuned`: of the target that the options name.
     """
 
     calibration: dict[str, np.ndarray] | None = None
@@ -45,6 +59,8 @@ class PassContext:
     gamma: dict[str, np.ndarray] = field(default_factory=dict)
     chosen: set[str] = field(default_factory=set)
     stages: list[Stage] = field(default_factory=list)
+    hardware: dict[str, Callable[[Graph], Callable[[Graph], int]]] = field(default_factory=dict)
+    tuned: Tuned | None = None
     progress: Callable[[str, int, int], None] = lambda what, done, total: None
     warn: Callable[[str], None] = lambda text: None
 

@@ -10,7 +10,7 @@ ICCV 2017).
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -34,9 +34,10 @@ class Sparsify(Pass):
     """`weight`, `vector` (rows of a kernel), `kernel` (2-D), `block`: the fraction of these that becomes zero; `nm`: "2:4"
     keeps 2 of every 4 input channels, with `shared` = 4 the same ones for every 4 outputs.
 
-    `block_size`: outputs x input channels. `criterion`: l1, l2: the size of weights; activation: times the size of their
-    inputs. `scope`: the fraction of each layer, or of all together (global: sizes relative to the layer's). `skip`: nodes to
-    leave alone, with commas. `samples`: of the calibration data, for what remains; 0: it stays as it is.
+    `block_size`: outputs x input channels; auto is 4x4, with `--tune-for` as many as the target skips together.
+    `criterion`: l1, l2: the size of weights; activation: times the size of their inputs. `scope`: the fraction of each layer,
+    or of all together (global: sizes relative to the layer's). `skip`: nodes to leave alone, with commas. `samples`: of the
+    calibration data, for what remains; 0: it stays as it is.
     """
 
     name: ClassVar[str] = "sparsify"
@@ -45,7 +46,7 @@ class Sparsify(Pass):
     vector: float = 0.0
     kernel: float = 0.0
     block: float = 0.0
-    block_size: str = "4x4"
+    block_size: str = "auto"
     nm: str = ""
     shared: int = 1
     criterion: str = "l1"
@@ -54,6 +55,11 @@ class Sparsify(Pass):
     samples: int = 256
 
     def run(self, graph: Graph, ctx: PassContext) -> Graph:
+        if self.block_size == "auto":
+            size = ctx.tuned.block(graph) if ctx.tuned else "4x4"
+            if ctx.tuned and self.block:
+                ctx.note(self.name, f"blocks of {size}: what the target skips together")
+            return replace(self, block_size=size).run(graph, ctx)
         self._checked(ctx)
         if not self.nm and not any(getattr(self, kind) for kind in patterns.AMOUNTS):
             return graph

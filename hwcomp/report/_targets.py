@@ -20,6 +20,7 @@ _FPGA_BILL = {
     "interval": "Interval, cycles between frames", "latency_estimate": "Latency of a frame in cycles, estimate",
     "lanes": "Multiply-accumulate lanes", "budget": "Budget of lanes", "rom_bits": "ROM bits",
     "buffer_bits": "Buffer bits", "fifo_bits": "of these, FIFOs", "multipliers": "Multipliers",
+    "lut_estimate": "LUTs of int8 weights, rough estimate",
 }  # fmt: skip
 
 
