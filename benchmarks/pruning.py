@@ -276,16 +276,21 @@ def _verdicts(mine: dict, amount: float) -> list[str]:
     return lines
 
 
+_COLUMNS = (
+    "network", "gone", "accuracy", "MACs", "bytes", "instructions, M4", "factor", "of pruned layers", "lanes", "interval",
+    "factor", "of pruned layers", "equal",
+)  # fmt: skip
+
+
 def _product_table(products: dict) -> list[str]:
     lines = [
         "int8, whole test set on the C product; instructions of one inference on a Cortex-M4 (QEMU); interval between frames of",
         f"the Verilog with at most {LANES} lanes. Rows and columns are kept in multiples of {MULTIPLE}. A factor says how many times",
-        f"as much as the MACs a figure falls: at least {INSTRUCTIONS} of the instructions of the whole network, and {CYCLES} of the cycles of the",
-        "pruned layers at equal lanes, are asked for. Cycles of a layer are those by itself with the lanes that it has in the whole",
+        f"as much as the MACs a figure falls: at least {INSTRUCTIONS} of the instructions of the whole network, and {CYCLES} of the cycles",
+        "of the pruned layers at equal lanes, are asked for. Cycles of a layer are those by itself with the lanes that it has in the whole",
         "network, layers weighted by these lanes; the interval is that of all, whose lanes are shared out anew. `equal`: engines that",
         f"give the reference's bits on every tensor of {VERIFIED} test images.", "",
-        "| network | gone | accuracy | MACs | bytes | instructions, M4 | factor | of pruned layers | lanes | interval | factor | of pruned layers | equal |",
-        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |",
+        f"| {' | '.join(_COLUMNS)} |", f"| --- |{' ---: |' * (len(_COLUMNS) - 2)} --- |",
     ]  # fmt: skip
     for name, rows in products.items():
         whole = rows["0"]

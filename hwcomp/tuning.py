@@ -20,8 +20,8 @@ _STREAMED = ("Reshape", "Identity", "Transpose")  # no engine of their own
 
 
 def costs(budget: int | None) -> dict[str, Callable[[Graph], Callable[[Graph], int]]]:
-    """Costs in the Verilog product with at most `budget` lanes, by name: cycles between frames; lanes and LUTs at the interval of
-    a whole network. Each takes that network, and gives the cost of those that are left of it."""
+    """Costs in the Verilog product with at most `budget` lanes, by name: cycles between frames; cycles of all lanes, and LUTs, at
+    the interval of a whole network. Each takes that network, and gives the cost of those that are left of it."""
 
     def at_interval(whole: Graph, cost: Callable[[Graph, int], int]) -> Callable[[Graph], int]:
         interval = estimate.cycles(_dots(whole).values(), budget)
@@ -29,9 +29,13 @@ def costs(budget: int | None) -> dict[str, Callable[[Graph], Callable[[Graph], i
 
     return {
         "cycles": lambda whole: lambda graph: estimate.cycles(_dots(graph).values(), budget),
-        "lanes": lambda whole: at_interval(whole, lambda graph, at: sum(f.lanes for f in estimate.at_least(_dots(graph).values(), at))),
+        "lane_cycles": lambda whole: at_interval(whole, _lane_cycles),
         "lut": lambda whole: at_interval(whole, _luts),
     }
+
+
+def _lane_cycles(graph: Graph, interval: int) -> int:
+    return sum(f.lanes * f.beats for f in estimate.at_least(_dots(graph).values(), interval))
 
 
 def _luts(graph: Graph, interval: int) -> int:
@@ -48,7 +52,7 @@ def tuned(target: str | None, budget: int | None) -> Tuned | None:
         return None
     if target == "mcu":
         return Tuned("instructions", lambda graph: dict.fromkeys(_dots(graph), (LANES, LANES)), lambda graph: "4x4")
-    return Tuned("lanes", lambda graph: _steps(graph, budget), lambda graph: _block(graph, budget))
+    return Tuned("lane_cycles", lambda graph: _steps(graph, budget), lambda graph: _block(graph, budget))
 
 
 def _steps(graph: Graph, budget: int | None) -> dict[str, tuple[int, int]]:
@@ -58,8 +62,8 @@ def _steps(graph: Graph, budget: int | None) -> dict[str, tuple[int, int]]:
 
 
 def _block(graph: Graph, budget: int | None) -> str:
-    """As large as the lanes of the layer that has most of them."""
-    lanes = max((f.lanes for f in estimate.folded(_dots(graph).values(), budget)), default=1)
+    """As large as the lanes for one kernel position of the layer that has most of them."""
+    lanes = max((f.pe * f.simd for f in estimate.folded(_dots(graph).values(), budget)), default=1)
     side = next((s for s in _SIDES if s * s >= lanes), _SIDES[-1])
     return f"{side}x{side}"
 

@@ -18,7 +18,7 @@ COSTS = {
     "flash": "bytes of constants (C, int8)",
 }  # fmt: skip
 HARDWARE = {
-    "cycles": "cycles between frames (Verilog, estimate)", "lanes": "lanes at the same interval (Verilog, estimate)",
+    "cycles": "cycles between frames (Verilog, estimate)", "lane_cycles": "cycles of all lanes (Verilog, estimate)",
     "lut": "LUTs at the same interval (Verilog, estimate)",
 }  # fmt: skip
 """Of these PassContext.hardware has the models."""

@@ -20,8 +20,9 @@ Kind = Literal["exact", "algebraic", "lossy"]
 class Tuned:
     """What lossy passes may consult of a target under `--tune-for`.
 
-    `saves`: the cost that a scan of the sensitivity counts (hwcomp.passes._costs). `steps(graph)`: by the output of each dot product, how many rows and columns of a group fill the lanes. `block(graph)`: rows x columns of weights
-    that are skipped together.
+    `saves`: the cost that a scan of the sensitivity counts (hwcomp.passes._costs). `steps(graph)`: by the output of each dot
+    product, how many rows and columns of a group fill the lanes. `block(graph)`: rows x columns of weights that are skipped
+    together.
     """
 
     saves: str

@@ -219,12 +219,16 @@ class _Pruning:
         units, ranking = self._ranked()
 
         def left(count: int) -> int:
-            return self._cost(units.without(ranking.gone(count)))
+            small = units.without(ranking.gone(count))
+            return self._cost(small) + self._biases(small)
 
         low, high, budget = 0, len(ranking.order), (1 - amount) * self.whole
         if (least := left(high)) > budget:
             what = f"pruning can't take {amount:.0%} of the {_WORDS[self.options.of]} with {self.kind}s"
-            if least == self.whole:
+            if least >= self.whole and ranking.multiple != 1 and len(ranking.order):
+                why = f"at most {max(0.0, 1 - least / self.whole):.1%} can go while rows and columns stay multiples"
+                raise WorkFailed(what, why=why, fix="give a smaller prune.multiple, for instance 1")
+            if least >= self.whole:
                 why = f"none of the {self.kind}s can go without another shape of what others need"
                 raise WorkFailed(what, why=why, fix="leave its shapes as they are")
             why = f"at most {1 - least / self.whole:.1%} can go"
@@ -236,6 +240,12 @@ class _Pruning:
             else:
                 low = middle + 1
         return self._without(units, ranking.gone(high))
+
+    def _biases(self, graph: Graph) -> int:
+        """Parameters that the repair may add: biases of layers that have none."""
+        if self.options.of != "parameters" or self.repair == "none":
+            return 0
+        return sum(len(graph.tensors[n.inputs[1]].data) for n in graph.nodes if n.op in DOT and not n.inputs[2])
 
     def _ranked(self) -> tuple[Units, _ranking.Ranking]:
         """Found once for all amounts."""
