@@ -89,6 +89,12 @@ def parser() -> argparse.ArgumentParser:
         "channel, branch=FRACTION of the MACs; weight, vector, kernel, block=FRACTION of the parameters; nm=N:M",
     )
     p.add_argument(
+        "--tune-for",
+        metavar="mcu|fpga|hls",
+        help="let --prune consult this target: what stays fills its lanes, what goes is what saves most there (else no "
+        "target changes the network)",
+    )
+    p.add_argument(
         "--share", type=int, metavar="BITS", help="weights of a layer from a codebook of 2^BITS values (pass share)"
     )
     p.add_argument(

@@ -43,7 +43,7 @@ LAYERS = (
     ("hwcomp.frontend", "hwcomp.lower"),
     ("hwcomp.passes",),
     ("hwcomp.plan",),
-    ("hwcomp.backends", "hwcomp.export"),
+    ("hwcomp.backends", "hwcomp.export", "hwcomp.tuning"),
     ("hwcomp.verify.engine",),
     ("hwcomp.verify.reference", "hwcomp.verify.cache"),
     ("hwcomp.product",),
@@ -75,7 +75,7 @@ FOREIGN = {
     "hwcomp.options": set(), "hwcomp.pixels": set(),
     "hwcomp.errors": set(), "hwcomp.names": set(), "hwcomp.types": set(), "hwcomp.registry": set(),
     "hwcomp.quantize": set(),
-    "hwcomp.templates_dir": set(),
+    "hwcomp.templates_dir": set(), "hwcomp.tuning": set(),
 }  # fmt: skip
 
 

@@ -8,7 +8,7 @@ sparse ones in front of it (He et al., "Channel Pruning", ICCV 2017).
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -36,13 +36,13 @@ class Sparsify(Pass):
     """`weight`, `vector` (rows of a kernel), `kernel` (2-D), `block`: the fraction of these that becomes zero; `nm`: "2:4"
     keeps 2 of every 4 input channels, with `shared` = 4 the same ones for every 4 outputs.
 
-    `block_size`: outputs x input channels. `criterion`: l1, l2: the size of weights; activation: times the size of their inputs;
-    obs: what the layer's output loses; taylor: the gradient of the loss; random; auto is obs with calibration data, else l1.
-    `threshold`: single weights below this times their layer's root mean square go, too. `scope`: the fraction of each layer, or of
-    all together (global: relative to the layer's; sensitivity: by the error of the network's results per cost saved; auto is that
-    with calibration data, else layer). `of`: what the fraction is of, parameters or macs. `floor`: least accuracy on labelled
-    calibration data. `skip`: nodes to leave alone, with commas. `samples`: of the calibration data, for what remains; 0: it stays
-    as it is.
+    `block_size`: outputs x input channels; auto is 4x4, with `--tune-for` as many as the target skips together. `criterion`: l1, l2:
+    the size of weights; activation: times the size of their inputs; obs: what the layer's output loses; taylor: the gradient of the
+    loss; random; auto is obs with calibration data, else l1. `threshold`: single weights below this times their layer's root mean
+    square go, too. `scope`: the fraction of each layer, or of all together (global: relative to the layer's; sensitivity: by the error
+    of the network's results per cost saved; auto is that with calibration data, else layer). `of`: what the fraction is of, parameters
+    or macs. `floor`: least accuracy on labelled calibration data. `skip`: nodes to leave alone, with commas. `samples`: of the
+    calibration data, for what remains; 0: it stays as it is.
     """
 
     name: ClassVar[str] = "sparsify"
@@ -51,7 +51,7 @@ class Sparsify(Pass):
     vector: float = 0.0
     kernel: float = 0.0
     block: float = 0.0
-    block_size: str = "4x4"
+    block_size: str = "auto"
     nm: str = ""
     shared: int = 1
     criterion: str = "auto"
@@ -64,6 +64,11 @@ class Sparsify(Pass):
     seed: int = 0
 
     def run(self, graph: Graph, ctx: PassContext) -> Graph:
+        if self.block_size == "auto":
+            size = ctx.tuned.block(graph) if ctx.tuned else "4x4"
+            if ctx.tuned and self.block:
+                ctx.note(self.name, f"blocks of {size}: what the target skips together")
+            return replace(self, block_size=size).run(graph, ctx)
         self._checked(ctx)
         if not (self.nm or self.threshold or any(getattr(self, kind) for kind in patterns.AMOUNTS)):
             if self.floor:
