@@ -19,6 +19,7 @@ from hwcomp.backends._verilog_netlist import Netlist, Nets, master, slave
 from hwcomp.backends.base import Backend, Product, refuse_kinds
 from hwcomp.names import comment
 from hwcomp.plan import unrolled
+from hwcomp.plan.codebooks import FAMILIES
 from hwcomp.plan.dataflow import DOTS, check_dataflow, plan_dataflow
 from hwcomp.plan.estimate import luts
 from hwcomp.plan.folding import STEPS
@@ -48,7 +49,8 @@ class Verilog(Backend):
     def plan(self, program: Program, options: dict[str, Any]) -> DataflowPlan:
         return plan_dataflow(
             program, options.get("pe_simd_budget"), bool(options.get("least_fifos")),
-            unrolled.chosen(program, options.get("unroll", ())), _STEPS[options.get("fpga_family", "xc7")],
+            unrolled.chosen(program, options.get("unroll", ())), _STEPS[family := options.get("fpga_family", "xc7")],
+            logic=FAMILIES[family],
         )  # fmt: skip
 
     def emit(self, program: Program, plan: DataflowPlan, product: Product) -> dict[str, str | bytes]:

@@ -51,6 +51,18 @@ def weights_of(kernel: Kernel, x: Edge) -> Weights:
     return Weights(PRODUCT, bits)
 
 
+def encoded(weights: np.ndarray, held: Weights) -> np.ndarray:
+    """int64: weights as hwc_product takes them."""
+    if held.kind == SIGN:
+        # An idle lane is cleared; against a 1 it does not agree.
+        return (weights >= 0 if held.agree else weights < 0).astype(np.int64)
+    if held.kind == POWER:
+        size = np.abs(weights)
+        exponent = np.where(size > 0, np.frexp(size.astype(np.float64))[1], 0).astype(np.int64)
+        return exponent | (weights < 0).astype(np.int64) << (held.bits - 1)
+    return weights & 3 if held.kind == TERNARY else weights
+
+
 def as_integers(edge: Edge) -> Edge:
     """Lanes of one bit as integers of two, -1 and +1."""
     return replace(edge, bits=2, bipolar=False) if edge.bipolar else edge

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from hwcomp.errors import WorkFailed
 from hwcomp.plan import _dots, _elements, _moves, _pools, _softmax, fifos
+from hwcomp.plan.codebooks import Logic
 from hwcomp.plan.folding import STEPS, Fold, Folds
 from hwcomp.plan.stages import ALIASES, DataflowPlan, Port, Source, Stage, unsupported
 from hwcomp.plan.streams import Permute, Stream, convert_pixel, divisors, regroup
@@ -29,9 +30,10 @@ def plan_dataflow(
     unroll: Collection[str] = (),
     steps: int = STEPS,
     skip: bool = True,
+    logic: Logic | None = None,
 ) -> DataflowPlan:
     """What `fold_dataflow` finds, with FIFOs that keep its interval; `least_fifos`: see hwcomp.plan.fifos.sized."""
-    return fifos.sized(program, fold_dataflow(program, budget, unroll, steps, skip), least_fifos)
+    return fifos.sized(program, fold_dataflow(program, budget, unroll, steps, skip, logic), least_fifos)
 
 
 def fold_dataflow(
@@ -40,11 +42,13 @@ def fold_dataflow(
     unroll: Collection[str] = (),
     steps: int = STEPS,
     skip: bool = True,
+    logic: Logic | None = None,
 ) -> DataflowPlan:
     """The plan with the shortest interval whose lanes fit `budget` (default 64, or one per dot product if more).
 
     `unroll`: names of dot products whose weights are wired in; they take no lanes of the budget. `steps`: Fold.steps.
-    `skip`: engines may leave out beats whose weights are all zero. WorkFailed where the budget has fewer lanes than the
+    `skip`: engines may leave out beats whose weights are all zero, and choose among channels. `logic`: what codebooks are weighed
+    by (None: there are none). WorkFailed where the budget has fewer lanes than the
     network has other dot products.
     """
     dots = [k for k in program.kernels if k.kind in DOTS and k.name not in unroll]
@@ -57,7 +61,7 @@ def fold_dataflow(
         )  # fmt: skip
 
     def swept(target: int | None, spare: int = 0) -> DataflowPlan:
-        return Sweep(program, target, unroll, spare, steps, skip).plan(budget)
+        return Sweep(program, target, unroll, spare, steps, skip, logic).plan(budget)
 
     slowest, fastest = swept(None), swept(0)
     low, high, best = fastest.interval, slowest.interval, slowest
@@ -93,9 +97,10 @@ class Sweep:
         spare: int = 0,
         steps: int = STEPS,
         skip: bool = True,
+        logic: Logic | None = None,
     ):
         self.program, self.target, self.unroll, self.spare = program, target, unroll, spare
-        self.steps, self.skip = steps, skip
+        self.steps, self.skip, self.logic = steps, skip, logic
         self.streams: dict[str, Stream] = {}
         self.roots: dict[str, str] = {}
         self.stages: list[Stage] = []

@@ -26,6 +26,8 @@ SPARSE = {
     "skip_to_one": ("single_lane", {"BEATS": 2}),
     "skip_of_one_group": ("group1", {"BEATS": 3}),
     "skip_and_select": ("simd16", {"N": 8, "M": 16, "SHARE": 2, "BEATS": 3}),
+    "codes": ("odd", {"CODE_W": 3}),
+    "codes_and_select": ("wide", {"CODE_W": 1, "N": 3, "M": 4, "SHARE": 1}),
 }
 
 
@@ -44,13 +46,15 @@ def beats(p):
 
 
 def tensors(p):
-    """Weights [beat, pe, lane], biases [group, pe], indices [beat, selection, lane]; the extremes come first."""
+    """Weights [beat, pe, lane], biases [group, pe], indices [beat, selection, lane]; the extremes come first, codes take some."""
     rng = np.random.default_rng(7)
     low, high = -(1 << (p["WW"] - 1)), (1 << (p["WW"] - 1)) - 1
     groups, lanes = beats(p), p["SIMD"]
     weights = rng.integers(low, high + 1, (len(groups), p["PE"], lanes))
     weights[groups == 0, 0] = low
     weights[groups == p["GROUPS"] - 1, -1] = high
+    if "CODE_W" in p:
+        weights = rng.choice(np.append(low, rng.integers(low, high + 1, (1 << p["CODE_W"]) - 1)), weights.shape)
     biases = rng.integers(-1000, 1001, (p["GROUPS"], p["PE"]))
     n, m = p.get("N", 1), p.get("M", 1)
     return weights, biases, rng.integers(0, m - n + 1, (len(groups), -(-p["PE"] // p.get("SHARE", p["PE"])), lanes))
@@ -97,8 +101,13 @@ async def bench(dut):
 def check(tmp_path, p):
     weights, biases, indices = tensors(p)
     words, index = weights.reshape(len(weights), -1), indices.reshape(len(indices), -1)
+    stored = p["WW"]
+    if "CODE_W" in p:
+        values, words = np.unique(words, return_inverse=True)
+        words, stored = words.reshape(len(weights), -1), p["CODE_W"]
+        p |= {"TABLE": f"{p['WW'] << stored}'h{pack(values, p['WW']):x}"}
     files = {
-        "W_FILE": write_hex(tmp_path / "w.mem", [pack(word, p["WW"]) for word in words], words.shape[1] * p["WW"]),
+        "W_FILE": write_hex(tmp_path / "w.mem", [pack(word, stored) for word in words], words.shape[1] * stored),
         "B_FILE": write_hex(tmp_path / "b.mem", [pack(word, p["ACC_W"]) for word in biases], p["PE"] * p["ACC_W"]),
     }
     if "N" in p:

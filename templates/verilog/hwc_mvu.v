@@ -4,10 +4,9 @@
 // chunks and lanes of x * w. Then around again. ACC_W must hold the final sum; what overflows on the way wraps. Takes a
 // beat per cycle. Latency from a group's last beat: 3 + floor(clog2(SIMD)/2) cycles. hwc_window repeats the input.
 // Weight ROM: GROUPS*CHUNKS words, address group*CHUNKS + chunk, weight of (pe, lane) at bits [(pe*SIMD+lane)*WW].
-// Bias ROM: GROUPS words, bias of pe at bits [pe*ACC_W]. With BEATS it gets only so many beats for all groups, those
-// whose weights are not all zero, at least one for a group (hwc_skip chooses them): the weight ROM has a word for each.
-// With N < M a beat has M lanes for every N that are multiplied, whose weights are not zero, see hwc_operands; latency:
-// a cycle more.
+// Bias ROM: GROUPS words, bias of pe at bits [pe*ACC_W]. With BEATS only so many beats come, at least one for a group
+// (hwc_skip), and the weight ROM has a word for each. With N < M a beat has M lanes for every N that are multiplied, a
+// cycle later; with CODE_W weights are indices (hwc_operands).
 `default_nettype none
 
 module hwc_mvu #(
@@ -33,6 +32,8 @@ module hwc_mvu #(
     parameter N         = 1,   // lanes multiplied ..
     parameter M         = 1,   // .. of so many that come
     parameter SHARE     = PE,  // outputs that read the same lanes; PE where N = M
+    parameter CODE_W    = 0,   // bits per index of a weight; 0: no indices
+    parameter [(WW<<CODE_W)-1:0] TABLE = {(WW<<CODE_W){1'b0}},  // the weights that they mean
     parameter W_STYLE   = 0,   // memory of the weights, see hwc_rom
     parameter W_FILE    = "",  // weight ROM, hex
     parameter B_FILE    = "",  // bias ROM, hex
@@ -72,7 +73,6 @@ module hwc_mvu #(
   wire [         WAW-1:0] waddr;
   wire [          GW-1:0] baddr;
   wire                    en, take, unused_last, load, add, first;
-
   hwc_engine #(
       .GROUPS(GROUPS), .CHUNKS(CHUNKS), .BEATS(BEATS), .L_FILE(L_FILE), .LAT(LAT), .WAW(WAW), .GW(GW), .ROWS(ROWS),
       .COLS(COLS), .ROW_AT(ROW_AT), .COL_AT(COL_AT)
@@ -82,8 +82,8 @@ module hwc_mvu #(
       .baddr_o(baddr), .add_o(add), .first_o(first)
   );
   hwc_operands #(
-      .PE(PE), .SIMD(SIMD), .XW(XW), .WW(WW), .N(N), .M(M), .SHARE(SHARE), .DEPTH(WORDS), .AW(WAW), .CHUNKS(CHUNKS),
-      .W_STYLE(W_STYLE), .W_FILE(W_FILE), .I_FILE(I_FILE), .X_FILE(X_FILE)
+      .PE(PE), .SIMD(SIMD), .XW(XW), .WW(WW), .N(N), .M(M), .SHARE(SHARE), .CODE_W(CODE_W), .TABLE(TABLE), .AW(WAW),
+      .DEPTH(WORDS), .CHUNKS(CHUNKS), .W_STYLE(W_STYLE), .W_FILE(W_FILE), .I_FILE(I_FILE), .X_FILE(X_FILE)
   ) u_operands (
       .clk_i(clk_i), .rst_ni(rst_ni), .en_i(en), .take_i(take), .addr_i(waddr), .data_i(s_data_i), .x_o(x), .w_o(w)
   );
@@ -98,8 +98,8 @@ module hwc_mvu #(
       wire [ACC_W:0]   twice = {dot, 1'b0};
       wire             unused_top = ^{twice, sum};
       hwc_dot #(
-          .SIMD(SIMD), .XW(XW), .X_SIGNED(X_SIGNED), .X_BIPOLAR(X_BIPOLAR), .WW(WW), .W_KIND(W_KIND),
-          .MOST(MOST), .OW(ACC_W)
+          .SIMD(SIMD), .XW(XW), .X_SIGNED(X_SIGNED), .X_BIPOLAR(X_BIPOLAR), .WW(WW), .W_KIND(W_KIND), .MOST(MOST),
+          .OW(ACC_W)
       ) u_dot (
           .clk_i(clk_i), .en_i(en), .x_i(x[i/SHARE*SIMD*XW +: SIMD*XW]), .w_i(w[i*SIMD*WW +: SIMD*WW]), .y_o(dot)
       );

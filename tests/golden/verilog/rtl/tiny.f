@@ -29,6 +29,7 @@ hwc_round.v
 hwc_select.v
 hwc_sign.v
 hwc_skip.v
+hwc_table.v
 hwc_tap.v
 hwc_walk.v
 hwc_window.v
