@@ -146,7 +146,9 @@ def product(network: Network, amount: float, rows: dict | None, whole: dict | No
         fields = {"criterion": criterion, "scope": scope, "samples": SAMPLES, "multiple": MULTIPLE}
         options |= {"prune": {"filter": amount}, "passes": {"prune": fields}}
     with tempfile.TemporaryDirectory() as folder:
-        built = hwcomp.compile(network.path, Path(folder) / "out", target="mcu,fpga,hls", pe_simd_budget=LANES, **options)
+        built = hwcomp.compile(
+            network.path, Path(folder) / "out", target="mcu,fpga,hls", pe_simd_budget=LANES, **options
+        )
         values = engines.engine("c").run(built, samples.to_stored(built.program, network.test), False).values
         mine = decisions(values[built.program.outputs[0]], False)
         report = json.loads((built.dir / "report.json").read_text(encoding="utf-8"))
@@ -331,9 +333,7 @@ def main() -> int:
             for amount in (0, *AMOUNTS):
                 done = mine.setdefault("products", {})
                 if str(amount) not in done:
-                    done[str(amount)] = product(
-                        network, amount, mine[str(amount)] if amount else None, done.get("0")
-                    )
+                    done[str(amount)] = product(network, amount, mine[str(amount)] if amount else None, done.get("0"))
                     print(f"  {amount:.0%} product {done[str(amount)]}", flush=True)
                     keep()
     known = {n: mine for n in NETWORKS if (mine := _kept(n))}

@@ -91,7 +91,9 @@ class CompileOptions:
             if target not in TARGETS:
                 raise UsageError(f"unknown target '{shown(target)}'", fix=f"targets are {', '.join(TARGETS)}")
         if self.tune_for is not None and self.tune_for not in TARGETS:
-            raise UsageError(f"unknown target '{shown(self.tune_for)}' of --tune-for", fix=f"targets are {', '.join(TARGETS)}")
+            raise UsageError(
+                f"unknown target '{shown(self.tune_for)}' of --tune-for", fix=f"targets are {', '.join(TARGETS)}"
+            )
         if not self.targets or len(set(self.targets)) != len(self.targets):
             raise UsageError("name each target once", fix="for instance --target mcu,fpga")
         for quant in (KEEP if self.quant is None else self.quant, self.rest):

@@ -13,7 +13,7 @@ from hwcomp.registry import OPS
 from hwcomp.types import Node
 
 LANES = 4
-"""Rows and columns that the C kernels take at a time."""
+"""Rows and columns that the C kernels take at a time; of hardware at most as many."""
 _BITS = 8  # of an element
 _SIDES = (4, 8, 16)  # of blocks of weights
 _STREAMED = ("Reshape", "Identity", "Transpose")  # no engine of their own
@@ -56,9 +56,15 @@ def tuned(target: str | None, budget: int | None) -> Tuned | None:
 
 
 def _steps(graph: Graph, budget: int | None) -> dict[str, tuple[int, int]]:
+    """1, 2 or 4, by PE and SIMD of each layer. Of such counts the plan finds folds that are full, or all but; to fill up PE and SIMD
+    themselves would bring back so many filters that too many go elsewhere (measured: docs/pruning.md)."""
     dots = _dots(graph)
     folds = estimate.folded(dots.values(), budget)
-    return {name: (f.pe, f.simd) for name, f in zip(dots, folds, strict=True)}
+    return {name: (_step(f.pe), _step(f.simd)) for name, f in zip(dots, folds, strict=True)}
+
+
+def _step(lanes: int) -> int:
+    return max(n for n in (1, 2, LANES) if n <= lanes)
 
 
 def _block(graph: Graph, budget: int | None) -> str:

@@ -101,7 +101,9 @@ class Prune(Pass):
                 raise UsageError(f"prune.{field}={shown(getattr(self, field))}", fix=f"choose {', '.join(known)}")
         for field in ("of", "saves"):
             if getattr(self, field) in HARDWARE.keys() - ctx.hardware.keys():
-                raise UsageError(f"prune.{field}={getattr(self, field)}", why="nobody gave this pass a model of the hardware")
+                raise UsageError(
+                    f"prune.{field}={getattr(self, field)}", why="nobody gave this pass a model of the hardware"
+                )
         if not 0 < self.most < 1 or not 0 <= self.floor <= 1 or not 0 <= self.threshold < np.inf:
             raise UsageError(
                 "prune.most is more than 0 and less than 1, prune.floor 0 to 1, prune.threshold 0 or more",
@@ -131,7 +133,9 @@ class _Pruning:
         self.repair = options.repair if ctx.calibration is not None else "none"
         self._cost = self._model(options.of)
         self.whole = self._cost(graph)
-        self._saves = self._model(options.saves if options.saves != "auto" else ctx.tuned.saves if ctx.tuned else options.of)
+        self._saves = self._model(
+            options.saves if options.saves != "auto" else ctx.tuned.saves if ctx.tuned else options.of
+        )
         self._fixed = np.empty(0, np.int64)
         self._order: tuple[Units, _ranking.Ranking] | None = None
 

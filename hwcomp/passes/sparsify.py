@@ -72,7 +72,9 @@ class Sparsify(Pass):
         self._checked(ctx)
         if not (self.nm or self.threshold or any(getattr(self, kind) for kind in patterns.AMOUNTS)):
             if self.floor:
-                raise UsageError("sparsify.floor without an amount", fix="say what goes, for instance --prune block=0.9")
+                raise UsageError(
+                    "sparsify.floor without an amount", fix="say what goes, for instance --prune block=0.9"
+                )
             return graph
         work = _Sparsifying(self, graph, ctx, self._layers(graph, ctx))
         made, notes = work.at(1.0)
@@ -92,7 +94,9 @@ class Sparsify(Pass):
         asked = {kind: getattr(self, kind) for kind in (*patterns.AMOUNTS, "threshold") if getattr(self, kind)}
         some = " ".join(f"{kind}={math.floor(1000 * low * amount) / 1000:g}" for kind, amount in asked.items())
         why = f"{some} has {best:.4f}" if low else f"without any zeros it is {best:.4f}"
-        named = " ".join([f"{kind}={amount:g}" for kind, amount in asked.items()] + ([f"nm={self.nm}"] if self.nm else []))
+        named = " ".join(
+            [f"{kind}={amount:g}" for kind, amount in asked.items()] + ([f"nm={self.nm}"] if self.nm else [])
+        )
         return WorkFailed(
             f"sparsify with {named} misses the accuracy floor {self.floor:g}: {got:.4f} on calibration data", why=why,
             fix="ask for less, try --pass sparsify.scope=sensitivity, or lower sparsify.floor",
@@ -214,7 +218,9 @@ class _Sparsifying:
                     size[node.outputs[0]] = self._slope(node, values, numbers, costs, kept)
         if scope != "layer" and values:
             every = np.concatenate(list(size.values()))
-            within = np.concatenate([np.argsort(np.argsort(v, kind="stable"), kind="stable") / len(v) for v in values.values()])
+            within = np.concatenate(
+                [np.argsort(np.argsort(v, kind="stable"), kind="stable") / len(v) for v in values.values()]
+            )
             order = np.lexsort((within, every))
             saved = np.cumsum(np.concatenate(list(costs.values()))[order])
             gone, free = np.zeros(len(order), bool), np.isfinite(every[order])
@@ -262,7 +268,9 @@ class _Sparsifying:
             limit = min(float(v.max()) for v in size.values())
             less = sum(int(w[v < limit].sum()) for v, w in zip(size.values(), costs.values(), strict=True))
             most = less / sum(int(w.sum()) for w in costs.values())
-            fix = f"give {math.floor(most * 1000) / 1000:g} or less, --pass sparsify.scope=layer, or leave the layer out"
+            fix = (
+                f"give {math.floor(most * 1000) / 1000:g} or less, --pass sparsify.scope=layer, or leave the layer out"
+            )
         else:
             most = 1 - 1 / len(size[node.outputs[0]])
             smaller = ", smaller blocks with --pass sparsify.block_size=RxC," if kind == "block" else ""

@@ -42,7 +42,10 @@ def test_the_command_line_wins_over_toml(out, toml):
 
 def test_a_target_to_tune_for(out, toml):
     manifest = out("--prune", "block=0.3", "--tune-for", "mcu")
-    assert manifest["options"]["tune_for"] == "mcu" and "blocks of 4x4: what the target skips together" in manifest["notes"]["sparsify"]
+    assert (
+        manifest["options"]["tune_for"] == "mcu"
+        and "blocks of 4x4: what the target skips together" in manifest["notes"]["sparsify"]
+    )
     assert out("--config", toml('tune_for = "fpga"'), "--prune", "filter=0.3")["options"]["tune_for"] == "fpga"
     assert "tune_for" not in out("--prune", "filter=0.3")["options"]
 
@@ -50,7 +53,16 @@ def test_a_target_to_tune_for(out, toml):
 @pytest.mark.parametrize("of", ["cycles", "lut", "lane_cycles", "flash"])
 def test_what_is_out_of_reach_ends_with_1(cli, net, tmp_path, of):
     found = cli(
-        "compile", net.model, "--target", "mcu", "-o", tmp_path / "out", "--prune", "filter=0.97", "--pass", f"prune.of={of}"
+        "compile",
+        net.model,
+        "--target",
+        "mcu",
+        "-o",
+        tmp_path / "out",
+        "--prune",
+        "filter=0.97",
+        "--pass",
+        f"prune.of={of}",
     )
     assert found.code == 1 and "can't take 97% of the" in found.err and "Traceback" not in found.err
     assert not (tmp_path / "out").exists()
