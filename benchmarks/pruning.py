@@ -207,7 +207,7 @@ def tables(known: dict) -> str:
             *_verdicts(mine, amount),
             "",
         ]
-    parts += [*_first_norm(known), ""]
+    parts += [*_first_norm(known), "", *_with_scan(known), ""]
     products = {n: known[n]["products"] for n in NETWORKS if "products" in known.get(n, {})}
     if products:
         parts += ["### Products", "", *_product_table(products), ""]
@@ -224,6 +224,24 @@ def _first_norm(known: dict) -> list[str]:
         f'L1 is above the mean of random in {over[0]} of {len(means)} cases and above L2 in {over[1]}: "L1 is better than random" is',
         f'{words[0]}, "L1 is better than L2" is {words[1]}.',
     ]
+
+
+def _with_scan(known: dict) -> list[str]:
+    """How much the criterion matters where a scan gives each layer its ratio."""
+    lines = [
+        "In scope sensitivity, where the scan chooses how much of each layer goes, best criterion minus random (one seed), points:"
+    ]
+    for amount in AMOUNTS:
+        cells = []
+        for name, mine in known.items():
+            rows = {
+                k.split()[0]: r.get("accuracy") for k, r in mine.get(str(amount), {}).items() if " sensitivity " in k
+            }
+            best = [a for c, a in rows.items() if c != "random" and a is not None]
+            if best and rows.get("random") is not None:
+                cells.append(f"{name} {100 * (best[0] - rows['random']):+.2f}")
+        lines.append(f"{amount:.0%}: {', '.join(cells)}.")
+    return lines
 
 
 def _means(rows: dict) -> dict[str, float | None]:

@@ -19,7 +19,7 @@ FLOAT = 4  # bytes
 DISTANCE = 1
 STORED = ("mcu", "fpga", "hls")
 WORDS = {
-    "float": "float32, as the model has them", "prune": "filters, channels or branches gone", "sparsify": "zeros left out",
+    "float": "the model, as float32", "prune": "filters, channels or branches gone", "sparsify": "zeros left out",
     "low_rank": "factored", "few_bits": "few values", "share": "shared values", "integers": "integers, a byte or more each",
     "sparse": "integers, zeros left out", "shared": "indices of their values, zeros left out", "mcu": "stored in C",
     "fpga": "ROMs of the Verilog, biases and factors included", "hls": "ROMs of the HLS C++, biases and factors included",
