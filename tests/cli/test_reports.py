@@ -187,6 +187,19 @@ def test_a_report_of_one_target(cli, net, tmp_path, target):
     assert list(cli("report", tmp_path / "p", "--json").json["targets"]) == [target]
 
 
+def test_a_report_of_weights_wired_in(cli, net, tmp_path):
+    command = ["compile", net.model, "--target", "fpga", "--unroll", "fc", "-o", tmp_path / "p", "--quiet"]
+    assert cli(*command).code == 0
+    conv, fc = (
+        s["wired"] for s in cli("report", tmp_path / "p", "--json").json["targets"]["fpga"]["stages"] if "wired" in s
+    )
+    assert (conv["unrolled"], fc["unrolled"]) == (False, True)
+    text = " ".join(cli("report", tmp_path / "p").out.split())
+    assert f"yes {fc['adders']:,} {fc['luts']:,} " in text and f"no <= {conv['adders']:,} <= {conv['luts']:,} " in text
+    assert "weights wired in (--unroll) one and no multiplier" in text.replace("  ", " ")
+    assert all(s in (tmp_path / "p" / "report.html").read_text() for s in ("Weights as adders", fc["why"]))
+
+
 def test_warnings_are_in_the_report(cli, net, tmp_path):
     assert cli("compile", net.model, "--target", "mcu", "-o", tmp_path / "p", "--quiet").code == 0
     assert "NO CALIBRATION DATA" in cli("report", tmp_path / "p").out
