@@ -60,7 +60,9 @@ class LowRank(Pass):
                     now = f"{_text(form)}, {price(node, graph, *form, self.of):,} of" if form else "stays,"
                     ctx.note(self.name, f"{_what(node)}: {now} {whole:,} {COSTS[self.of]}")
         else:
-            small = factoring.run(lambda layer: self._decided(layer, graph, ctx))
+            # By what each is in the whole network: behind others that lost something, part of what is left would count.
+            decided = {layer.node.name: self._decided(layer, graph, ctx) for layer in factoring.layers()}
+            small = factoring.run(lambda layer: decided[layer.node.name])
         whole = ", ".join(
             f"{cost(small, of):,} of {cost(graph, of):,} {COSTS[of]}"
             for of in dict.fromkeys(("macs", "parameters", self.of))
