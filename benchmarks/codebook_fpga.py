@@ -51,7 +51,9 @@ def measure(built: product.Built, stored: dict, lanes: int, family: str | None) 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--shared", type=Path, default=binary_fpga.ROOT.parent / "shared", help="folder with models/ and data/")
+    parser.add_argument(
+        "--shared", type=Path, default=binary_fpga.ROOT.parent / "shared", help="folder with models/ and data/"
+    )
     parser.add_argument("--bits", default="2,3,4", help="of the codes")
     parser.add_argument("--lanes", type=int, default=64)
     options = parser.parse_args()
@@ -67,7 +69,9 @@ def main() -> int:
     for bits in map(int, options.bits.split(",")):
         folder = OUT / str(bits)
         shutil.rmtree(folder, ignore_errors=True)
-        chosen = CompileOptions(("fpga",), calibration={entry: images}, name="net", pe_simd_budget=options.lanes, share=bits)
+        chosen = CompileOptions(
+            ("fpga",), calibration={entry: images}, name="net", pe_simd_budget=options.lanes, share=bits
+        )
         built = compile_model(model, folder, chosen)
         stored = samples.to_stored(built.program, {entry: images[:20]})
         for family in (None, "xc7"):

@@ -6,9 +6,9 @@ from dataclasses import replace
 from math import ceil
 from typing import TYPE_CHECKING
 
-from hwcomp.plan import codebooks, folding
+from hwcomp.plan import folding
 from hwcomp.plan._windows import Frame, row_of
-from hwcomp.plan.bits import decides, parts, weights_of
+from hwcomp.plan.bits import decides, parts
 from hwcomp.plan.folding import DENSE, DEPTHWISE, Fold, Folds
 from hwcomp.plan.skips import Used
 from hwcomp.plan.stages import Source, Stage, unsupported
@@ -86,9 +86,7 @@ def _dot_stage(sweep: Sweep, index: int, kernel: Kernel, frame: Frame, fold: Fol
     serialize = None if steps == 1 else Convert(fold.sums, lanes, 1, steps, blocks, 1, last)
     words = source.arrives.beats // max(source.arrives.pixels // _sets(fold), 1)
     window = frame.window(fold, words)
-    x = sweep.program.edges[kernel.inputs[0]]
-    book = sweep.logic and codebooks.chosen(kernel, fold, weights_of(kernel, x), sweep.logic)
-    return Stage(index, fold.beats, (source,), out, frame.pads, window, fold, serialize, order, codebook=book)
+    return Stage(index, fold.beats, (source,), out, frame.pads, window, fold, serialize, order)
 
 
 def _sets(fold: Fold) -> int:

@@ -5,13 +5,17 @@ Read from the integer weights alone, so that it does not matter who shared them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hwcomp.plan.bits import Weights, encoded
+from hwcomp.plan.bits import Weights, encoded, weights_of
 from hwcomp.plan.folding import DENSE, Fold
-from sw_ref.program import Kernel
+from sw_ref.program import Kernel, Program
+
+if TYPE_CHECKING:
+    from hwcomp.plan.stages import DataflowPlan
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,18 @@ class Codebook:
         """The values behind each other, the first at the bottom; those beyond the last are the last."""
         full = self.codes + self.codes[-1:] * ((1 << self.bits) - len(self.codes))
         return sum(code << (i * self.width) for i, code in enumerate(full))
+
+
+def given(program: Program, plan: DataflowPlan, logic: Logic) -> DataflowPlan:
+    """The plan with a codebook wherever one is worth it."""
+    stages = []
+    for stage in plan.stages:
+        kernel = program.kernels[stage.kernel]
+        book = None
+        if kernel.kind in ("conv2d", "dense"):
+            book = chosen(kernel, stage.fold, weights_of(kernel, program.edges[kernel.inputs[0]]), logic)
+        stages.append(replace(stage, codebook=book))
+    return replace(plan, stages=tuple(stages))
 
 
 def chosen(kernel: Kernel, fold: Fold, held: Weights, logic: Logic) -> Codebook | None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 
 from hwcomp.errors import WorkFailed
-from hwcomp.plan import _dots, _elements, _moves, _pools, _softmax, fifos
+from hwcomp.plan import _dots, _elements, _moves, _pools, _softmax, codebooks, fifos
 from hwcomp.plan.codebooks import Logic
 from hwcomp.plan.folding import STEPS, Fold, Folds
 from hwcomp.plan.stages import ALIASES, DataflowPlan, Port, Source, Stage, unsupported
@@ -61,7 +61,7 @@ def fold_dataflow(
         )  # fmt: skip
 
     def swept(target: int | None, spare: int = 0) -> DataflowPlan:
-        return Sweep(program, target, unroll, spare, steps, skip, logic).plan(budget)
+        return Sweep(program, target, unroll, spare, steps, skip).plan(budget)
 
     slowest, fastest = swept(None), swept(0)
     low, high, best = fastest.interval, slowest.interval, slowest
@@ -75,7 +75,8 @@ def fold_dataflow(
             low = middle + 1
     # Lanes that are left over may buy less hardware: fewer accumulators, fewer copies of a window buffer.
     compact = swept(best.interval, budget - best.lanes)
-    return compact if compact.interval <= best.interval and compact.lanes <= budget else best
+    plan = compact if compact.interval <= best.interval and compact.lanes <= budget else best
+    return codebooks.given(program, plan, logic) if logic else plan
 
 
 def check_dataflow(program: Program) -> None:
@@ -97,10 +98,9 @@ class Sweep:
         spare: int = 0,
         steps: int = STEPS,
         skip: bool = True,
-        logic: Logic | None = None,
     ):
         self.program, self.target, self.unroll, self.spare = program, target, unroll, spare
-        self.steps, self.skip, self.logic = steps, skip, logic
+        self.steps, self.skip = steps, skip
         self.streams: dict[str, Stream] = {}
         self.roots: dict[str, str] = {}
         self.stages: list[Stage] = []

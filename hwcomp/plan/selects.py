@@ -53,10 +53,10 @@ def selects(used: Used) -> tuple[Select, ...]:
     """Patterns that the weights follow, the more they leave out the later."""
     found: list[Select] = []
     for m in SIZES:
-        counts = {share: _most(used, m, share) for share in _SHARES if share <= used.shape[1] or share == 1}
-        n = max(counts[1], 1)
+        n = max(_most(used, m, 1), 1)
         if n <= MOST * m and all(n * s.m < s.n * m for s in found):
-            found.append(Select(n, m, next(share for share, count in counts.items() if count <= n)))
+            share = next(s for s in _SHARES if s == 1 or (s <= used.shape[1] and _most(used, m, s) <= n))
+            found.append(Select(n, m, share))
     return tuple(found)
 
 
