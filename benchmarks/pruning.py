@@ -208,7 +208,7 @@ def tables(known: dict) -> str:
             "",
         ]
     parts += [*_first_norm(known), "", *_with_scan(known), ""]
-    products = {n: known[n]["products"] for n in NETWORKS if "products" in known.get(n, {})}
+    products = {n: known[n]["products"] for n in NETWORKS if known.get(n, {}).get("products")}
     if products:
         parts += ["### Products", "", *_product_table(products), ""]
     return "\n".join(parts)

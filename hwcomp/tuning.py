@@ -56,15 +56,13 @@ def tuned(target: str | None, budget: int | None) -> Tuned | None:
 
 
 def _steps(graph: Graph, budget: int | None) -> dict[str, tuple[int, int]]:
-    """1, 2 or 4, by PE and SIMD of each layer. Of such counts the plan finds folds that are full, or all but; to fill up PE and SIMD
-    themselves would bring back so many filters that too many go elsewhere (measured: docs/pruning.md)."""
+    """1, 2 or 4 for all layers, by the lanes that half of them have. Of such counts the plan finds folds that are full, or all but;
+    steps of single layers contradict each other where branches meet, and bring back so many filters that too many go elsewhere
+    (measured: docs/pruning.md)."""
     dots = _dots(graph)
-    folds = estimate.folded(dots.values(), budget)
-    return {name: (_step(f.pe), _step(f.simd)) for name, f in zip(dots, folds, strict=True)}
-
-
-def _step(lanes: int) -> int:
-    return max(n for n in (1, 2, LANES) if n <= lanes)
+    lanes = sorted(f.pe * f.simd for f in estimate.folded(dots.values(), budget))
+    step = max(n for n in (1, 2, LANES) if n <= lanes[len(lanes) // 2]) if lanes else 1
+    return dict.fromkeys(dots, (step, step))
 
 
 def _block(graph: Graph, budget: int | None) -> str:

@@ -57,16 +57,14 @@ def test_the_report_estimates_luts_by_the_same_model():
 
 
 @pytest.mark.parametrize("target", ["fpga", "hls"])
-def test_steps_follow_the_lanes_of_the_folds(target):
+@pytest.mark.parametrize(("budget", "step"), [(5, 1), (24, 2), (64, 4)])
+def test_steps_follow_the_lanes_of_the_folds(target, budget, step):
     graph = fused(network())
-    steps = tuning.tuned(target, 64).steps(graph)
-    folds = estimate.folded(tuning._dots(graph).values(), 64)
-    for (rows, columns), fold in zip(steps.values(), folds, strict=True):
-        assert rows <= fold.pe < 2 * rows or rows == 4 <= fold.pe
-        assert columns <= fold.simd < 2 * columns or columns == 4 <= fold.simd
-    assert len(set(steps.values())) > 1
-    assert tuning.tuned("mcu", 64).steps(graph) == dict.fromkeys(steps, (4, 4))
-    assert tuning.tuned(None, 64) is None
+    lanes = [f.pe * f.simd for f in estimate.folded(tuning._dots(graph).values(), budget)]
+    assert sum(n >= step for n in lanes) >= 3 and (step == 4 or sum(n >= 2 * step for n in lanes) < 3)
+    assert tuning.tuned(target, budget).steps(graph) == dict.fromkeys(tuning._dots(graph), (step, step))
+    assert tuning.tuned("mcu", budget).steps(graph) == dict.fromkeys(tuning._dots(graph), (4, 4))
+    assert tuning.tuned(None, budget) is None
 
 
 @pytest.mark.parametrize(("budget", "block"), [(5, "4x4"), (200, "8x8"), (2000, "16x16")])
