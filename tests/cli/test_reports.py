@@ -80,10 +80,10 @@ def test_eval_refuses_unknown_engines(refused, net):
 # --- inspect ----------------------------------------------------------------------------------------------------------
 
 INSPECTION = [
-    "schema", "model_sha256", "opset", "inputs", "outputs", "parameters", "macs", "flops", "float_bytes", "int8_bytes",
+    "schema", "model_sha256", "opset", "inputs", "outputs", "parameters", "macs", "flops", "forms", "float_bytes", "int8_bytes",
     "peak_live_elements", "memory", "quantized", "layers", "targets",
 ]  # fmt: skip
-LAYER = ["node", "operator", "shape", "parameters", "macs", "operations"]
+LAYER = ["node", "operator", "shape", "parameters", "macs", "operations", "forms"]
 
 
 def test_inspect_counts(cli, net):
