@@ -170,7 +170,9 @@ def main() -> int:
     parser.add_argument("--shared", type=Path, default=ROOT.parent / "shared", help="folder with models/ and data/")
     parser.add_argument("--only", action="append", metavar="NAME", help="measure only this network (repeatable)")
     parser.add_argument("--again", action="store_true", help="compile and measure again what an earlier run has")
-    parser.add_argument("--figures", action="store_true", help="bytes, code, RAM and instructions again, of the same Programs")
+    parser.add_argument(
+        "--figures", action="store_true", help="bytes, code, RAM and instructions again, of the same Programs"
+    )
     options = parser.parse_args()
     MEMO.parent.mkdir(parents=True, exist_ok=True)
     known = json.loads(MEMO.read_text()) if MEMO.exists() else {}

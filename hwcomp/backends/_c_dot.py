@@ -65,7 +65,8 @@ def layout_of(kernel: Kernel, x: Edge, weight: np.ndarray, groups: int, count: i
     found = [fields or plain, *(_c_sparse.layouts(weight, plain, windows) if lists else ())]
     sizes = [_bytes(weight, groups, layout, windows) for layout in found]
     least = sizes.index(min(sizes))
-    return _c_codes.choose(found[least], sizes[least], weight, groups, count == 1, stored, plain)
+    scatters = kernel.kind == "dense" and count == 1 and acc_type(kernel) == "int32_t"
+    return _c_codes.choose(found[least], sizes[least], weight, groups, count == 1, scatters, stored, plain)
 
 
 def _bytes(weight: np.ndarray, groups: int, layout: WeightLayout, windows: int) -> int:
@@ -85,7 +86,10 @@ def add_weights(
 ) -> None:
     """Add the arrays of weights [rows, k], and what decodes them; `order` says what k runs over."""
     if layout.slices:
-        _add_codes(out, index, stored(weight, groups * layout.slices, layout), layout, way)
+        at = way.scratch - _c_codes.buffer(layout)
+        found = _c_codes.coded(stored(weight, groups * layout.slices, layout))
+        _add_codes(out, index, found, layout, way.scratch - layout.tables)
+        out.k["coded"] |= {"at": at, "count": layout.rows * layout.k_stored}
         return
     what = weights_text(layout, order)
     if groups == 1 and out.k["acc"] == "int32_t" and _c_sparse.possible(layout):
@@ -98,16 +102,38 @@ def add_weights(
     out.arrays.append(("uint32_t", f"wl{index}", lists, "every 4 rows: bytes of the list, entry << 16"))
 
 
-def _add_codes(out: Printed, index: int, weight: np.ndarray, layout: WeightLayout, way: Way) -> None:
-    """The codes of stored weights, which are decoded behind the other scratch, and the decoder."""
-    found = _c_codes.coded(weight)
+def _add_codes(out: Printed, index: int, found: _c_codes.Coded, layout: WeightLayout, at: int) -> None:
+    """The codes of weights, their tables behind `at` bytes of other scratch, and what decodes them."""
     out.arrays += [(t, f"{n}{index}", v, what) for t, n, v, what in found.arrays]
-    name = f"{'runs' if found.gaps else 'each'}_{_SHORT[layout.ctype]}"
-    out.prims["codes", name] = {"name": name, "w": layout.ctype, "runs": found.gaps is not None}
+    weight = found.weights.dtype.name
+    tables = [("values", found.values, "h", "v", weight)]
+    tables += [("gaps", found.gaps, "e", "g", "uint8")] if found.gaps else []
+    made = []
+    for (name, code, counts, symbols, kind), size in zip(tables, found.tables, strict=True):
+        entry = f"{_c_codes.ENTRY[kind]}_t"
+        out.prims["codes", _SHORT[f"{kind}_t"]] = {"name": _SHORT[f"{kind}_t"], "symbol": f"{kind}_t", "entry": entry}
+        made.append({
+            "name": name, "codes": _SHORT[f"{kind}_t"], "counts": counts, "symbols": symbols, "entry": entry, "at": at,
+            "least": code.least, "longest": code.longest,
+        })  # fmt: skip
+        at += size
+    prim = {"w": layout.ctype, "entry": made[0]["entry"], "runs": found.gaps is not None, "per": found.per}
+    name = f"{'runs' if found.gaps else 'each'}{found.per}_{_SHORT[layout.ctype]}"
+    if layout.scatter:
+        name = f"{_SHORT[out.k['x']]}_{_SHORT[layout.ctype]}" + ("" if found.per else "_twice")
+        prim |= {"x": out.k["x"], "acc": out.k["acc"]}
+    out.prims["scatter" if layout.scatter else "decode", name] = {"name": name, **prim}
     out.k["coded"] = {
-        "name": name, "runs": found.gaps is not None, "least": found.gaps.least if found.gaps else 0, "escape": found.escape,
-        "shortest": found.values.least, "at": way.scratch - _c_codes.buffer(layout), "count": layout.rows * layout.k_stored,
+        "name": name, "runs": prim["runs"], "first": found.first, "tables": made, "seen": (1 << found.values.longest) - 1,
+        "far": (1 << found.gaps.longest) - 1 if found.gaps else 0,
     }  # fmt: skip
+
+
+def add_scattered(out: Printed, index: int, weight: np.ndarray, layout: WeightLayout, acc: str) -> None:
+    """Add the codes of weights [rows, k] that are multiplied as they are read, and what does so."""
+    out.template = "scatter"
+    out.k |= {"acc": acc, "w": layout.ctype, "scratch": True}
+    _add_codes(out, index, _c_codes.scattered(weight, layout), layout, 4 * layout.rows)
 
 
 def stored(weight: np.ndarray, groups: int, layout: WeightLayout) -> np.ndarray:
@@ -275,6 +301,8 @@ def ways_of(x: Edge, layout: WeightLayout, acc: str, count: int, copied: bool, j
     """
     column, window = layout.k_stored * _column_dtype(x).itemsize, layout.k_stored * x.dtype.itemsize
     more = _c_codes.buffer(layout)
+    if layout.scatter:
+        return [Way(1, False, False, more)]
     ways = [
         Way(n, True, copied, n * column * layout.words // 2 + copied * window + more) for n in WINDOWS if n <= count
     ]

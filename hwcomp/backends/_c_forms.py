@@ -69,8 +69,12 @@ def _form(kernel: Kernel, step: Step, printed: Printed) -> tuple[str, str]:
         return " and ".join(types), "every step multiplies them anew"
     if coded := printed.k.get("coded"):
         what = "Huffman codes of distances and weights" if coded["runs"] else "Huffman codes"
-        rows = f"{printed.k['rows']} rows at a time are decoded into {coded['count'] * np.dtype(step.weights.ctype[:-2]).itemsize} bytes"
-        return what, f"fewest bytes, tables included (--c-weights small); {rows} of the arena"
+        if step.weights.scatter:
+            how = f"multiplied as they are read, with {4 * step.weights.rows} bytes of sums"
+        else:
+            size = coded["count"] * np.dtype(step.weights.ctype[:-2]).itemsize
+            how = f"{printed.k['rows']} rows at a time are decoded into {size} bytes"
+        return what, f"fewest bytes (--c-weights small); {how} and {step.weights.tables} of tables in the arena"
     if step.weights.bits:
         why = f"{_FIELDS} instructions per product; each plane of bits of weights or inputs would multiply {_PLANE} ({_MASKED} if ternary)"
         return f"fields of {step.weights.bits} bits", f"{why}; bytes are at most a tenth faster (--c-weights fast)"

@@ -168,9 +168,12 @@ def _dense_printed(program: Program, plan: MemoryPlan, index: int) -> Printed:
         "comment": heading(program, index, _acc_line(kernel, program) + "."),
     })  # fmt: skip
     way = dot.ways_of(x, step.weights, acc, vectors, copied=False, joined=True)[step.choice]
-    add_dot(out, x, step.weights, acc, way, out.k["rows"])
     bias = c["bias"][order_out].astype(np.int32 if acc == "int32_t" else np.int64)
-    dot.add_weights(out, index, _dense_rows(program, kernel), 1, step.weights, "input as in memory", way)
+    if step.weights.scatter:
+        dot.add_scattered(out, index, _dense_rows(program, kernel), step.weights, acc)
+    else:
+        add_dot(out, x, step.weights, acc, way, out.k["rows"])
+        dot.add_weights(out, index, _dense_rows(program, kernel), 1, step.weights, "input as in memory", way)
     add_constants(out, index, bias, arrays)
     return out
 
