@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from hwcomp.backends import _c_codes, _c_fields, _c_sparse, _c_threshold
+from hwcomp.backends import _c_codes, _c_fields, _c_sparse, _c_steps, _c_threshold
 from hwcomp.backends._c_text import c_type, literal
 from hwcomp.plan.memory import WeightLayout
 from sw_ref.program import Edge, Kernel
@@ -60,19 +60,27 @@ def layout_of(kernel: Kernel, x: Edge, weight: np.ndarray, groups: int, count: i
     plain = WeightLayout(rows, k, -(-k // 4) * 4, 2, x.dtype.itemsize == 1, weight_type(weight))
     fields = None if form == "fast" else _c_fields.choose(kernel, x, rows, k)
     lists, windows = groups == 1 and _dsp(x, plain, acc_type(kernel)), side_by_side(count)
+    once = kernel.kind == "dense" and count == 1 and acc_type(kernel) == "int32_t"
+    steps = replace(plain, steps=True) if once and plain.ctype in _c_steps.ELEMENT and weight.any() else None
     if form != "small":
-        return fields or (_c_sparse.choose(weight, plain, windows, form == "fast") if lists else plain)
-    found = [fields or plain, *(_c_sparse.layouts(weight, plain, windows) if lists else ())]
+        best = fields or (_c_sparse.choose(weight, plain, windows, form == "fast") if lists else plain)
+        return steps if steps and not fields and _c_steps.pays(weight, best, form == "fast") else best
+    found = [
+        fields or plain,
+        *(_c_sparse.layouts(weight, plain, windows) if lists else ()),
+        *([steps] if steps else ()),
+    ]
     sizes = [_bytes(weight, groups, layout, windows) for layout in found]
     least = sizes.index(min(sizes))
-    scatters = kernel.kind == "dense" and count == 1 and acc_type(kernel) == "int32_t"
-    return _c_codes.choose(found[least], sizes[least], weight, groups, count == 1, scatters, stored, plain)
+    return _c_codes.choose(found[least], sizes[least], weight, groups, count == 1, once, stored, plain)
 
 
 def _bytes(weight: np.ndarray, groups: int, layout: WeightLayout, windows: int) -> int:
     """Of the arrays of weights that are not coded."""
     if layout.unit:
         return sum(a.nbytes for a in _c_sparse.stored(weight, layout, windows))
+    if layout.steps:
+        return _c_steps.size(weight)
     return stored(weight, groups, layout).nbytes
 
 
@@ -134,6 +142,20 @@ def add_scattered(out: Printed, index: int, weight: np.ndarray, layout: WeightLa
     out.template = "scatter"
     out.k |= {"acc": acc, "w": layout.ctype, "scratch": True}
     _add_codes(out, index, _c_codes.scattered(weight, layout), layout, 4 * layout.rows)
+
+
+def add_steps(out: Printed, index: int, weight: np.ndarray, layout: WeightLayout, x: Edge, order: str) -> None:
+    """Add weights [rows, k] as lists of steps, and what follows these."""
+    element, xt = _c_steps.ELEMENT[layout.ctype], c_type(x.dtype)
+    name = f"{_SHORT[xt]}_{_SHORT[layout.ctype]}"
+    out.template = "steps"
+    out.k |= {"acc": "int32_t", "w": element, "scratch": False, "steps": name, "zeros": _c_steps.explained(weight)}
+    out.prims["steps", name] = {
+        "name": name, "x": xt, "element": element, "acc": "int32_t", "dsp": x.dtype.itemsize == 1
+    }  # fmt: skip
+    out.arrays.append((element, f"w{index}", _c_steps.stored(weight, layout), _c_steps.text(order)))
+    counts = _c_steps.count(weight)
+    out.arrays.append((c_type(counts.dtype), f"wl{index}", counts, "steps of each row"))
 
 
 def stored(weight: np.ndarray, groups: int, layout: WeightLayout) -> np.ndarray:
@@ -301,6 +323,8 @@ def ways_of(x: Edge, layout: WeightLayout, acc: str, count: int, copied: bool, j
     """
     column, window = layout.k_stored * _column_dtype(x).itemsize, layout.k_stored * x.dtype.itemsize
     more = _c_codes.buffer(layout)
+    if layout.steps:
+        return [Way(1, False, False, 0)]
     if layout.scatter:
         return [Way(1, False, False, more)]
     ways = [

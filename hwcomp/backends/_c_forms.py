@@ -78,6 +78,8 @@ def _form(kernel: Kernel, step: Step, printed: Printed) -> tuple[str, str]:
     if step.weights.bits:
         why = f"{_FIELDS} instructions per product; each plane of bits of weights or inputs would multiply {_PLANE} ({_MASKED} if ternary)"
         return f"fields of {step.weights.bits} bits", f"{why}; bytes are at most a tenth faster (--c-weights fast)"
+    if step.weights.steps:
+        return "lists of weights and distances", printed.k["zeros"]
     if step.weights.unit:
         each = "4 outputs x 4 inputs" if step.weights.unit == _c_sparse.QUAD else "4 outputs x 2 of 4 inputs"
         return f"index lists, {each}", printed.k["zeros"]

@@ -171,6 +171,8 @@ def _dense_printed(program: Program, plan: MemoryPlan, index: int) -> Printed:
     bias = c["bias"][order_out].astype(np.int32 if acc == "int32_t" else np.int64)
     if step.weights.scatter:
         dot.add_scattered(out, index, _dense_rows(program, kernel), step.weights, acc)
+    elif step.weights.steps:
+        dot.add_steps(out, index, _dense_rows(program, kernel), step.weights, x, "input as in memory")
     else:
         add_dot(out, x, step.weights, acc, way, out.k["rows"])
         dot.add_weights(out, index, _dense_rows(program, kernel), 1, step.weights, "input as in memory", way)

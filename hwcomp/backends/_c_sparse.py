@@ -42,26 +42,37 @@ class Choice:
     bytes: int
 
 
+def dense(m: int, k_stored: int, windows: int) -> Choice:
+    """All of [M, K] weights as bytes."""
+    quads = k_stored // 4
+    each = m / 2 * (quads * _QUAD[windows] + _CALL[windows]) + windows * quads * _SPREAD[2]
+    return Choice(0, 2, each, m * k_stored)
+
+
 def forms(rows: np.ndarray, k_stored: int, windows: int) -> list[Choice]:
     """The dense form of weights [M, K], then the sparse ones, with `windows` side by side."""
-    m = len(rows)
-    quads = k_stored // 4
-    dense = m / 2 * (quads * _QUAD[windows] + _CALL[windows]) + windows * quads * _SPREAD[2]
-    found = [Choice(0, 2, dense, m * k_stored)]
+    found = [dense(len(rows), k_stored, windows)]
     for unit in (QUAD, PAIR):
         lists = units(rows, k_stored, unit)
         count, words = sum(len(a) for a in lists), _words(lists, unit)
-        each = count * _UNIT[windows, unit] + len(lists) * _LIST[windows] + windows * quads * _SPREAD[words]
+        each = count * _UNIT[windows, unit] + len(lists) * _LIST[windows] + windows * (k_stored // 4) * _SPREAD[words]
         found.append(Choice(unit, words, each, count * 4 * (2 * unit + 1) + 4 * len(lists)))
     return found
+
+
+def of(rows: np.ndarray, layout: WeightLayout, windows: int) -> Choice:
+    """What a layout, dense or sparse, is expected to take."""
+    if not layout.unit:
+        return dense(len(rows), layout.k_stored, windows)
+    return next(f for f in forms(rows, layout.k_stored, windows) if f.unit == layout.unit)
 
 
 def choose(rows: np.ndarray, layout: WeightLayout, windows: int, fast: bool) -> WeightLayout:
     """The layout of the form with the fewest instructions; no form takes more bytes than the dense one unless `fast`."""
     if not possible(layout):
         return layout
-    dense, *others = forms(rows, layout.k_stored, windows)
-    best = min([dense, *(f for f in others if fast or f.bytes <= dense.bytes)], key=lambda f: f.instructions)
+    whole, *others = forms(rows, layout.k_stored, windows)
+    best = min([whole, *(f for f in others if fast or f.bytes <= whole.bytes)], key=lambda f: f.instructions)
     return replace(layout, unit=best.unit, words=best.words)
 
 
@@ -149,9 +160,9 @@ def explained(rows: np.ndarray, layout: WeightLayout, windows: int) -> str:
     zero = 1 - np.count_nonzero(rows) / rows.size
     if zero < _FEW:
         return ""
-    dense, *others = forms(rows, layout.k_stored, windows)
+    whole, *others = forms(rows, layout.k_stored, windows)
     best = min(others, key=lambda f: f.instructions)
     if layout.unit:
         best = next(f for f in others if f.unit == layout.unit)
-    ratio = best.instructions / dense.instructions
-    return f"{zero:.0%} zeros, index lists take {ratio:.2f} of the instructions and {best.bytes / dense.bytes:.2f} of the bytes"
+    ratio = best.instructions / whole.instructions
+    return f"{zero:.0%} zeros, index lists take {ratio:.2f} of the instructions and {best.bytes / whole.bytes:.2f} of the bytes"

@@ -21,7 +21,8 @@ class WeightLayout:
     the type of a word with fields of so many bits, and a weight is `first` + `step` * field. `unit`: not 0 where only what is
     not all zero is stored, so many pair words of values at a time, of `words` for every four k. Where `slices` is not 0 the
     weights are prefix codes, and `rows` of them are decoded so many times per group; with `scatter` the codes are multiplied as they
-    are read, input by input. `tables`: bytes of scratch that decoding needs.
+    are read, input by input. `tables`: bytes of scratch that decoding needs. With `steps` each row is a list of weights that are
+    not 0, with the distances between them.
     """
 
     rows: int
@@ -38,6 +39,7 @@ class WeightLayout:
     slices: int = 0
     scatter: bool = False
     tables: int = 0
+    steps: bool = False
 
 
 @dataclass(frozen=True)

@@ -258,10 +258,10 @@ def test_several_vectors_and_a_slice_for_each_of_their_blocks(tmp_path):
 def test_a_dense_layer_is_multiplied_as_it_is_read(x, values, tmp_path):
     """Inputs and outputs without weights, and distances over several inputs."""
     rng = np.random.default_rng(7)
-    weight = np.where(rng.random((60, 90)) < 0.1, rng.choice(list(values), (60, 90)), 0)
-    weight[:, 20:50] = weight[17] = weight[-1] = 0
-    builder = Builder(rng).input((90,), 16 if x[1] > 255 else 8, signed=x[0] < 0)
-    program = builder.dense(60, weight=weight).program()
+    weight = np.where(rng.random((160, 290)) < 0.1, rng.choice(list(values), (160, 290)), 0)
+    weight[:, 20] = weight[17] = 0
+    builder = Builder(rng).input((290,), 16 if x[1] > 255 else 8, signed=x[0] < 0)
+    program = builder.dense(160, weight=weight).program()
     assert CBackend().plan(program, {"c_weights": "small"}).steps[0].weights.scatter
     assert_all_equal(c_product(program, tmp_path, "net", c_weights="small"), CHost())
 
