@@ -11,13 +11,14 @@ from __future__ import annotations
 import argparse
 import shutil
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import few_bits
 import numpy as np
 
 from hwcomp import __version__, npz, product, samples
-from hwcomp.backends import _c_sparse
+from hwcomp.backends import _c_kernels, _c_sparse
 from hwcomp.backends.base import Product
 from hwcomp.backends.c import CBackend
 from hwcomp.backends.verilog import Verilog
@@ -149,7 +150,7 @@ def m4_curve(folder: Path) -> None:
     )
     channels, kernel, size = 64, 3, 8
     shape = channels, channels * kernel * kernel
-    usual = _c_sparse.choose
+    usual = _c_kernels.layout_of
     base = on_m4(layer("conv2d", channels, kernel, size, weights(PATTERNS["dense"], *shape)), fresh(folder))[0]
     try:
         for density in DENSITIES:
@@ -158,12 +159,12 @@ def m4_curve(folder: Path) -> None:
                 w = weights(lambda rng, s, r=rows, c=columns, d=density: blocks(rng, s, r, c, d), *shape)
                 dense, *others = _c_sparse.forms(w, shape[1], 4)
                 best = min(others, key=lambda f: f.instructions)
-                _c_sparse.choose = lambda r, lay, *_, b=best: _c_sparse.replace(lay, unit=b.unit, words=b.words)
+                _c_kernels.layout_of = lambda *a, b=best: replace(usual(*a), unit=b.unit, words=b.words)
                 count = on_m4(layer("conv2d", channels, kernel, size, w), fresh(folder))[0]
                 cells += [f"{count / base:.3f}", f"{best.instructions / dense.instructions:.3f}"]
             print(f"| {density:.2f} | {' | '.join(cells)} |", flush=True)
     finally:
-        _c_sparse.choose = usual
+        _c_kernels.layout_of = usual
 
 
 def on_fpga(program: Program, folder: Path, budget: int, skip: bool) -> tuple[int, float, dict]:

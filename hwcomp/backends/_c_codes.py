@@ -212,19 +212,22 @@ def rows_of_slice(rows: int, once: bool) -> int:
     return next((n for n in fit if n % 2 == 0), fit[0])
 
 
+def sliced(plain: WeightLayout, rows: int, once: bool) -> WeightLayout:
+    """`plain`, of which each group has `rows` rows, cut into slices that are decoded one after the other."""
+    each = rows_of_slice(rows, once)
+    return replace(plain, rows=each, slices=rows // each)
+
+
 def choose(
-    layout: WeightLayout, most: int, weight: np.ndarray, groups: int, once: bool, scatters: bool, stored: Callable,
+    layout: WeightLayout, most: int, weight: np.ndarray, groups: int, cut: WeightLayout, scatters: bool, stored: Callable,
     plain: WeightLayout,
 ) -> WeightLayout:  # fmt: skip
     """`plain` (bytes) as codes, where these take fewer bytes than the `most` of `layout`; else `layout`. `scatters`: the layer
-    may read them input by input; else it is cut into slices, which are decoded one after the other.
+    may read them input by input; else it is `cut` into slices.
 
     `weight` [rows, k] as it is stored, `stored`(weight, parts, layout) the array of a layout.
     """
-    rows = rows_of_slice(len(weight) // groups, once)
-    slices = len(weight) // groups // rows
-    cut = replace(plain, rows=rows, slices=slices)
-    found = [(cut, coded(stored(weight, groups * slices, cut)))]
+    found = [(cut, coded(stored(weight, groups * cut.slices, cut)))]
     if scatters:
         found.append((replace(plain, scatter=True), scattered(weight, plain)))
     found = [(c.bytes * (_FASTER if w.scatter else 1), replace(w, tables=sum(c.tables))) for w, c in found if c]
@@ -239,5 +242,6 @@ def scattered(weight: np.ndarray, layout: WeightLayout) -> Coded | None:
 
 def buffer(layout: WeightLayout) -> int:
     """Bytes of scratch for a decoded slice, or for sums of 32 bits, and for the tables; 0 where nothing is decoded."""
+    whole = 8 if layout.book else 4
     size = layout.rows * layout.k_stored * np.dtype(layout.ctype[:-2]).itemsize if layout.slices else 0
-    return -(-size // 4) * 4 + (4 * layout.rows if layout.scatter else 0) + layout.tables
+    return -(-size // whole) * whole + (4 * layout.rows if layout.scatter else 0) + layout.tables

@@ -33,7 +33,7 @@ def of(kernel: Kernel, step: Step, printed: Printed) -> dict[str, Any] | None:
 
 def stored_bytes(printed: Printed) -> int:
     """Bytes of a kernel's arrays of weights, with the tables of their codes."""
-    letters = _CODED if printed.k.get("coded") else "w"
+    letters = _CODED if printed.k.get("coded") or printed.k.get("book") else "w"
     return int(sum(np.dtype(t[:-2]).itemsize * v.size for t, n, v, _ in printed.arrays if n[0] in letters))
 
 
@@ -67,6 +67,8 @@ def _form(kernel: Kernel, step: Step, printed: Printed) -> tuple[str, str]:
     if step.weights is None:
         types = dict.fromkeys(t for t, n, *_ in printed.arrays if n[0] == "w")
         return " and ".join(types), "every step multiplies them anew"
+    if step.weights.book:
+        return _indices(step, printed)
     if coded := printed.k.get("coded"):
         what = "Huffman codes of distances and weights" if coded["runs"] else "Huffman codes"
         if step.weights.scatter:
@@ -90,3 +92,12 @@ def _form(kernel: Kernel, step: Step, printed: Printed) -> tuple[str, str]:
     if printed.template == "depthwise2d":
         return step.weights.ctype, "depthwise: few weights, which are read by channel"
     return step.weights.ctype, "bytes were asked for (--c-weights fast), or sums of fields would leave 32 bits"
+
+
+def _indices(step: Step, printed: Printed) -> tuple[str, str]:
+    layout = step.weights
+    if layout.slices:
+        how = f"{printed.k['rows']} rows at a time are decoded into {printed.k['coded']['count']} bytes"
+    else:
+        how = "multiplied as they are read"
+    return f"indices of {layout.book} bits", f"few values; {how}, with {layout.tables} of tables in the arena"

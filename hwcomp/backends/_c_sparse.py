@@ -44,9 +44,13 @@ class Choice:
 
 def dense(m: int, k_stored: int, windows: int) -> Choice:
     """All of [M, K] weights as bytes."""
-    quads = k_stored // 4
-    each = m / 2 * (quads * _QUAD[windows] + _CALL[windows]) + windows * quads * _SPREAD[2]
+    each = m / 2 * (k_stored // 4 * _QUAD[windows] + _CALL[windows]) + columns(k_stored, windows)
     return Choice(0, 2, each, m * k_stored)
+
+
+def columns(k_stored: int, windows: int) -> float:
+    """Instructions of filling the columns of so many windows."""
+    return windows * (k_stored // 4) * _SPREAD[_DENSE]
 
 
 def forms(rows: np.ndarray, k_stored: int, windows: int) -> list[Choice]:
@@ -65,15 +69,6 @@ def of(rows: np.ndarray, layout: WeightLayout, windows: int) -> Choice:
     if not layout.unit:
         return dense(len(rows), layout.k_stored, windows)
     return next(f for f in forms(rows, layout.k_stored, windows) if f.unit == layout.unit)
-
-
-def choose(rows: np.ndarray, layout: WeightLayout, windows: int, fast: bool) -> WeightLayout:
-    """The layout of the form with the fewest instructions; no form takes more bytes than the dense one unless `fast`."""
-    if not possible(layout):
-        return layout
-    whole, *others = forms(rows, layout.k_stored, windows)
-    best = min([whole, *(f for f in others if fast or f.bytes <= whole.bytes)], key=lambda f: f.instructions)
-    return replace(layout, unit=best.unit, words=best.words)
 
 
 def layouts(rows: np.ndarray, layout: WeightLayout, windows: int) -> list[WeightLayout]:

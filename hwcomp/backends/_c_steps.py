@@ -20,18 +20,6 @@ def instructions(rows: np.ndarray) -> float:
     return _STEP * count(rows).sum() + _ROW * len(rows)
 
 
-def pays(rows: np.ndarray, layout: WeightLayout, fast: bool) -> bool:
-    """Whether steps are better than a dense or sparse layout: fewer instructions, if `fast`; else no more instructions and bytes than
-    dense weights take, and a smaller product of both.
-    """
-    other = _c_sparse.of(rows, layout, 1)
-    if fast:
-        return instructions(rows) < other.instructions
-    whole = _c_sparse.dense(len(rows), layout.k_stored, 1)
-    fits = size(rows) <= whole.bytes and instructions(rows) <= whole.instructions
-    return fits and size(rows) * instructions(rows) < other.bytes * other.instructions
-
-
 def explained(rows: np.ndarray) -> str:
     """What the choice rests on, for the report."""
     dense = _c_sparse.dense(len(rows), -(-rows.shape[1] // 4) * 4, 1)

@@ -22,7 +22,7 @@ class WeightLayout:
     not all zero is stored, so many pair words of values at a time, of `words` for every four k. Where `slices` is not 0 the
     weights are prefix codes, and `rows` of them are decoded so many times per group; with `scatter` the codes are multiplied as they
     are read, input by input. `tables`: bytes of scratch that decoding needs. With `steps` each row is a list of weights that are
-    not 0, with the distances between them.
+    not 0, with the distances between them; with `book` weights are indices of so many bits into their values.
     """
 
     rows: int
@@ -40,6 +40,7 @@ class WeightLayout:
     scatter: bool = False
     tables: int = 0
     steps: bool = False
+    book: int = 0
 
 
 @dataclass(frozen=True)
