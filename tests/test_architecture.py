@@ -280,6 +280,12 @@ def programs():
         .conv2d(8, (3, 3), weight=rng.choice([0] * 12 + [-90, 17], (8, 6, 3, 3)))
     )
     yield "codes", mapped.flatten().dense(24, weight=rng.choice([0] * 12 + [-90, 17], (24, 72))).program()
+    shared = (
+        program_factory.Builder(rng).input((6, 9, 9)).conv2d(8, (3, 3), weight=rng.choice([-90, 17, 50], (8, 6, 3, 3)))
+    )
+    shared.flatten().dense(64, weight=rng.choice([-90, 17, 50], (64, 392)))
+    few = np.where(rng.random((64, 64)) < 0.05, rng.integers(-90, 90, (64, 64)), 0)
+    yield "shared", shared.dense(64, weight=few).program()
     for seed in range(24):
         yield f"random {seed}", random_programs.random_program(seed)
         yield f"few bits {seed}", few_bits.few_bits_program(seed)[0]

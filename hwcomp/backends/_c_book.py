@@ -54,7 +54,11 @@ def instructions(layout: WeightLayout, rows: int, dense: float, columns: float) 
 def size(weight: np.ndarray, groups: int, layout: WeightLayout) -> int:
     """Bytes of indices and codebook."""
     rows = len(weight) // groups
-    each = -(-layout.rows * layout.k_stored // EIGHT) * layout.slices * groups if layout.slices else -(-rows // 2) * layout.k // 4
+    each = (
+        -(-layout.rows * layout.k_stored // EIGHT) * layout.slices * groups
+        if layout.slices
+        else -(-rows // 2) * layout.k // 4
+    )
     return each * layout.book + _AHEAD + (1 << layout.book)
 
 

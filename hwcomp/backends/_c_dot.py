@@ -122,7 +122,13 @@ def _add_indices(out: Printed, index: int, weight, groups: int, layout: WeightLa
     name = f"{layout.book}_{_SHORT[layout.ctype]}"
     out.prims["book", name] = {"name": name, "w": layout.ctype, "bits": layout.book, "decode": True}
     size = layout.rows * layout.k_stored
-    out.k["coded"] = {"book": True, "name": name, "runs": False, "at": at, "count": -(-size // _c_book.EIGHT) * _c_book.EIGHT}
+    out.k["coded"] = {
+        "book": True,
+        "name": name,
+        "runs": False,
+        "at": at,
+        "count": -(-size // _c_book.EIGHT) * _c_book.EIGHT,
+    }
 
 
 def add_multiplied(out: Printed, index: int, weight: np.ndarray, layout: WeightLayout, x: Edge, order: str) -> None:
