@@ -23,6 +23,7 @@ class WeightLayout:
     weights are prefix codes, and `rows` of them are decoded so many times per group; with `scatter` the codes are multiplied as they
     are read, input by input. `tables`: bytes of scratch that decoding needs. With `steps` each row is a list of weights that are
     not 0, with the distances between them; with `book` weights are indices of so many bits into their values.
+    `winograd`: transformed, 16 for nine.
     """
 
     rows: int
@@ -41,6 +42,7 @@ class WeightLayout:
     tables: int = 0
     steps: bool = False
     book: int = 0
+    winograd: bool = False
 
 
 @dataclass(frozen=True)
@@ -179,8 +181,8 @@ def plan(
     """`work[i]` belongs to kernel i; kernels of a kind in `aliases` give their input another name.
 
     Each kernel gets its preferred scratch unless the arena would then exceed the live tensors by more than `slack`; the
-    kernels that cost most step down first. The least scratch is always granted. `stored`: bytes of the edges that are not
-    stored as their elements.
+    kernels that cost most step down first. The least scratch is always granted, and others may use what that takes anyway, unless
+    `slack` is negative: then each gets its least. `stored`: bytes of the edges that are not stored as their elements.
     """
     stored = stored or {}
     sizes = {n: stored.get(n, e.size * e.dtype.itemsize) for n, e in program.edges.items()}
@@ -193,6 +195,9 @@ def plan(
 
     choice = [0] * len(work)
     limit = (1 + slack) * peak_tensors
+    if slack >= 0:
+        least = [Block(_round(w.scratch[-1], align), i, i) for i, w in enumerate(work) if w.scratch[-1]]
+        limit = max(limit, assign([*tensors, *least])[1])
     live = [sum(b.bytes for b in tensors if b.first <= i <= b.last) for i in range(len(work))]
     for i, w in enumerate(work):
         while live[i] + w.scratch[choice[i]] > limit and choice[i] + 1 < len(w.scratch):
