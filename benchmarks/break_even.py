@@ -48,7 +48,7 @@ def measured(folder: Path, known: dict[str, dict[str, list[float]]]) -> None:
             dense, *others = _c_sparse.forms(w, SHAPE[1], 4)
             best = min(others, key=lambda f: f.instructions)
             usual = _c_kernels.layout_of
-            _c_kernels.layout_of = lambda *a, b=best: replace(usual(*a), unit=b.unit, words=b.words)
+            _c_kernels.layout_of = lambda *a, b=best, u=usual: replace(u(*a), unit=b.unit, words=b.words)
             program = layer("conv2d", CHANNELS, KERNEL, SIZE, w)
             try:
                 count = sparsity.on_m4(program, fresh(folder))[0]

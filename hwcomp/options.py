@@ -39,8 +39,8 @@ class CompileOptions:
     in the product with their outputs. `hls_dialect`: ap_int and hls::stream (vitis), or ac_int and ac_channel (ac).
     `fpga_family`: whose logic target fpga counts bits for.
     `unroll`: layers whose weights are wired in on target fpga, by the name of their node, or ("all",).
-    `c_weights`: little flash at few instructions: fields, indices, lists (packed), what is fastest (lists, bytes, Winograd: fast), or the fewest
-    bytes, Huffman codes included (small). `xnor_k`: pass few_bits computes K maps.
+    `c_weights`: little flash at few instructions: fields, indices, lists (packed), what is fastest: bytes, lists, Winograd (fast), or
+    the fewest bytes, Huffman codes included (small). `xnor_k`: pass few_bits computes K maps.
     `prune`: amount by kind: a fraction, of the multiply-accumulates for filter, channel, branch, of the parameters for weight,
     vector, kernel, block; the text "n:m" for nm.
     `share`: bits of the codes of pass share. `low_rank`: energy of pass low_rank.
