@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -18,7 +19,7 @@ import sparsity
 from accuracy import ROOT
 from sparsity import DENSITIES, PATTERNS, blocks, fresh, layer, weights
 
-from hwcomp.backends import _c_sparse
+from hwcomp.backends import _c_kernels, _c_sparse
 from hwcomp.plan.dataflow import fold_dataflow
 
 CHANNELS, KERNEL, SIZE = 64, 3, 8
@@ -46,13 +47,13 @@ def measured(folder: Path, known: dict[str, dict[str, list[float]]]) -> None:
             w = weights(lambda rng, s, r=rows, c=columns, d=density: blocks(rng, s, r, c, d), *SHAPE)
             dense, *others = _c_sparse.forms(w, SHAPE[1], 4)
             best = min(others, key=lambda f: f.instructions)
-            usual = _c_sparse.choose
-            _c_sparse.choose = lambda r, lay, *_, b=best: _c_sparse.replace(lay, unit=b.unit, words=b.words)
+            usual = _c_kernels.layout_of
+            _c_kernels.layout_of = lambda *a, b=best, u=usual: replace(u(*a), unit=b.unit, words=b.words)
             program = layer("conv2d", CHANNELS, KERNEL, SIZE, w)
             try:
                 count = sparsity.on_m4(program, fresh(folder))[0]
             finally:
-                _c_sparse.choose = usual
+                _c_kernels.layout_of = usual
             beats = [fold_dataflow(program, lanes, skip=skip).interval for skip in (True, False)]
             mine[f"{density:.2f}"] = [count / base, best.instructions / dense.instructions, beats[0] / beats[1]]
             print(name, density, mine[f"{density:.2f}"], flush=True)

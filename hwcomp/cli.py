@@ -56,8 +56,8 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--c-weights",
         metavar="packed|fast|small",
-        help="mcu: weights of few bits in as little flash as they need (packed), bytes "
-        "and Winograd's form where these take fewer instructions (fast), or what takes the fewest bytes, Huffman codes included (small)",
+        help="mcu: weights in little flash at few instructions (packed), what takes the fewest "
+        "instructions, in Winograd's form too (fast), or the fewest bytes, Huffman codes included (small)",
     )
     p.add_argument("--pe-simd-budget", type=int, metavar="N", help="fpga, hls: most multiply-accumulate lanes in all")
     p.add_argument(
@@ -78,6 +78,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--requantize-bits", type=int, metavar="N", help="most bits of a requantize multiplier (31)")
     p.add_argument("--golden", type=int, metavar="N", help="samples stored in the product for its self-tests (4)")
     p.add_argument("--logits", action="store_true", help="leave out a final Softmax")
+    p.add_argument("--float16", action="store_true", help="write model.fp16.onnx, too: the model with weights in float16")
     p.add_argument("--check-passes", action="store_true", help="probe the numbers after every pass")
     p.add_argument("--print-passes", action="store_true", help="list what every pass did")
     p.add_argument(

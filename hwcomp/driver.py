@@ -15,7 +15,7 @@ import numpy as np
 from hwcomp import __version__, npz, product, samples, tuning
 from hwcomp.backends.base import Product
 from hwcomp.errors import UsageError, shown
-from hwcomp.export import qdq
+from hwcomp.export import half, qdq
 from hwcomp.frontend.load import Model, load_model
 from hwcomp.graph import Graph
 from hwcomp.lower.build import Lowered, lower
@@ -36,9 +36,9 @@ from hwcomp.verify.reference import run_program
 _NOISE_SAMPLES = 32
 _BEYOND = 0.01  # of calibration values that no pixel stands for: more than rounding explains
 _CORRECTIONS = ("equalize", "low_rank", "share", "adaround", "bias_correction")  # passes that choose other weights
-_RESERVED = frozenset(
-    {"manifest.json", "program", "src", "rtl", "hls", "vectors", "report.json", "report.html", "model.qdq.onnx"}
-)
+_RESERVED = frozenset({
+    "manifest.json", "program", "src", "rtl", "hls", "vectors", "report.json", "report.html", "model.qdq.onnx", "model.fp16.onnx",
+})  # fmt: skip
 LICENCE = "Licence: what hwcomp adds to this file is under 0BSD; the network belongs to its owner."
 
 
@@ -147,6 +147,8 @@ def compile_model(path: Path | str, folder: Path | str, options: CompileOptions,
     files["program/program.json"] = product.dump_json(program.to_json())
     files["program/constants.npz"] = npz.dumps(program.constants())
     files["model.qdq.onnx"] = qdq.export(graph, program, name, options.requantize_bits, options.input_types)
+    if options.float16:
+        files["model.fp16.onnx"] = half.export(model.proto)
     files["vectors/inputs.npz"] = npz.dumps(golden_in)
     files["vectors/outputs.npz"] = npz.dumps(golden_out)
     notes = {p: list(lines) for p, lines in ctx.notes.items()}
@@ -249,6 +251,8 @@ def _options_json(options: CompileOptions) -> dict[str, Any]:
     for name in ("low_rank", "tune_for"):
         if getattr(options, name) is None:
             del data[name]
+    if not options.float16:
+        del data["float16"]
     return data
 
 

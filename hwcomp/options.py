@@ -39,11 +39,12 @@ class CompileOptions:
     in the product with their outputs. `hls_dialect`: ap_int and hls::stream (vitis), or ac_int and ac_channel (ac).
     `fpga_family`: whose logic target fpga counts bits for.
     `unroll`: layers whose weights are wired in on target fpga, by the name of their node, or ("all",).
-    `c_weights`: weights of few bits in fields of words (packed), what is fastest (bytes, Winograd: fast), or what takes the fewest
-    bytes, Huffman codes included (small). `xnor_k`: pass few_bits computes K maps.
+    `c_weights`: little flash at few instructions: fields, indices, lists (packed), what is fastest: bytes, lists, Winograd (fast), or
+    the fewest bytes, Huffman codes included (small). `xnor_k`: pass few_bits computes K maps.
     `prune`: amount by kind: a fraction, of the multiply-accumulates for filter, channel, branch, of the parameters for weight,
     vector, kernel, block; the text "n:m" for nm.
     `share`: bits of the codes of pass share. `low_rank`: energy of pass low_rank.
+    `float16`: write model.fp16.onnx, too.
     `tune_for`: the target whose cost model lossy passes consult; without it no target changes the Program.
     `least_fifos`: search the least depths of FIFOs however long it takes.
     """
@@ -70,6 +71,7 @@ class CompileOptions:
     prune: dict[str, float | str] = field(default_factory=dict)
     share: int | None = None
     low_rank: float | None = None
+    float16: bool = False
     tune_for: str | None = None
 
     @property
@@ -162,8 +164,9 @@ class CompileOptions:
             lines.append("--rest only matters to models that are quantized already, and keep their types")
         if self.tune_for is not None and not {"prune", "sparsify"} & self.pass_options.keys():
             lines.append("--tune-for only matters to --prune, whose passes alone consult a target")
-        if self.share is not None and "mcu" in targets and self.c_weights != "small":
-            lines.append("--share saves flash on target mcu with --c-weights small only")
+        small = self.c_weights == "small" or (self.c_weights == "packed" and (self.share or 0) <= 4)
+        if self.share is not None and "mcu" in targets and not small:
+            lines.append("--share saves flash on target mcu with --c-weights small, and up to 4 bits with packed")
         return lines
 
     def for_model(self, quantized: bool) -> CompileOptions:
@@ -256,7 +259,7 @@ def from_toml(path: Path, given: dict[str, Any]) -> dict[str, Any]:
     kinds = {
         "quant": str, "rest": str, "requantize": bool, "name": str, "logits": bool, "pe_simd_budget": int,
         "least_fifos": bool, "requantize_bits": int, "golden": int, "hls_dialect": str, "c_weights": str, "xnor_k": bool,
-        "fpga_family": str, "tune_for": str, "share": int, "low_rank": float,
+        "fpga_family": str, "tune_for": str, "share": int, "low_rank": float, "float16": bool,
     }  # fmt: skip
     merged = dict(given)
     for key, value in data.items():

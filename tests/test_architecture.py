@@ -275,13 +275,18 @@ def programs():
     bits = few_bits.Bits(np.random.default_rng(1)).source((45,), (1, True, True))
     yield "binary", bits.layer(20, "sign", (1, True, True)).layer(7, "sign", (8, True, False), "affine").program()
     rng = np.random.default_rng(2)
-    yield (
-        "codes",
+    mapped = (
         program_factory.Builder(rng)
-        .input((40,), 8)
-        .dense(24, weight=rng.choice([0] * 12 + [-90, 17], (24, 40)))
-        .program(),
+        .input((6, 5, 5))
+        .conv2d(8, (3, 3), weight=rng.choice([0] * 12 + [-90, 17], (8, 6, 3, 3)))
     )
+    yield "codes", mapped.flatten().dense(24, weight=rng.choice([0] * 12 + [-90, 17], (24, 72))).program()
+    shared = (
+        program_factory.Builder(rng).input((6, 9, 9)).conv2d(8, (3, 3), weight=rng.choice([-90, 17, 50], (8, 6, 3, 3)))
+    )
+    shared.flatten().dense(64, weight=rng.choice([-90, 17, 50], (64, 392)))
+    few = np.where(rng.random((64, 64)) < 0.05, rng.integers(-90, 90, (64, 64)), 0)
+    yield "shared", shared.dense(64, weight=few).program()
     yield "winograd", program_factory.Builder(rng).input((16, 8, 8), 8).conv2d(16).program()
     for seed in range(24):
         yield f"random {seed}", random_programs.random_program(seed)

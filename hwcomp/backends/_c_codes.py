@@ -1,33 +1,34 @@
-"""Weights as canonical Huffman codes in C: what the codes are, the bytes they take, and how a layer is cut for decoding.
+"""Weights as Huffman codes in C: what the codes are, the bytes they take, and how a layer is read from them.
 
-A layer's stored array is one stream. Either each weight has a code, or the distance to the next weight that is not 0 and that
-weight have one each, by turns. Slices of rows are decoded into scratch before the products, which are those of plain weights.
+A layer's weights are one stream of bits, the lowest of a halfword first. Either each weight has a code, or the distance to the
+next weight that is not 0 and that weight have one each, by turns. The decoder finds what a code means, and its length, by looking
+the next bits up in a table that it makes in scratch, so that no code is longer than a table can be.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from hwcomp.plan.memory import WeightLayout
 
-LONGEST = 16  # bits of a code: what the decoder looks at
-_LIMITS = (8, 10, 12, 14, LONGEST)
-_ESCAPES = (7, 15, 31, 63, 127, 255)  # distances that mean "so many zeros, and no weight yet"
-_AHEAD = 2  # bytes behind the last code that the decoder may read
+SEEN = 17  # bits that the decoder has at least when it looks
+LONGEST = 12  # bits of a code
+_RAM = 8  # bytes of a table in scratch that are worth one of flash
+_TWICE = 0.01  # of the bytes, that must be saved where the decoder has to look for a weight and for a distance
+_AHEAD = 2  # halfwords behind the last code that the decoder may read
+_REACHES = (8, 16, 32, 64, 128, 255)  # the largest distance that has a code; weights of 0 stand in longer ones
+_FASTER = 0.96  # of the bytes that zeros take which the decoder skips: it takes half the instructions
 _ROWS = 8  # of a slice at least where its products outweigh the windows that are copied once more for each
 _PAIR = 2
+ENTRY = {"int8": "int16", "uint8": "uint16", "int16": "int32"}  # of a table: the symbol above 8 bits of its length
 
 
 @dataclass(frozen=True)
 class Table:
-    """A canonical code: `symbols` in the order of their codes, `lengths` of these codes, rising.
-
-    The decoder sees the next 16 bits as a number: `steps` uint16 [lengths, 2] has, for each length from `least` on, the largest
-    number that a code of at most this length starts, and what its first bits need added to be the symbol's place.
-    """
+    """A prefix code: `symbols` in the order of their codes, `lengths` of these codes, rising; a code's first bit is its lowest."""
 
     symbols: np.ndarray
     lengths: np.ndarray
@@ -37,22 +38,23 @@ class Table:
         return int(self.lengths[0])
 
     @property
-    def steps(self) -> np.ndarray:
-        codes, found = self.codes(), []
-        for length in range(self.least, int(self.lengths[-1]) + 1):
-            at = int(np.searchsorted(self.lengths, length, "right")) - 1
-            end = (int(codes[at]) + 1) << (LONGEST - int(self.lengths[at]))
-            first = int(np.searchsorted(self.lengths, length))
-            base = first - int(codes[first]) if first <= at else 0
-            found.append((end - 1, base % (1 << 16)))
-        return np.array(found, np.uint16)
+    def longest(self) -> int:
+        return int(self.lengths[-1])
+
+    @property
+    def counts(self) -> np.ndarray:
+        """uint16: codes of each length from `least` on."""
+        return np.bincount(self.lengths)[self.least :].astype(np.uint16)
 
     def codes(self) -> np.ndarray:
         """int64 [symbols]"""
         found, code = [], 0
-        for i, length in enumerate(self.lengths.tolist()):
-            code = (code + 1) << (length - int(self.lengths[i - 1])) if i else 0
+        for length in self.lengths.tolist():
             found.append(code)
+            bit = 1 << length >> 1
+            while code & bit:
+                code, bit = code ^ bit, bit >> 1
+            code |= bit
         return np.array(found, np.int64)
 
     def bits(self, counts: np.ndarray) -> int:
@@ -62,32 +64,47 @@ class Table:
 
 @dataclass(frozen=True)
 class Coded:
-    """`stream` uint8. `values`: the code of weights; symbol i is weight `weights[i]`. `gaps`: that of distances, or None."""
+    """`stream` uint16. `values`: the code of weights; symbol i is weight `weights[i]`. `gaps`: that of distances, or None;
+    `first`: how many weights lie before the first that is coded.
+    """
 
     stream: np.ndarray
     values: Table
     weights: np.ndarray
     gaps: Table | None = None
-    escape: int = 0
+    first: int = 0
 
     @property
     def arrays(self) -> list[tuple[str, str, np.ndarray, str]]:
         """[(C type, prefix, values, what)]"""
-        kind = f"{self.weights.dtype.name}_t"
-        what = "codes of distances and weights, by turns" if self.gaps else "codes of weights, pairs of rows as [k][2]"
+        what = "codes of weights and of the distance to the next one, by turns" if self.gaps else "codes of weights"
         found = [
-            ("uint8_t", "w", self.stream, f"{what}; first bit first"),
-            ("uint16_t", "h", self.values.steps, "their lengths: last number, difference"),
-            (kind, "v", self.weights[self.values.symbols], "weights by code"),
+            ("uint16_t", "w", self.stream, f"{what}; lowest bit first"),
+            ("uint16_t", "h", self.values.counts, "codes of each length"),
+            (f"{self.weights.dtype.name}_t", "v", self.weights[self.values.symbols], "weights by code"),
         ]
         if self.gaps:
-            found.append(("uint16_t", "e", self.gaps.steps, "lengths of distances: last number, difference"))
+            found.append(("uint16_t", "e", self.gaps.counts, "codes of distances, of each length"))
             found.append(("uint8_t", "g", self.gaps.symbols.astype(np.uint8), "distances by code"))
         return found
 
     @property
     def bytes(self) -> int:
         return sum(a.nbytes for _, _, a, _ in self.arrays)
+
+    @property
+    def per(self) -> int:
+        """Weights that are decoded at one look, a power of two; 0: two looks are needed for one weight and a distance."""
+        if self.gaps:
+            return int(self.values.longest + self.gaps.longest <= SEEN)
+        return next(n for n in (4, 2, 1) if n * self.values.longest <= SEEN)
+
+    @property
+    def tables(self) -> list[int]:
+        """Bytes in scratch of the table of weights and that of distances, whole words each."""
+        sizes = [np.dtype(ENTRY[self.weights.dtype.name]).itemsize << self.values.longest]
+        sizes += [2 << self.gaps.longest] if self.gaps else []
+        return [-(-size // 4) * 4 for size in sizes]
 
 
 def lengths(counts: np.ndarray, longest: int = LONGEST) -> np.ndarray:
@@ -111,44 +128,69 @@ def lengths(counts: np.ndarray, longest: int = LONGEST) -> np.ndarray:
     return found
 
 
-def table(counts: np.ndarray) -> Table:
-    """The code with the fewest bytes, its own table included."""
-
-    def made(longest: int) -> Table:
-        bits = lengths(counts, longest)
-        used = np.flatnonzero(counts)
+def tables(counts: np.ndarray) -> list[Table]:
+    """The shortest codes, the limit of their lengths falling from LONGEST to the least that is possible."""
+    used, found = np.flatnonzero(counts), []
+    limit = LONGEST
+    while len(used) <= 1 << limit:
+        bits = lengths(counts, limit)
         order = used[np.lexsort((used, bits[used]))]
-        return Table(order, bits[order])
+        found.append(Table(order, bits[order]))
+        limit = found[-1].longest - 1
+        if limit < 0:
+            break
+    return found
 
-    limits = [n for n in _LIMITS if np.count_nonzero(counts) <= 1 << n]
-    return min(map(made, limits), key=lambda t: t.bits(counts) + 8 * t.steps.nbytes)
 
+def coded(flat: np.ndarray, distances: bool = False) -> Coded | None:
+    """The form of weights, in the order in which they are read, with the fewest bytes; None where there are too many values.
 
-def coded(flat: np.ndarray) -> Coded:
-    """The form of a layer's stored weights with the fewest bytes."""
+    Bytes of tables in scratch count a little, too. `distances`: only forms with these are wanted.
+    """
     weights, symbols = np.unique(flat, return_inverse=True)
-    values = table(np.bincount(symbols, minlength=len(weights)))
-    found = [Coded(_stream([(values, symbols)]), values, weights)]
-    if (flat == 0).any() and flat.any():
-        found += [_runs(flat, escape) for escape in _ESCAPES]
-    return min(found, key=lambda c: c.bytes)
+    if flat.dtype.name not in ENTRY or len(weights) > 1 << LONGEST:
+        return None
+    sparse = [f for f in (runs(flat, reach) for reach in _REACHES) if f] if (flat == 0).any() and flat.any() else []
+    if distances:
+        return min(sparse, key=_cost, default=None)
+    counts = np.bincount(symbols, minlength=len(weights))
+    each = min((Coded(np.zeros(_halfwords(t.bits(counts)), np.uint16), t, weights) for t in tables(counts)), key=_cost)
+    return min([replace(each, stream=_stream([(each.values, symbols)])), *sparse], key=_cost)
 
 
-def _runs(flat: np.ndarray, escape: int) -> Coded:
+def runs(flat: np.ndarray, reach: int) -> Coded | None:
+    """Codes of distances, none larger than `reach`, and of weights; None where there are too many values."""
     at = np.flatnonzero(flat)
-    weights, symbols = np.unique(flat[at], return_inverse=True)
-    gap = np.diff(np.concatenate([[-1], at, [flat.size]])) - 1  # the last one leads to the end
-    parts = gap // escape + 1
-    gaps = np.full(parts.sum(), escape)
+    distance = np.diff(np.concatenate([[-1], at, [flat.size]]))  # the last one leads to the end
+    parts = (distance - 1) // reach + 1
     ends = np.cumsum(parts) - 1
-    gaps[ends] = gap % escape
-    values, distances = table(np.bincount(symbols)), table(np.bincount(gaps, minlength=escape + 1))
-    order = np.argsort(np.concatenate([np.arange(gaps.size), ends[:-1] + 0.5]), kind="stable")
-    return Coded(_stream([(distances, gaps), (values, symbols)], order), values, weights, distances, escape)
+    steps = np.full(parts.sum(), reach)
+    steps[ends] = distance - (parts - 1) * reach
+    stored = np.zeros(len(steps) - 1, flat.dtype)
+    stored[ends[:-1]] = flat[at]
+    weights, symbols = np.unique(stored, return_inverse=True)
+    of_values, of_steps = np.bincount(symbols), np.bincount(steps[1:], minlength=reach + 1)
+    found = [
+        Coded(np.zeros(_halfwords(v.bits(of_values) + g.bits(of_steps)), np.uint16), v, weights, g, int(steps[0]) - 1)
+        for v in tables(of_values) for g in tables(of_steps)
+    ]  # fmt: skip
+    if not found:
+        return None
+    best = min(found, key=_cost)
+    order = np.argsort(np.concatenate([np.arange(len(stored)), np.arange(len(stored)) + 0.5]), kind="stable")
+    return replace(best, stream=_stream([(best.values, symbols), (best.gaps, steps[1:])], order))
+
+
+def _cost(form: Coded) -> float:
+    return form.bytes * (1 if form.per else 1 + _TWICE) + sum(form.tables) / _RAM
+
+
+def _halfwords(bits: int) -> int:
+    return -(-bits // 16) + _AHEAD
 
 
 def _stream(parts: list[tuple[Table, np.ndarray]], order: np.ndarray | None = None) -> np.ndarray:
-    """uint8: the codes of all symbols, those of several tables in `order`, first bit first, and what may be read behind."""
+    """uint16: the codes of all symbols, those of several tables in `order`, and what may be read behind."""
     words, bits = [], []
     for code, symbols in parts:
         place = np.zeros(int(code.symbols.max()) + 1, np.int64)
@@ -157,11 +199,11 @@ def _stream(parts: list[tuple[Table, np.ndarray]], order: np.ndarray | None = No
         bits.append(code.lengths[place[symbols]])
     word, bit = (np.concatenate(a) if order is None else np.concatenate(a)[order] for a in (words, bits))
     start = np.cumsum(bit) - bit
-    out = np.zeros(int(bit.sum()), np.uint8)
+    out = np.zeros(16 * _halfwords(int(bit.sum())), np.uint8)
     for i in range(int(bit.max(initial=0))):
         some = bit > i
-        out[start[some] + i] = word[some] >> (bit[some] - 1 - i) & 1
-    return np.concatenate([np.packbits(out), np.zeros(_AHEAD, np.uint8)])
+        out[start[some] + i] = word[some] >> i & 1
+    return np.packbits(out, bitorder="little").view("<u2").astype(np.uint16)
 
 
 def rows_of_slice(rows: int, once: bool) -> int:
@@ -170,21 +212,36 @@ def rows_of_slice(rows: int, once: bool) -> int:
     return next((n for n in fit if n % 2 == 0), fit[0])
 
 
+def sliced(plain: WeightLayout, rows: int, once: bool) -> WeightLayout:
+    """`plain`, of which each group has `rows` rows, cut into slices that are decoded one after the other."""
+    each = rows_of_slice(rows, once)
+    return replace(plain, rows=each, slices=rows // each)
+
+
 def choose(
-    layout: WeightLayout, most: int, weight: np.ndarray, groups: int, once: bool, stored: Callable, plain: WeightLayout
-) -> WeightLayout:
-    """`plain` (bytes) cut into slices, where codes of them take fewer bytes than the `most` of `layout`; else `layout`.
+    layout: WeightLayout, most: int, weight: np.ndarray, groups: int, cut: WeightLayout, scatters: bool, stored: Callable,
+    plain: WeightLayout,
+) -> WeightLayout:  # fmt: skip
+    """`plain` (bytes) as codes, where these take fewer bytes than the `most` of `layout`; else `layout`. `scatters`: the layer
+    may read them input by input; else it is `cut` into slices.
 
     `weight` [rows, k] as it is stored, `stored`(weight, parts, layout) the array of a layout.
     """
-    rows = rows_of_slice(len(weight) // groups, once)
-    slices = len(weight) // groups // rows
-    cut = WeightLayout(rows, plain.k, plain.k_stored, plain.block, plain.quads, plain.ctype, slices=slices)
-    size = coded(stored(weight, groups * slices, cut)).bytes
-    return cut if size < most else layout
+    found = [(cut, coded(stored(weight, groups * cut.slices, cut)))]
+    if scatters:
+        found.append((replace(plain, scatter=True), scattered(weight, plain)))
+    found = [(c.bytes * (_FASTER if w.scatter else 1), replace(w, tables=sum(c.tables))) for w, c in found if c]
+    size, best = min(found, key=lambda f: f[0], default=(most, layout))
+    return best if size < most else layout
+
+
+def scattered(weight: np.ndarray, layout: WeightLayout) -> Coded | None:
+    """Weights [rows, k], those of an input together, as distances and weights; None where that is not possible."""
+    return coded(np.ascontiguousarray(weight.T).astype(layout.ctype[:-2]).ravel(), distances=True)
 
 
 def buffer(layout: WeightLayout) -> int:
-    """Bytes of a decoded slice; 0 where nothing is decoded."""
+    """Bytes of scratch for a decoded slice, or for sums of 32 bits, and for the tables; 0 where nothing is decoded."""
+    whole = 8 if layout.book else 4
     size = layout.rows * layout.k_stored * np.dtype(layout.ctype[:-2]).itemsize if layout.slices else 0
-    return -(-size // 4) * 4
+    return -(-size // whole) * whole + (4 * layout.rows if layout.scatter else 0) + layout.tables

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from hwcomp.backends import _c_codes, _c_fields, _c_sparse, _c_threshold
+from hwcomp.backends import _c_book, _c_codes, _c_fields, _c_sparse, _c_steps, _c_threshold
 from hwcomp.backends._c_text import c_type, literal
 from hwcomp.plan.memory import WeightLayout
 from sw_ref.program import Edge, Kernel
@@ -46,33 +46,9 @@ def _column_dtype(x: Edge) -> np.dtype:
     return np.dtype(np.int16) if x.dtype.itemsize == 1 else x.dtype
 
 
-def _dsp(x: Edge, layout: WeightLayout, acc: str) -> bool:
+def dsp(x: Edge, layout: WeightLayout, acc: str) -> bool:
     halves = layout.bits > 0 or layout.ctype in ("int8_t", "uint8_t")
     return _column_dtype(x) == np.int16 and halves and acc == "int32_t"
-
-
-def layout_of(kernel: Kernel, x: Edge, weight: np.ndarray, groups: int, count: int, form: str) -> WeightLayout:
-    """Of `weight` [rows, k] as it lies in memory, against `count` windows. `packed`: fields of few bits where the weights allow
-    it, else bytes, or index lists where zeros make these faster and no larger. `fast`: bytes or lists, whatever is faster.
-    `small`: what takes the fewest bytes of all these and prefix codes.
-    """
-    rows, k = weight.shape
-    plain = WeightLayout(rows, k, -(-k // 4) * 4, 2, x.dtype.itemsize == 1, weight_type(weight))
-    fields = None if form == "fast" else _c_fields.choose(kernel, x, rows, k)
-    lists, windows = groups == 1 and _dsp(x, plain, acc_type(kernel)), side_by_side(count)
-    if form != "small":
-        return fields or (_c_sparse.choose(weight, plain, windows, form == "fast") if lists else plain)
-    found = [fields or plain, *(_c_sparse.layouts(weight, plain, windows) if lists else ())]
-    sizes = [_bytes(weight, groups, layout, windows) for layout in found]
-    least = sizes.index(min(sizes))
-    return _c_codes.choose(found[least], sizes[least], weight, groups, count == 1, stored, plain)
-
-
-def _bytes(weight: np.ndarray, groups: int, layout: WeightLayout, windows: int) -> int:
-    """Of the arrays of weights that are not coded."""
-    if layout.unit:
-        return sum(a.nbytes for a in _c_sparse.stored(weight, layout, windows))
-    return stored(weight, groups, layout).nbytes
 
 
 def side_by_side(count: int) -> int:
@@ -85,7 +61,13 @@ def add_weights(
 ) -> None:
     """Add the arrays of weights [rows, k], and what decodes them; `order` says what k runs over."""
     if layout.slices:
-        _add_codes(out, index, stored(weight, groups * layout.slices, layout), layout, way)
+        at = way.scratch - _c_codes.buffer(layout)
+        if layout.book:
+            _add_indices(out, index, weight, groups, layout, order, at)
+            return
+        found = _c_codes.coded(stored(weight, groups * layout.slices, layout))
+        _add_codes(out, index, found, layout, way.scratch - layout.tables)
+        out.k["coded"] |= {"at": at, "count": layout.rows * layout.k_stored}
         return
     what = weights_text(layout, order)
     if groups == 1 and out.k["acc"] == "int32_t" and _c_sparse.possible(layout):
@@ -98,16 +80,79 @@ def add_weights(
     out.arrays.append(("uint32_t", f"wl{index}", lists, "every 4 rows: bytes of the list, entry << 16"))
 
 
-def _add_codes(out: Printed, index: int, weight: np.ndarray, layout: WeightLayout, way: Way) -> None:
-    """The codes of stored weights, which are decoded behind the other scratch, and the decoder."""
-    found = _c_codes.coded(weight)
+def _add_codes(out: Printed, index: int, found: _c_codes.Coded, layout: WeightLayout, at: int) -> None:
+    """The codes of weights, their tables behind `at` bytes of other scratch, and what decodes them."""
     out.arrays += [(t, f"{n}{index}", v, what) for t, n, v, what in found.arrays]
-    name = f"{'runs' if found.gaps else 'each'}_{_SHORT[layout.ctype]}"
-    out.prims["codes", name] = {"name": name, "w": layout.ctype, "runs": found.gaps is not None}
+    weight = found.weights.dtype.name
+    tables = [("values", found.values, "h", "v", weight)]
+    tables += [("gaps", found.gaps, "e", "g", "uint8")] if found.gaps else []
+    made = []
+    for (name, code, counts, symbols, kind), size in zip(tables, found.tables, strict=True):
+        entry = f"{_c_codes.ENTRY[kind]}_t"
+        out.prims["codes", _SHORT[f"{kind}_t"]] = {"name": _SHORT[f"{kind}_t"], "symbol": f"{kind}_t", "entry": entry}
+        made.append({
+            "name": name, "codes": _SHORT[f"{kind}_t"], "counts": counts, "symbols": symbols, "entry": entry, "at": at,
+            "least": code.least, "longest": code.longest,
+        })  # fmt: skip
+        at += size
+    prim = {"w": layout.ctype, "entry": made[0]["entry"], "runs": found.gaps is not None, "per": found.per}
+    name = f"{'runs' if found.gaps else 'each'}{found.per}_{_SHORT[layout.ctype]}"
+    if layout.scatter:
+        name = f"{_SHORT[out.k['x']]}_{_SHORT[layout.ctype]}" + ("" if found.per else "_twice")
+        prim |= {"x": out.k["x"], "acc": out.k["acc"]}
+    out.prims["scatter" if layout.scatter else "decode", name] = {"name": name, **prim}
     out.k["coded"] = {
-        "name": name, "runs": found.gaps is not None, "least": found.gaps.least if found.gaps else 0, "escape": found.escape,
-        "shortest": found.values.least, "at": way.scratch - _c_codes.buffer(layout), "count": layout.rows * layout.k_stored,
+        "book": False, "name": name, "runs": prim["runs"], "first": found.first, "tables": made, "seen": (1 << found.values.longest) - 1,
+        "far": (1 << found.gaps.longest) - 1 if found.gaps else 0,
     }  # fmt: skip
+
+
+def add_scattered(out: Printed, index: int, weight: np.ndarray, layout: WeightLayout, acc: str) -> None:
+    """Add the codes of weights [rows, k] that are multiplied as they are read, and what does so."""
+    out.template = "scatter"
+    out.k |= {"acc": acc, "w": layout.ctype, "scratch": True}
+    _add_codes(out, index, _c_codes.scattered(weight, layout), layout, 4 * layout.rows)
+
+
+def _add_indices(out: Printed, index: int, weight, groups: int, layout: WeightLayout, order: str, at: int) -> None:
+    """Indices of weights, which are decoded behind `at` bytes of other scratch, and the decoder."""
+    out.arrays += [
+        (t, f"{n}{index}", v, what) for t, n, v, what in _c_book.arrays(weight, groups, layout, order, stored)
+    ]
+    name = f"{layout.book}_{_SHORT[layout.ctype]}"
+    out.prims["book", name] = {"name": name, "w": layout.ctype, "bits": layout.book, "decode": True}
+    size = layout.rows * layout.k_stored
+    out.k["coded"] = {
+        "book": True,
+        "name": name,
+        "runs": False,
+        "at": at,
+        "count": -(-size // _c_book.EIGHT) * _c_book.EIGHT,
+    }
+
+
+def add_multiplied(out: Printed, index: int, weight: np.ndarray, layout: WeightLayout, x: Edge, order: str) -> None:
+    """Add weights [rows, k] as indices that are multiplied as they are read, and what does so."""
+    xt = c_type(x.dtype)
+    name = f"{layout.book}_{_SHORT[xt]}_{_SHORT[layout.ctype]}"
+    out.template = "book"
+    out.k |= {"acc": "int32_t", "w": "uint8_t", "scratch": True, "book": name}
+    out.prims["book", name] = {"name": name, "x": xt, "w": layout.ctype, "bits": layout.book, "decode": False}
+    out.arrays += [(t, f"{n}{index}", v, what) for t, n, v, what in _c_book.arrays(weight, 1, layout, order, stored)]
+
+
+def add_steps(out: Printed, index: int, weight: np.ndarray, layout: WeightLayout, x: Edge, order: str) -> None:
+    """Add weights [rows, k] as lists of steps, and what follows these."""
+    element, xt = _c_steps.ELEMENT[layout.ctype], c_type(x.dtype)
+    name = f"{_SHORT[xt]}_{_SHORT[layout.ctype]}"
+    out.template = "steps"
+    out.k |= {"acc": "int32_t", "w": element, "scratch": False, "steps": name, "zeros": _c_steps.explained(weight)}
+    out.prims["steps", name] = {
+        "name": name, "x": xt, "element": element, "acc": "int32_t", "dsp": x.dtype.itemsize == 1
+    }  # fmt: skip
+    out.arrays.append((element, f"w{index}", _c_steps.stored(weight, layout), _c_steps.text(order)))
+    counts = _c_steps.count(weight)
+    out.arrays.append((c_type(counts.dtype), f"wl{index}", counts, "steps of each row"))
 
 
 def stored(weight: np.ndarray, groups: int, layout: WeightLayout) -> np.ndarray:
@@ -193,7 +238,7 @@ def _bounds(rq: dict, m: int, c: int, lo: int, hi: int) -> tuple[int, int]:
 
 def add_dot(out: Printed, x: Edge, layout: WeightLayout, acc: str, way: Way, rows: int) -> None:
     """Add the primitives of a dot product to `out`, and what the templates call them."""
-    n, raw, dsp = way.windows, not way.columns, _dsp(x, layout, acc)
+    n, raw, paired = way.windows, not way.columns, dsp(x, layout, acc)
     xt = c_type(x.dtype)
     col = xt if raw else c_type(_column_dtype(x))
     out.k |= {"col": col, "w": layout.ctype, "acc": acc, "n": n, "dot": {}, "k_stored": layout.k_stored}
@@ -206,17 +251,17 @@ def add_dot(out: Printed, x: Edge, layout: WeightLayout, acc: str, way: Way, row
         return
     out.k["accs"] = [" = ".join(f"acc[{j * n + i}]" for i in range(n)) for j in range(2)]
     if way.columns:
-        name = f"{n}_{_SHORT[xt]}" + ("" if dsp else "_plain")
+        name = f"{n}_{_SHORT[xt]}" + ("" if paired else "_plain")
         out.k["expand"] = f"expand_{name}"
-        out.prims["expand", name] = {"name": name, "x": xt, "col": col, "n": n, "quads": layout.quads, "dsp": dsp}
+        out.prims["expand", name] = {"name": name, "x": xt, "col": col, "n": n, "quads": layout.quads, "dsp": paired}
     if layout.bits:
-        _add_fields(out, layout, way, col, dsp)
+        _add_fields(out, layout, way, col, paired)
         return
     for c in [2] * (rows > 1) + [1] * (rows % 2):
-        plain = "" if dsp else f"_{acc[3:5]}"
+        plain = "" if paired else f"_{acc[3:5]}"
         name = f"{'raw' if raw else n}x{c}_{_SHORT[col]}_{_SHORT[layout.ctype]}{plain}"
         out.prims["dot", name] = {
-            "name": name, "n": n, "c": c, "x": col, "w": layout.ctype, "acc": acc, "dsp": dsp, "raw": raw,
+            "name": name, "n": n, "c": c, "x": col, "w": layout.ctype, "acc": acc, "dsp": paired, "raw": raw,
             "quads": layout.quads, "u": "u" if layout.ctype == "uint8_t" else "s",
         }  # fmt: skip
         out.k["dot"][c] = name
@@ -275,10 +320,12 @@ def ways_of(x: Edge, layout: WeightLayout, acc: str, count: int, copied: bool, j
     """
     column, window = layout.k_stored * _column_dtype(x).itemsize, layout.k_stored * x.dtype.itemsize
     more = _c_codes.buffer(layout)
+    if layout.steps or layout.scatter or (layout.book and not layout.slices):
+        return [Way(1, False, False, more)]
     ways = [
         Way(n, True, copied, n * column * layout.words // 2 + copied * window + more) for n in WINDOWS if n <= count
     ]
-    if not layout.unit and (x.dtype.itemsize == 1 or not _dsp(x, layout, acc)):
+    if not layout.unit and (x.dtype.itemsize == 1 or not dsp(x, layout, acc)):
         copied = not joined or layout.k != layout.k_stored
         ways.append(Way(1, False, copied, copied * window + more))
     return ways

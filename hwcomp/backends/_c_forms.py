@@ -33,7 +33,7 @@ def of(kernel: Kernel, step: Step, printed: Printed) -> dict[str, Any] | None:
 
 def stored_bytes(printed: Printed) -> int:
     """Bytes of a kernel's arrays of weights, with the tables of their codes."""
-    letters = _CODED if printed.k.get("coded") else "w"
+    letters = _CODED if printed.k.get("coded") or printed.k.get("book") else "w"
     return int(sum(np.dtype(t[:-2]).itemsize * v.size for t, n, v, _ in printed.arrays if n[0] in letters))
 
 
@@ -67,15 +67,23 @@ def _form(kernel: Kernel, step: Step, printed: Printed) -> tuple[str, str]:
     if step.weights is None:
         types = dict.fromkeys(t for t, n, *_ in printed.arrays if n[0] == "w")
         return " and ".join(types), "every step multiplies them anew"
+    if step.weights.book:
+        return _indices(step, printed)
     if coded := printed.k.get("coded"):
         what = "Huffman codes of distances and weights" if coded["runs"] else "Huffman codes"
-        rows = f"{printed.k['rows']} rows at a time are decoded into {coded['count'] * np.dtype(step.weights.ctype[:-2]).itemsize} bytes"
-        return what, f"fewest bytes, tables included (--c-weights small); {rows} of the arena"
+        if step.weights.scatter:
+            how = f"multiplied as they are read, with {4 * step.weights.rows} bytes of sums"
+        else:
+            size = coded["count"] * np.dtype(step.weights.ctype[:-2]).itemsize
+            how = f"{printed.k['rows']} rows at a time are decoded into {size} bytes"
+        return what, f"fewest bytes (--c-weights small); {how} and {step.weights.tables} of tables in the arena"
     if step.weights.winograd:
         return "Winograd F(2x2, 3x3), int16_t", printed.k["zeros"]
     if step.weights.bits:
         why = f"{_FIELDS} instructions per product; each plane of bits of weights or inputs would multiply {_PLANE} ({_MASKED} if ternary)"
         return f"fields of {step.weights.bits} bits", f"{why}; bytes are at most a tenth faster (--c-weights fast)"
+    if step.weights.steps:
+        return "lists of weights and distances", printed.k["zeros"]
     if step.weights.unit:
         each = "4 outputs x 4 inputs" if step.weights.unit == _c_sparse.QUAD else "4 outputs x 2 of 4 inputs"
         return f"index lists, {each}", printed.k["zeros"]
@@ -86,3 +94,12 @@ def _form(kernel: Kernel, step: Step, printed: Printed) -> tuple[str, str]:
     if printed.template == "depthwise2d":
         return step.weights.ctype, "depthwise: few weights, which are read by channel"
     return step.weights.ctype, "bytes were asked for (--c-weights fast), or sums of fields would leave 32 bits"
+
+
+def _indices(step: Step, printed: Printed) -> tuple[str, str]:
+    layout = step.weights
+    if layout.slices:
+        how = f"{printed.k['rows']} rows at a time are decoded into {printed.k['coded']['count']} bytes"
+    else:
+        how = "multiplied as they are read"
+    return f"indices of {layout.book} bits", f"few values; {how}, with {layout.tables} of tables in the arena"

@@ -10,6 +10,7 @@ import numpy as np
 from hwcomp.backends import _c_attention, _c_elements, _c_joins, _c_recurrent, _c_softmax, _c_winograd, _c_xnor
 from hwcomp.backends import _c_dot as dot
 from hwcomp.backends._c_bits import Bits
+from hwcomp.backends._c_choice import layout_of
 from hwcomp.backends._c_common import check_map, ends, heading, map_values, refuse, window_text
 from hwcomp.backends._c_dot import Printed, Way, acc_type, add_constants, add_dot, add_record, requantizer
 from hwcomp.backends._c_text import c_type
@@ -75,7 +76,7 @@ def _conv_work(program: Program, kernel: Kernel, form: str) -> Work:
         return Work((taps * k["c"] * x.dtype.itemsize if k["border"] else 0,), weights)
     if form == "fast" and _c_winograd.chosen(program, kernel):
         return Work((_c_winograd.scratch(kernel),), _c_winograd.layout(kernel))
-    layout = dot.layout_of(kernel, x, _conv_rows(kernel), kernel.params["groups"], k["oh"] * k["ow"], form)
+    layout = layout_of(kernel, x, _conv_rows(kernel), kernel.params["groups"], k["oh"] * k["ow"], form)
     return Work(tuple(w.scratch for w in _conv_ways(kernel, x, k, layout)), layout)
 
 
@@ -159,7 +160,7 @@ def _dense_check(program: Program, kernel: Kernel) -> None:
 def _dense_work(program: Program, kernel: Kernel, form: str) -> Work:
     x, _ = ends(program, kernel)
     weight, vectors = _dense_rows(program, kernel), x.size // kernel.constants["weight"].shape[1]
-    layout = dot.layout_of(kernel, x, weight, 1, vectors, form)
+    layout = layout_of(kernel, x, weight, 1, vectors, form)
     ways = dot.ways_of(x, layout, acc_type(kernel), vectors, copied=False, joined=True)
     return Work(tuple(w.scratch for w in ways), layout)
 
@@ -177,9 +178,16 @@ def _dense_printed(program: Program, plan: MemoryPlan, index: int) -> Printed:
         "comment": heading(program, index, _acc_line(kernel, program) + "."),
     })  # fmt: skip
     way = dot.ways_of(x, step.weights, acc, vectors, copied=False, joined=True)[step.choice]
-    add_dot(out, x, step.weights, acc, way, out.k["rows"])
     bias = c["bias"][order_out].astype(np.int32 if acc == "int32_t" else np.int64)
-    dot.add_weights(out, index, _dense_rows(program, kernel), 1, step.weights, "input as in memory", way)
+    if step.weights.scatter:
+        dot.add_scattered(out, index, _dense_rows(program, kernel), step.weights, acc)
+    elif step.weights.book and not step.weights.slices:
+        dot.add_multiplied(out, index, _dense_rows(program, kernel), step.weights, x, "input as in memory")
+    elif step.weights.steps:
+        dot.add_steps(out, index, _dense_rows(program, kernel), step.weights, x, "input as in memory")
+    else:
+        add_dot(out, x, step.weights, acc, way, out.k["rows"])
+        dot.add_weights(out, index, _dense_rows(program, kernel), 1, step.weights, "input as in memory", way)
     add_constants(out, index, bias, arrays)
     return out
 

@@ -42,27 +42,33 @@ class Choice:
     bytes: int
 
 
+def dense(m: int, k_stored: int, windows: int) -> Choice:
+    """All of [M, K] weights as bytes."""
+    each = m / 2 * (k_stored // 4 * _QUAD[windows] + _CALL[windows]) + columns(k_stored, windows)
+    return Choice(0, 2, each, m * k_stored)
+
+
+def columns(k_stored: int, windows: int) -> float:
+    """Instructions of filling the columns of so many windows."""
+    return windows * (k_stored // 4) * _SPREAD[_DENSE]
+
+
 def forms(rows: np.ndarray, k_stored: int, windows: int) -> list[Choice]:
     """The dense form of weights [M, K], then the sparse ones, with `windows` side by side."""
-    m = len(rows)
-    quads = k_stored // 4
-    dense = m / 2 * (quads * _QUAD[windows] + _CALL[windows]) + windows * quads * _SPREAD[2]
-    found = [Choice(0, 2, dense, m * k_stored)]
+    found = [dense(len(rows), k_stored, windows)]
     for unit in (QUAD, PAIR):
         lists = units(rows, k_stored, unit)
         count, words = sum(len(a) for a in lists), _words(lists, unit)
-        each = count * _UNIT[windows, unit] + len(lists) * _LIST[windows] + windows * quads * _SPREAD[words]
+        each = count * _UNIT[windows, unit] + len(lists) * _LIST[windows] + windows * (k_stored // 4) * _SPREAD[words]
         found.append(Choice(unit, words, each, count * 4 * (2 * unit + 1) + 4 * len(lists)))
     return found
 
 
-def choose(rows: np.ndarray, layout: WeightLayout, windows: int, fast: bool) -> WeightLayout:
-    """The layout of the form with the fewest instructions; no form takes more bytes than the dense one unless `fast`."""
-    if not possible(layout):
-        return layout
-    dense, *others = forms(rows, layout.k_stored, windows)
-    best = min([dense, *(f for f in others if fast or f.bytes <= dense.bytes)], key=lambda f: f.instructions)
-    return replace(layout, unit=best.unit, words=best.words)
+def of(rows: np.ndarray, layout: WeightLayout, windows: int) -> Choice:
+    """What a layout, dense or sparse, is expected to take."""
+    if not layout.unit:
+        return dense(len(rows), layout.k_stored, windows)
+    return next(f for f in forms(rows, layout.k_stored, windows) if f.unit == layout.unit)
 
 
 def layouts(rows: np.ndarray, layout: WeightLayout, windows: int) -> list[WeightLayout]:
@@ -149,22 +155,22 @@ def explained(rows: np.ndarray, layout: WeightLayout, windows: int) -> str:
     zero = 1 - np.count_nonzero(rows) / rows.size
     if zero < _FEW:
         return ""
-    dense, *others = forms(rows, layout.k_stored, windows)
+    whole, *others = forms(rows, layout.k_stored, windows)
     best = min(others, key=lambda f: f.instructions)
     if layout.unit:
         best = next(f for f in others if f.unit == layout.unit)
-    ratio = best.instructions / dense.instructions
-    return f"{zero:.0%} zeros, index lists take {ratio:.2f} of the instructions and {best.bytes / dense.bytes:.2f} of the bytes"
+    ratio = best.instructions / whole.instructions
+    return f"{zero:.0%} zeros, index lists take {ratio:.2f} of the instructions and {best.bytes / whole.bytes:.2f} of the bytes"
 
 
 def curve(rows: int, k_stored: int, windows: int, unit: int, densities: tuple[float, ...]) -> list[float]:
     """Instructions, relative to the dense form, of so many rows at these densities: of blocks of 4x4 for whole quads, of single
     weights at random places for pairs."""
     quads, lists, words = k_stored // 4, rows // ROWS, _DENSE if unit == QUAD else len(PAIRS)
-    dense = rows / 2 * (quads * _QUAD[windows] + _CALL[windows]) + windows * quads * _SPREAD[_DENSE]
+    whole = dense(rows, k_stored, windows).instructions
     counts = [quads * (d if unit == QUAD else _pairs(d)) for d in densities]
     made = [lists * (n * _UNIT[windows, unit] + _LIST[windows]) + windows * quads * _SPREAD[words] for n in counts]
-    return [round(n / dense, 4) for n in made]
+    return [round(n / whole, 4) for n in made]
 
 
 def _pairs(density: float) -> float:

@@ -1,5 +1,5 @@
 """What the report says of zeros in C: for each layer with some, the forms that there are, what the plan expects of them, and which
-one is taken. hwcomp.backends._c_sparse chooses.
+one is taken. hwcomp.backends._c_choice chooses.
 """
 
 from __future__ import annotations
@@ -62,7 +62,9 @@ def _why(found: list[dict[str, Any]], layout: WeightLayout) -> str:
     text = (
         f"{best['form']} would take {best['instructions']:.2f} of the instructions and {best['bytes']:.2f} of the bytes"
     )
-    if layout.slices:
+    if layout.steps or layout.book:
+        return text
+    if layout.slices or layout.scatter:
         return f"{text}, codes fewest bytes"
     if best["instructions"] < 1:
         return f"{text}: faster, but larger (--c-weights fast takes it)"

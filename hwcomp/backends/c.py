@@ -141,7 +141,8 @@ class CBackend(Backend):
 
 def _zeros(program: Program, kernel: Kernel, step: Step, out: Printed) -> dict[str, Any] | None:
     """Of a layer of dot products that are not counts of bits."""
-    rows = kernels.rows_of(program, kernel) if out.template in ("conv2d", "depthwise2d", "dense") else None
+    dots = ("conv2d", "depthwise2d", "dense", "steps", "scatter", "book")
+    rows = kernels.rows_of(program, kernel) if out.template in dots else None
     if rows is None:
         return None
     return _c_zeros.of(kernel, rows, step.weights, out.k.get("n", 1), _c_forms.of(kernel, step, out)["form"])

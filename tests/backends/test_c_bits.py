@@ -11,9 +11,11 @@ import pytest
 from hwcomp.backends import _c_bits as bits
 from hwcomp.backends._c_text import render
 from hwcomp.backends._c_xnor import _CHUNK, rising
+from hwcomp.backends.c import CBackend
 from hwcomp.verify.c_host import CHost
 from sw_ref.interp import requantize
 from sw_ref.program import Edge, Kernel, Layout, Program
+from tests.few_bits import Bits
 from tests.program_factory import assert_all_equal, c_product, samples
 
 pytestmark = pytest.mark.skipif(not shutil.which("gcc"), reason="gcc is not installed")
@@ -404,3 +406,16 @@ def test_turned_channels_are_the_same_function():
     a = np.arange(-40, 41)[:, None] * np.ones(6, np.int64)
     assert np.array_equal(requantize(a, kernel, 1), requantize(a * sign, turned, 1))
     assert np.array_equal(turned.constants["weight"], kernel.constants["weight"] * sign[:, None])
+
+
+@pytest.mark.parametrize(("form", "planes"), [("sign", 1), ("ternary", 2)])
+def test_words_of_weights_fall_with_the_channels(form, planes):
+    """Whole words of 32 channels for each kernel position: pruned to 32, a layer of 33 has half the bytes."""
+
+    def stored(channels):
+        source = Bits(np.random.default_rng(0)).source((channels, 5, 5), (8, True, False)).steps((1, True, True))
+        program = source.convolution(channels, form, (1, True, True), pad=1).program()
+        report = CBackend().report(program, CBackend().plan(program, {}))
+        return report["kernels"][-1]["weights"]["bytes"]
+
+    assert [stored(c) for c in (64, 33, 32)] == [planes * c * 9 * 4 * -(-c // 32) for c in (64, 33, 32)]

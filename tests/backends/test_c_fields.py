@@ -66,7 +66,7 @@ def test_the_plan_says_what_is_stored():
     assert (facts["saving"], facts["form"], facts["bytes"]) == (16.0, "fields of 2 bits", 64 * 512 // 4)
     assert fast["kernels"][0]["weights"]["saving"] == 4.0
     assert "--c-weights fast" in fast["kernels"][0]["weights"]["why"]
-    wide = dense((-64, 0, 64), k=40)
+    wide = dense(range(-64, 65), k=40)
     wide = backend.report(wide, backend.plan(wide, {}))["kernels"][0]["weights"]
     assert (wide["form"], wide["why"]) == ("int8_t", "weights from -64 to 64")
 

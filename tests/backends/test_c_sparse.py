@@ -76,8 +76,9 @@ def test_the_form_follows_the_zeros():
     rng = np.random.default_rng(2)
     values = rng.integers(1, 128, (64, 576))
 
-    def chosen(kept, fast=False):
-        return sparse.choose(values * kept, layout(64, 576), 4, fast)
+    def chosen(kept, form="packed", rows=64):
+        program = Builder(rng).input((4, 576), 8).dense(rows, weight=(values * kept)[:rows]).program()
+        return CBackend().plan(program, {"c_weights": form}).steps[0].weights
 
     assert chosen(np.ones((64, 576), int)).unit == 0
     assert chosen(blocks(rng, (64, 576), 4, 4, 0.5)).unit == sparse.QUAD
@@ -87,9 +88,9 @@ def test_the_form_follows_the_zeros():
     assert (evens.unit, evens.words) == (sparse.PAIR, 2)  # no other pairs are needed
     nearly = blocks(rng, (64, 576), 4, 4, 0.9)
     assert chosen(nearly).unit == 0  # faster, but more bytes
-    assert chosen(nearly, fast=True).unit == sparse.QUAD
+    assert chosen(nearly, "fast").unit == sparse.QUAD
     assert chosen(blocks(rng, (64, 576), 1, 1, 0.5)).unit == 0
-    assert sparse.choose(values[:62], layout(62, 576), 4, True).unit == 0  # no four rows
+    assert chosen(blocks(rng, (64, 576), 4, 4, 0.5), rows=62).unit == 0  # no four rows
 
 
 @pytest.mark.parametrize("slack", [-1, 0.1, 100], ids=["least RAM", "default", "fastest"])

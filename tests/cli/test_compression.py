@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import onnx
 import pytest
 
 OPTIONS = ("--low-rank", "0.9", "--share", "3", "--c-weights", "small")
@@ -57,3 +58,16 @@ def test_bad_options_are_refused(refused, net, tmp_path, options, texts):
     given = ("--target", "mcu", "--calibration", net.data, "-o", tmp_path / "out")
     refused("compile", net.model, *given, *options, texts=texts)
     assert not (tmp_path / "out").exists()
+
+
+def test_weights_in_float16(cli, net, tmp_path):
+    found = cli("compile", net.model, "--calibration", net.data, "-o", tmp_path / "p", "--target", "mcu", "--float16")
+    assert found.code == 0, found.err
+    manifest = json.loads((tmp_path / "p" / "manifest.json").read_text())
+    listed = {f["path"]: f["bytes"] for f in manifest["files"]}
+    assert listed["model.fp16.onnx"] == (tmp_path / "p" / "model.fp16.onnx").stat().st_size
+    assert manifest["options"]["float16"] is True
+    made = onnx.load(tmp_path / "p" / "model.fp16.onnx")
+    assert [t.data_type for t in made.graph.initializer] == [onnx.TensorProto.FLOAT16] * 4
+    assert manifest["program_sha256"] == compiled(cli, net, tmp_path / "q")[1]["program_sha256"]
+    assert not (tmp_path / "q" / "model.fp16.onnx").exists()

@@ -20,7 +20,9 @@ def warnings(cli, net, folder, *options):
     (["--fpga-family", "ice40"], "mcu,hls", "--fpga-family only matters to target fpga"),
     (["--hls-dialect", "ac"], "mcu,fpga", "--hls-dialect only matters to target hls"),
     (["--c-weights", "fast"], "fpga", "--c-weights only matters to target mcu"),
-    (["--share", "4"], "mcu", "--share saves flash on target mcu with --c-weights small only"),
+    (["--share", "5"], "mcu", "--share saves flash on target mcu with --c-weights small, and up to 4 bits with packed"),
+    (["--share", "4", "--c-weights", "fast"], "mcu",
+     "--share saves flash on target mcu with --c-weights small, and up to 4 bits with packed"),
     (["--tune-for", "mcu"], "mcu", "--tune-for only matters to --prune, whose passes alone consult a target"),
     (["--rest", "int16"], "mcu", "--rest only matters to models that are quantized already, and keep their types"),
 ])  # fmt: skip

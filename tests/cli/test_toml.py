@@ -54,6 +54,7 @@ def test_toml_holds_options(compiled, toml):
     ("[pass.calibrate]\nsamples = 5", ["--pass", "calibrate.samples=2"], "passes", {"calibrate": {"samples": "2"}}),
     ("[pass.calibrate]\nsamples = 5", ["--pass", "calibrate.seed=2"], "passes",
     {"calibrate": {"samples": 5, "seed": "2"}}),
+    ("float16 = true", [], "float16", True),
     ("[input_range]\nx = [0, 1]", ["--input-range", "x=0,2"], "input_ranges", {"x": [0.0, 2.0]}),
 ])  # fmt: skip
 def test_the_command_line_wins_over_toml(compiled, toml, text, arguments, key, want):
@@ -66,7 +67,7 @@ def test_the_command_line_wins_over_toml(compiled, toml, text, arguments, key, w
     ('golden = "4"', ["'golden' in 'options.toml'", "wrong type"]), ("golden = true", ["'golden'"]),
     ("golden = 0", ["at least one"]),
     ("unroll = true", ["'unroll'"]), ("unroll = [1]", ["'unroll'"]),
-    ("logits = 1", ["'logits'"]), ("least_fifos = 1", ["'least_fifos'"]),
+    ("logits = 1", ["'logits'"]), ("float16 = 1", ["'float16'"]), ("least_fifos = 1", ["'least_fifos'"]),
     ("pe_simd_budget = 1.5", ["'pe_simd_budget'"]), ("pass = 3", ["'pass'"]),
     ("[pass]\na = 1", ["'pass'"]),
     ("[pass.nothing]\na = 1", ["no pass 'nothing'"]), ("[pass.calibrate]\nsamples = 1.5", ["'1.5' is not a int"]),
