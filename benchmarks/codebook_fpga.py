@@ -91,7 +91,9 @@ def main() -> int:
     with np.load(options.shared / "data" / "mnist.npz") as found:
         images = found["x_train"][:1024, None].astype(np.float32) / np.float32(255)
     bad = 0
-    print("| bits | ROM holds | cycles | ROM bits | RAMB36 | RAMB18 | LUTs | DSPs |\n|---|---|---|---|---|---|---|---|")
+    print(
+        "| bits | ROM holds | cycles | ROM bits | RAMB36 | RAMB18 | LUTs | DSPs | tensors |\n|---|---|---|---|---|---|---|---|---|"
+    )
     for bits in map(int, options.bits.split(",")):
         folder = OUT / str(bits)
         shutil.rmtree(folder, ignore_errors=True)
@@ -103,7 +105,7 @@ def main() -> int:
         for family in (None, "xc7"):
             status, row = measure(built, stored, options.lanes, family)
             bad += status != "equal"
-            print(f"| {bits} | {row} |", flush=True)
+            print(f"| {bits} | {row} | {status} |", flush=True)
     return int(bad > 0)
 
 
