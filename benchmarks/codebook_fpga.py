@@ -1,5 +1,5 @@
-"""LeNet-300-100 with shared weights (`--share BITS`) in Verilog: bits of ROM, block RAMs and LUTs of Yosys synth_xilinx with weights in
-ROM, and with indices and tables.
+"""LeNet-300-100 with shared weights (`--share BITS`) in Verilog: bits of ROM of the network, and block RAMs and LUTs of Yosys synth_xilinx
+of its second layer's dot products, with weights in ROM and with indices and tables.
 
     python benchmarks/codebook_fpga.py [--shared DIR] [--bits 2,3,4] [--lanes N]
 
@@ -9,7 +9,9 @@ Every tensor of 20 images is compared on the Verilated design with random stalls
 from __future__ import annotations
 
 import argparse
+import re
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -27,7 +29,31 @@ from hwcomp.plan.dataflow import plan_dataflow
 from hwcomp.verify import compare, engines
 from sw_ref import interp
 
+WRAPPER = """module engine (input clk, rst, v, output r, input [{x}:0] d, output mv, input mr, output [{y}:0] m);
+hwc_mvu #({params}) u (.clk_i(clk), .rst_ni(rst), .s_valid_i(v), .s_ready_o(r), .s_data_i(d), .m_valid_o(mv), .m_ready_i(mr), .m_data_o(m));
+endmodule
+"""
+SCRIPT = """read_verilog -defer {files}
+hierarchy -check -top engine
+synth_xilinx -flatten -noiopad -family xc7 -top engine
+tee -o {out} stat
+"""
 OUT = binary_fpga.ROOT / "build" / "bench" / "codebook_fpga"
+
+
+def engine(folder: Path) -> dict[str, int]:
+    """Cells of the second layer's hwc_mvu on its own, by type."""
+    rtl = folder / "rtl"
+    (text,) = re.findall(r"hwc_mvu #\(([^;]*?)\) u_k2_mvu", (rtl / "net_top.v").read_text())
+    params = re.sub(r'\{MEM_DIR, "/([^"]+)"\}', rf'"{rtl}/mem/\1"', text)
+    pe, simd, acc = (int(re.search(rf"\.{name}\((\d+)\)", params)[1]) for name in ("PE", "SIMD", "ACC_W"))
+    wrapper = WRAPPER.format(params=params, x=simd * 8 - 1, y=pe * acc - 1)
+    (folder / "engine.v").write_text(wrapper)
+    out, cells = folder / "stat.txt", " ".join(map(str, rtl.glob("hwc_*.v")))
+    script = SCRIPT.format(files=f"{cells} {folder / 'engine.v'}", out=out)
+    (folder / "engine.ys").write_text(script)
+    subprocess.run(["yosys", "-q", "-s", str(folder / "engine.ys")], check=True, capture_output=True)
+    return {name: int(count) for name, count in re.findall(r"^\s+(\w+)\s+(\d+)$", out.read_text(), re.MULTILINE)}
 
 
 def measure(built: product.Built, stored: dict, lanes: int, family: str | None) -> tuple[str, str]:
@@ -41,7 +67,7 @@ def measure(built: product.Built, stored: dict, lanes: int, family: str | None) 
         (built.dir / path).write_text(text)
     (outcome,) = (o for o in compare.verify(built, stored, [engines.engine("verilator")]) if o.engine != "reference")
     report = back_end.report(program, plan)
-    cells = binary_fpga.synthesized(built.dir, "net_top")
+    cells = engine(built.dir)
     rams = f"{cells.get('RAMB36E1', 0)} | {cells.get('RAMB18E1', 0)}"
     return outcome.status, (
         f"{'indices' if family else 'weights'} | {outcome.stats['cycles_per_frame']:,.0f} | {report['rom_bits']:,} | {rams} | "
@@ -65,7 +91,9 @@ def main() -> int:
     with np.load(options.shared / "data" / "mnist.npz") as found:
         images = found["x_train"][:1024, None].astype(np.float32) / np.float32(255)
     bad = 0
-    print("| bits | ROM holds | cycles | ROM bits | RAMB36 | RAMB18 | LUTs | DSPs |\n|---|---|---|---|---|---|---|---|")
+    print(
+        "| bits | ROM holds | cycles | ROM bits | RAMB36 | RAMB18 | LUTs | DSPs | tensors |\n|---|---|---|---|---|---|---|---|---|"
+    )
     for bits in map(int, options.bits.split(",")):
         folder = OUT / str(bits)
         shutil.rmtree(folder, ignore_errors=True)
@@ -77,7 +105,7 @@ def main() -> int:
         for family in (None, "xc7"):
             status, row = measure(built, stored, options.lanes, family)
             bad += status != "equal"
-            print(f"| {bits} | {row} |", flush=True)
+            print(f"| {bits} | {row} | {status} |", flush=True)
     return int(bad > 0)
 
 
