@@ -189,8 +189,10 @@ def plan(
     choice = [0] * len(work)
     limit = (1 + slack) * peak_tensors
     if slack >= 0:
-        needed = [Block(_round(w.scratch[0], align), i, i) for i, w in enumerate(work) if len(w.scratch) == 1]
-        limit = max(limit, peak([*tensors, *needed]))
+        needed = [
+            Block(_round(w.scratch[0], align), i, i) for i, w in enumerate(work) if len(w.scratch) == 1 and w.scratch[0]
+        ]
+        limit = max(limit, assign([*tensors, *needed])[1])
     live = [sum(b.bytes for b in tensors if b.first <= i <= b.last) for i in range(len(work))]
     for i, w in enumerate(work):
         while live[i] + w.scratch[choice[i]] > limit and choice[i] + 1 < len(w.scratch):
