@@ -70,7 +70,7 @@ def parser() -> argparse.ArgumentParser:
         "--unroll",
         action="append",
         metavar="NODE|all",
-        help="fpga: wire the weights of this binary layer in; may be repeated",
+        help="fpga: wire the weights of this layer in, as counters or adders; may be repeated",
     )
     p.add_argument(
         "--fpga-family", metavar="xc7|ecp5|ice40", help="fpga: count bits with what takes the fewest LUTs there (xc7)"
@@ -87,6 +87,12 @@ def parser() -> argparse.ArgumentParser:
         metavar="KIND=AMOUNT",
         help="remove a part of the network; may be repeated: filter, "
         "channel, branch=FRACTION of the MACs; weight, vector, kernel, block=FRACTION of the parameters; nm=N:M",
+    )
+    p.add_argument(
+        "--tune-for",
+        metavar="mcu|fpga|hls",
+        help="let --prune consult this target: what stays fills its lanes, what goes is what saves most there (else no "
+        "target changes the network)",
     )
     p.add_argument(
         "--share", type=int, metavar="BITS", help="weights of a layer from a codebook of 2^BITS values (pass share)"

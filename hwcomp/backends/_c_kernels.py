@@ -146,6 +146,11 @@ def _dense_rows(program: Program, kernel: Kernel) -> np.ndarray:
     return kernel.constants["weight"][np.ix_(order_out, order_in)]
 
 
+def rows_of(program: Program, kernel: Kernel) -> np.ndarray:
+    """The weights [M, K] of a convolution or a dense layer as they lie in memory."""
+    return _conv_rows(kernel) if kernel.kind == "conv2d" else _dense_rows(program, kernel)
+
+
 def _dense_check(program: Program, kernel: Kernel) -> None:
     if _dense_orders(program, kernel) is None:
         raise refuse(kernel, "the elements of its vectors don't lie together in memory")

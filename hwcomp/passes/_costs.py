@@ -18,6 +18,11 @@ COSTS = {
     "macs": "multiply-accumulates", "parameters": "parameters", "instructions": "instructions (Cortex-M4, estimate)",
     "flash": "bytes of constants (C, int8)",
 }  # fmt: skip
+HARDWARE = {
+    "cycles": "cycles between frames (Verilog, estimate)", "lane_cycles": "cycles of all lanes (Verilog, estimate)",
+    "lut": "LUTs at the same interval (Verilog, estimate)",
+}  # fmt: skip
+"""Of these PassContext.hardware has the models."""
 # Instructions per multiply-accumulate, per element of the result, per element that is read (of a window: gathered).
 _DOTS = {
     "pointwise": (0.89, 12.3, 1.8),
