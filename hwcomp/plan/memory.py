@@ -174,8 +174,8 @@ def plan(
     """`work[i]` belongs to kernel i; kernels of a kind in `aliases` give their input another name.
 
     Each kernel gets its preferred scratch unless the arena would then exceed the live tensors by more than `slack`; the
-    kernels that cost most step down first. The least scratch is always granted; what a kernel needs that has no choice, others may
-    use, too, unless `slack` is negative: then each gets its least. `stored`: bytes of the edges that are not stored as their elements.
+    kernels that cost most step down first. The least scratch is always granted, and others may use what that takes anyway, unless
+    `slack` is negative: then each gets its least. `stored`: bytes of the edges that are not stored as their elements.
     """
     stored = stored or {}
     sizes = {n: stored.get(n, e.size * e.dtype.itemsize) for n, e in program.edges.items()}
@@ -189,10 +189,8 @@ def plan(
     choice = [0] * len(work)
     limit = (1 + slack) * peak_tensors
     if slack >= 0:
-        needed = [
-            Block(_round(w.scratch[0], align), i, i) for i, w in enumerate(work) if len(w.scratch) == 1 and w.scratch[0]
-        ]
-        limit = max(limit, assign([*tensors, *needed])[1])
+        least = [Block(_round(w.scratch[-1], align), i, i) for i, w in enumerate(work) if w.scratch[-1]]
+        limit = max(limit, assign([*tensors, *least])[1])
     live = [sum(b.bytes for b in tensors if b.first <= i <= b.last) for i in range(len(work))]
     for i, w in enumerate(work):
         while live[i] + w.scratch[choice[i]] > limit and choice[i] + 1 < len(w.scratch):
