@@ -138,7 +138,7 @@ def tables(known: dict) -> str:
 
 def _line(what: str, row: dict, whole: dict) -> str:
     if "refused" in row:
-        return f"| {what} | {row['refused']} | | | | | | |"
+        return f"| {what} | - | | | | | | out of reach: {row['refused'].partition('; ')[2]} |"
     forms = ", ".join(f"{n} {f}" for f, n in row["forms"].items() if n)
     made = ["", "", ""]
     if "int8" in row:
