@@ -47,12 +47,16 @@ def _luts(graph: Graph, interval: int) -> int:
 
 
 def tuned(target: str | None, budget: int | None) -> Tuned | None:
-    """What passes may consult; None without `--tune-for`."""
+    """What passes may consult; None without `--tune-for`.
+
+    Hardware saves multiply-accumulates: lanes x cycles of folds that are full. Lane-cycles of the folds themselves move in steps, which
+    mislead the scan (measured: docs/pruning.md).
+    """
     if target is None:
         return None
     if target == "mcu":
         return Tuned("instructions", lambda graph: dict.fromkeys(_dots(graph), (LANES, LANES)), lambda graph: "4x4")
-    return Tuned("lane_cycles", lambda graph: _steps(graph, budget), lambda graph: _block(graph, budget))
+    return Tuned("macs", lambda graph: _steps(graph, budget), lambda graph: _block(graph, budget))
 
 
 def _steps(graph: Graph, budget: int | None) -> dict[str, tuple[int, int]]:
