@@ -163,22 +163,25 @@ def on_fpga(program: Program, folder: Path, budget: int, skip: bool) -> tuple[in
 
 
 def verilog_table(folder: Path) -> None:
-    print("\n| layer | lanes | weights | cycles | dense | ratio | beats for a pixel |\n|---|---|---|---|---|---|---|")
+    print(
+        "\n| layer | lanes | weights | cycles | dense | ratio | beats for a pixel | channels chosen |\n"
+        "|---|---|---|---|---|---|---|---|"
+    )
     channels = 64
     cases = (
         (4, "blocks 4x4, 50 %"), (16, "blocks 4x4, 50 %"), (64, "blocks 8x8, 50 %"), (256, "blocks 16x16, 50 %"),
-        (4, "2:4, shared by 4"), (4, "1:4, shared by 4"), (16, "2:4, shared by 4"), (16, "2:4 free"),
-        (4, "single weights, 90 %"),
+        *((n, name) for name in ("2:4, shared by 4", "2:4 free", "1:4, shared by 4") for n in (4, 16, 64, 256)),
+        (4, "single weights, 90 %"), (64, "single weights, 90 %"),
     )  # fmt: skip
     for kind, kernel in (("conv2d", 3), ("dense", 1)):
-        for budget, name in cases if kind == "conv2d" else cases[1:5:3]:
+        for budget, name in cases if kind == "conv2d" else (cases[1], *cases[4:12]):
             weight = weights({**PATTERNS, **LARGE}[name], channels, channels * kernel * kernel)
             program = layer(kind, channels, kernel, 8, weight)
             sparse, dense = (on_fpga(program, fresh(folder), budget, skip)[1:] for skip in (True, False))
             label = f"{kind} {kernel}x{kernel}" if kind == "conv2d" else kind
             print(
                 f"| {label} | {budget} | {name} | {sparse[0]:,.0f} | {dense[0]:,.0f} | {sparse[0] / dense[0]:.3f} | "
-                f"{sparse[1].get('zeros', 'all').split(' for')[0]} |", flush=True,
+                f"{sparse[1].get('zeros', 'all').split(' for')[0]} | {sparse[1].get('select', 'all').split(':')[0]} |", flush=True,
             )  # fmt: skip
 
 

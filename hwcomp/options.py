@@ -38,9 +38,9 @@ class CompileOptions:
     `requantize_bits`: most bits of a requantize multiplier; 16 fits one DSP block of an FPGA. `golden`: samples stored
     in the product with their outputs. `hls_dialect`: ap_int and hls::stream (vitis), or ac_int and ac_channel (ac).
     `fpga_family`: whose logic target fpga counts bits for.
-    `unroll`: binary layers whose weights are wired in on target fpga, by the name of their node, or ("all",).
-    `c_weights`: weights of few bits in fields of words (packed), as bytes (fast), or what takes the fewest bytes, Huffman codes
-    included (small). `xnor_k`: pass few_bits computes K maps.
+    `unroll`: layers whose weights are wired in on target fpga, by the name of their node, or ("all",).
+    `c_weights`: weights of few bits in fields of words (packed), what is fastest (bytes, Winograd: fast), or what takes the fewest
+    bytes, Huffman codes included (small). `xnor_k`: pass few_bits computes K maps.
     `prune`: amount by kind: a fraction, of the multiply-accumulates for filter, channel, branch, of the parameters for weight,
     vector, kernel, block; the text "n:m" for nm.
     `share`: bits of the codes of pass share. `low_rank`: energy of pass low_rank.
@@ -80,6 +80,8 @@ class CompileOptions:
             said["share"] = {"enabled": True, "bits": self.share}
         if self.low_rank is not None:
             said["low_rank"] = {"enabled": True, "energy": self.low_rank}
+        elif any(self.passes.get("low_rank", {}).get(field) for field in ("budget", "floor")):
+            said["low_rank"] = {"enabled": True}
         for kind, amount in self.prune.items():
             said.setdefault(_pruner(kind), {})[kind] = amount
         return {**self.passes, **{name: {**fields, **self.passes.get(name, {})} for name, fields in said.items()}}

@@ -260,8 +260,8 @@ def emitted():
                 with suppress(UnsupportedError):
                     backend.supports(program)
                     for dialect in HLS_DIALECTS[:: -1 if target == "hls" else 2]:  # C and Verilog: once
-                        wired = ("all",) if label == "binary" else ()
-                        form = "small" if label == "codes" else "packed"
+                        wired = ("all",) if label in ("binary", "codes") else ()
+                        form = {"codes": "small", "winograd": "fast"}.get(label, "packed")
                         plan = backend.plan(program, {"hls_dialect": dialect, "unroll": wired, "c_weights": form})
                         found[label, target] = backend.emit(program, plan, product)
     return read, found
@@ -281,6 +281,7 @@ def programs():
         .dense(24, weight=rng.choice([0] * 12 + [-90, 17], (24, 40)))
         .program(),
     )
+    yield "winograd", program_factory.Builder(rng).input((16, 8, 8), 8).conv2d(16).program()
     for seed in range(24):
         yield f"random {seed}", random_programs.random_program(seed)
         yield f"few bits {seed}", few_bits.few_bits_program(seed)[0]

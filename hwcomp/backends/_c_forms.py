@@ -71,6 +71,8 @@ def _form(kernel: Kernel, step: Step, printed: Printed) -> tuple[str, str]:
         what = "Huffman codes of distances and weights" if coded["runs"] else "Huffman codes"
         rows = f"{printed.k['rows']} rows at a time are decoded into {coded['count'] * np.dtype(step.weights.ctype[:-2]).itemsize} bytes"
         return what, f"fewest bytes, tables included (--c-weights small); {rows} of the arena"
+    if step.weights.winograd:
+        return "Winograd F(2x2, 3x3), int16_t", printed.k["zeros"]
     if step.weights.bits:
         why = f"{_FIELDS} instructions per product; each plane of bits of weights or inputs would multiply {_PLANE} ({_MASKED} if ternary)"
         return f"fields of {step.weights.bits} bits", f"{why}; bytes are at most a tenth faster (--c-weights fast)"

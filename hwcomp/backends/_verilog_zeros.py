@@ -26,7 +26,7 @@ def of(program: Program, plan: DataflowPlan, stage: Stage) -> dict[str, Any] | N
     density = float((weight != 0).mean())
     if density > 1 - FEW:
         return None
-    facts = {"density": round(density, 4), "lanes": fold.lanes, "skips": bool(fold.kept)}
+    facts = {"density": round(density, 4), "lanes": fold.lanes, "skips": bool(fold.kept or fold.select)}
     if fold.unrolled or fold.kind != DENSE:
         why = (
             "its weights are wired in: zeros are no logic"
@@ -35,7 +35,7 @@ def of(program: Program, plan: DataflowPlan, stage: Stage) -> dict[str, Any] | N
         )
         return {**facts, "beats": None, "curves": {}, "why": why}
     left = _left(program, plan, kernel, stage)
-    whole = fold.groups * fold.chunks
+    whole = round(fold.groups * fold.chunks * fold.read / fold.simd)
     curves = {
         "blocks of PE x SIMD": list(CURVE),
         "single weights": [round(1 - (1 - d) ** fold.lanes, 4) for d in CURVE],
@@ -46,8 +46,8 @@ def of(program: Program, plan: DataflowPlan, stage: Stage) -> dict[str, Any] | N
 def _left(program: Program, plan: DataflowPlan, kernel: Kernel, stage: Stage) -> int:
     """Beats of a pixel whose weights are not all zero, in this fold."""
     fold = stage.fold
-    if fold.kept:
-        return sum(fold.kept)
+    if fold.kept or fold.select:
+        return fold.per_pixel
     x, y = program.edges[kernel.inputs[0]], program.edges[kernel.outputs[0]]
     row = kernel.kind == "dense" and x.size == kernel.constants["weight"].shape[1]
     used = skips.Used.of(kernel, x, y, plan.streams[kernel.inputs[0]] if row else None)
@@ -55,6 +55,8 @@ def _left(program: Program, plan: DataflowPlan, kernel: Kernel, stage: Stage) ->
 
 
 def _why(stage: Stage, left: int, whole: int) -> str:
+    if stage.fold.select:
+        return f"{left:,} beats for a pixel in place of {whole:,}: channels with weights of zero are not multiplied"
     text = f"{left:,} of {whole:,} beats for a pixel have weights that are not all zero"
     if stage.fold.kept:
         return f"{text}, the others are left out"

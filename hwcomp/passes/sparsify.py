@@ -37,13 +37,12 @@ class Sparsify(Pass):
     keeps 2 of every 4 input channels, with `shared` = 4 the same ones for every 4 outputs.
 
     `block_size`: outputs x input channels; auto is 4x4, with `--tune-for` as many as the target skips together. `criterion`: l1, l2:
-    the size of weights; activation: times the size of their inputs;
-    obs: what the layer's output loses; taylor: the gradient of the loss; random; auto is obs with calibration data, else l1.
-    `threshold`: single weights below this times their layer's root mean square go, too. `scope`: the fraction of each layer, or of
-    all together (global: relative to the layer's; sensitivity: by the error of the network's results per cost saved; auto is that
-    with calibration data, else layer). `of`: what the fraction is of, parameters or macs. `floor`: least accuracy on labelled
-    calibration data. `skip`: nodes to leave alone, with commas. `samples`: of the calibration data, for what remains; 0: it stays
-    as it is.
+    the size of weights; activation: times the size of their inputs; obs: what the layer's output loses; taylor: the gradient of the
+    loss; random; auto is obs with calibration data, else l1. `threshold`: single weights below this times their layer's root mean
+    square go, too. `scope`: the fraction of each layer, or of all together (global: relative to the layer's; sensitivity: by the error
+    of the network's results per cost saved; auto is that with calibration data, else layer). `of`: what the fraction is of, parameters
+    or macs. `floor`: least accuracy on labelled calibration data. `skip`: nodes to leave alone, with commas. `samples`: of the
+    calibration data, for what remains; 0: it stays as it is.
     """
 
     name: ClassVar[str] = "sparsify"

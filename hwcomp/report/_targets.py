@@ -138,6 +138,7 @@ def fpga(report: dict[str, Any]) -> dict[str, Any] | None:
             for f in facts.get("fifos", [])
         ],
         "least": facts.get("fifos_are_least", False),
+        "wired": [{"kernel": shown(s["kernel"]), **s["wired"], "why": shown(s["wired"]["why"], 300)} for s in stages if "wired" in s],
         "ports": [_port(way, p) for way in ("inputs", "outputs") for p in facts.get("interface", {}).get(way, [])],
     }  # fmt: skip
 

@@ -92,7 +92,7 @@ def report_text(report: dict[str, Any]) -> str:
                 str(s["multipliers"]), f"{s['rom_bits']:,}",
                 f"{s['buffer_bits']:,}",
             )  # fmt: skip
-        parts += [stages, "* sets the interval", "", *_fifos(fpga)]
+        parts += [stages, "* sets the interval", "", *_wired(fpga), *_fifos(fpga)]
     if (mcu := report["targets"].get("mcu")) is not None:
         memory = _table("MCU memory", "what", "bytes")
         flash = mcu["constant_bytes"] + mcu["code_bytes_estimate"]
@@ -166,6 +166,19 @@ def _weight_forms(mcu: dict[str, Any]) -> list[Any]:
     table = _table("Weights in C", "kernel", "weights", "bytes", "less than float", "form", "why")
     for name, w in rows:
         table.add_row(name, f"{w['weights']:,}", f"{w['bytes']:,}", f"{w['saving']:g} x", w["form"], w["why"])
+    return [table, ""]
+
+
+def _wired(fpga: dict[str, Any]) -> list[Any]:
+    """Weights as adders, where they are or could be, beside an engine."""
+    rows = [(s["kernel"], s["wired"]) for s in fpga["stages"] if "wired" in s]
+    if not rows:
+        return []
+    table = _table("Weights as adders", "kernel", "wired in", "adders", "LUTs, about", "why")
+    for name, w in rows:
+        most = "" if w["unrolled"] else "<= "
+        cells = ("yes" if w["unrolled"] else "no", f"{most}{w['adders']:,}", f"{most}{w['luts']:,}", shown(w["why"], 300))
+        table.add_row(shown(name), *cells)
     return [table, ""]
 
 
