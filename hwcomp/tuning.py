@@ -60,9 +60,8 @@ def tuned(target: str | None, budget: int | None) -> Tuned | None:
 
 
 def _steps(graph: Graph, budget: int | None) -> dict[str, tuple[int, int]]:
-    """1, 2 or 4 for all layers, by the lanes that half of them have. Of such counts the plan finds folds that are full, or all but;
-    steps of single layers contradict each other where branches meet, and bring back so many filters that too many go elsewhere
-    (measured: docs/pruning.md)."""
+    """1, 2 or 4 for all layers, by the lanes that half of them have: of such counts the plan finds folds that are full, or all but.
+    Steps of single layers would contradict each other where branches meet."""
     dots = _dots(graph)
     lanes = sorted(f.pe * f.simd for f in estimate.folded(dots.values(), budget))
     step = max(n for n in (1, 2, LANES) if n <= lanes[len(lanes) // 2]) if lanes else 1
