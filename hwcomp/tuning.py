@@ -47,18 +47,21 @@ def _luts(graph: Graph, interval: int) -> int:
 
 
 def tuned(target: str | None, budget: int | None) -> Tuned | None:
-    """What passes may consult; None without `--tune-for`."""
+    """What passes may consult; None without `--tune-for`.
+
+    Hardware saves multiply-accumulates: lanes x cycles of folds that are full. Lane-cycles of the folds themselves move in steps, which
+    mislead the scan (measured: docs/pruning.md).
+    """
     if target is None:
         return None
     if target == "mcu":
         return Tuned("instructions", lambda graph: dict.fromkeys(_dots(graph), (LANES, LANES)), lambda graph: "4x4")
-    return Tuned("lane_cycles", lambda graph: _steps(graph, budget), lambda graph: _block(graph, budget))
+    return Tuned("macs", lambda graph: _steps(graph, budget), lambda graph: _block(graph, budget))
 
 
 def _steps(graph: Graph, budget: int | None) -> dict[str, tuple[int, int]]:
-    """1, 2 or 4 for all layers, by the lanes that half of them have. Of such counts the plan finds folds that are full, or all but;
-    steps of single layers contradict each other where branches meet, and bring back so many filters that too many go elsewhere
-    (measured: docs/pruning.md)."""
+    """1, 2 or 4 for all layers, by the lanes that half of them have: of such counts the plan finds folds that are full, or all but.
+    Steps of single layers would contradict each other where branches meet."""
     dots = _dots(graph)
     lanes = sorted(f.pe * f.simd for f in estimate.folded(dots.values(), budget))
     step = max(n for n in (1, 2, LANES) if n <= lanes[len(lanes) // 2]) if lanes else 1
