@@ -44,8 +44,9 @@ class Prune(Pass):
     data, else layer; a scan counts as saved what `saves` says, auto is `of`, with `--tune-for` what the target says.
     `floor`: least accuracy on labelled calibration data; without an amount as much goes as it allows. `repair`: least
     squares for weights and biases, biases alone, or none. No layer loses more than `most` of its filters; rows and columns
-    stay a multiple of `multiple` where they can, 0 is 1, with `--tune-for` what fills the target's lanes. `samples` of the
-    calibration data are looked at; `seed` of criterion random.
+    stay a multiple of `multiple` where they can, 0 is 1, with `--tune-for` what fills the target's lanes. `skip`: dot products
+    that keep all their filters, names with commas between. `samples` of the calibration data are looked at; `seed` of
+    criterion random.
     """
 
     name: ClassVar[str] = "prune"
@@ -62,6 +63,7 @@ class Prune(Pass):
     repair: str = "weights"
     most: float = 0.9
     multiple: int = 0
+    skip: str = ""
     samples: int = 512
     seed: int = 0
 
@@ -136,7 +138,9 @@ class _Pruning:
         self._saves = self._model(
             options.saves if options.saves != "auto" else ctx.tuned.saves if ctx.tuned else options.of
         )
-        self._fixed = np.empty(0, np.int64)
+        self._skipped = _skipped(graph, options.skip)
+        rows = Units(graph).rows if self._skipped else {}
+        self._fixed = np.concatenate([np.empty(0, np.int64), *(rows[name] for name in sorted(self._skipped))])
         self._order: tuple[Units, _ranking.Ranking] | None = None
 
     def run(self, amount: float) -> Graph:
@@ -317,6 +321,8 @@ class _Pruning:
         while (now := self._cost(graph)) > budget:
             found = []
             for branch in _branches.branches(graph):
+                if any(n.outputs[0] in self._skipped for n in branch.nodes):
+                    continue
                 small = self._fitted(graph, _branches.silenced(graph, branch), _TRIAL)
                 saved = now - self._cost(_branches.removed(small, _again(small, branch)))
                 found.append((error(small) / max(saved, 1), len(found), branch))
@@ -344,6 +350,18 @@ class _Pruning:
                 self.ctx.note("prune", f"{node.op} '{origin_of(node)}': {now} of {was} filters")
         how = "the error of the results" if self.kind == "branch" else f"{self.criterion}, scope {self.scope}"
         self.ctx.note("prune", f"{self.kind}s by {how}; repair: {self.repair}")
+
+
+def _skipped(graph: Graph, names: str) -> set[str]:
+    """Results of the dot products that are named. UsageError for a name that none has."""
+    dots, found = [n for n in graph.nodes if n.op in DOT], set()
+    for name in filter(None, (word.strip() for word in names.split(","))):
+        mine = {n.outputs[0] for n in dots if name in (origin_of(n), n.name, *n.origin)}
+        if not mine:
+            fix = f"its dot products are {', '.join(sorted(shown(origin_of(n)) for n in dots))}"
+            raise UsageError(f"prune.skip: the model has no dot product '{shown(name)}'", fix=fix)
+        found |= mine
+    return found
 
 
 def _again(graph: Graph, branch: _branches.Branch) -> _branches.Branch:
