@@ -43,7 +43,7 @@ class CompileOptions:
     included (small). `xnor_k`: pass few_bits computes K maps.
     `prune`: amount by kind: a fraction, of the multiply-accumulates for filter, channel, branch, of the parameters for weight,
     vector, kernel, block; the text "n:m" for nm.
-    `share`: bits of the codes of pass share. `low_rank`: energy of pass low_rank.
+    `share`: bits of the codes of pass share. `share_vectors`: size and codewords of pass vectors, "4x256". `low_rank`: energy of pass low_rank.
     `least_fifos`: search the least depths of FIFOs however long it takes.
     """
 
@@ -68,6 +68,7 @@ class CompileOptions:
     xnor_k: bool = False
     prune: dict[str, float | str] = field(default_factory=dict)
     share: int | None = None
+    share_vectors: str | None = None
     low_rank: float | None = None
 
     @property
@@ -76,6 +77,9 @@ class CompileOptions:
         said: dict[str, dict[str, Any]] = {"few_bits": {"xnor_k": True}} if self.xnor_k else {}
         if self.share is not None:
             said["share"] = {"enabled": True, "bits": self.share}
+        if self.share_vectors is not None:
+            size, codewords = vector_shape(self.share_vectors)
+            said["vectors"] = {"enabled": True, "size": size, "codewords": codewords}
         if self.low_rank is not None:
             said["low_rank"] = {"enabled": True, "energy": self.low_rank}
         for kind, amount in self.prune.items():
@@ -115,6 +119,8 @@ class CompileOptions:
             )
         if self.share is not None and not 2 <= self.share <= 8:
             raise UsageError(f"--share {self.share}", fix="2 to 8 bits are possible")
+        if self.share_vectors is not None:
+            vector_shape(self.share_vectors)
         if self.low_rank is not None and not 0 < self.low_rank <= 1:
             raise UsageError(
                 f"--low-rank {self.low_rank:g}", fix="a part of the outputs' variance, above 0 and at most 1, is needed"
@@ -152,8 +158,9 @@ class CompileOptions:
         ]
         if self.rest != "int8" and self.quant != KEEP:
             lines.append("--rest only matters to models that are quantized already, and keep their types")
-        if self.share is not None and "mcu" in targets and self.c_weights != "small":
-            lines.append("--share saves flash on target mcu with --c-weights small only")
+        for flag, given in (("--share", self.share), ("--share-vectors", self.share_vectors)):
+            if given is not None and "mcu" in targets and self.c_weights != "small":
+                lines.append(f"{flag} saves flash on target mcu with --c-weights small only")
         return lines
 
     def for_model(self, quantized: bool) -> CompileOptions:
@@ -211,6 +218,14 @@ def parse_prune(texts: list[str]) -> dict[str, str]:
     return found
 
 
+def vector_shape(text: str) -> tuple[int, int]:
+    """`SIZExCODEWORDS`; the pass checks the numbers."""
+    match = re.fullmatch(r"(\d{1,6})x(\d{1,6})", text)
+    if not match:
+        raise UsageError(f"--share-vectors {shown(text)}", fix="write SIZExCODEWORDS, for instance 4x256")
+    return int(match[1]), int(match[2])
+
+
 def _pruner(kind: str) -> str:
     """The pass that removes what this kind says."""
     if kind not in PRUNE_KINDS:
@@ -246,7 +261,7 @@ def from_toml(path: Path, given: dict[str, Any]) -> dict[str, Any]:
     kinds = {
         "quant": str, "rest": str, "requantize": bool, "name": str, "logits": bool, "pe_simd_budget": int,
         "least_fifos": bool, "requantize_bits": int, "golden": int, "hls_dialect": str, "c_weights": str, "xnor_k": bool,
-        "fpga_family": str, "share": int, "low_rank": float,
+        "fpga_family": str, "share": int, "share_vectors": str, "low_rank": float,
     }  # fmt: skip
     merged = dict(given)
     for key, value in data.items():
