@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from hwcomp.backends import _c_codes, _c_fields, _c_sparse, _c_threshold
+from hwcomp.backends import _c_codes, _c_fields, _c_sparse, _c_threshold, _c_vectors
 from hwcomp.backends._c_text import c_type, literal
 from hwcomp.plan.memory import WeightLayout
 from sw_ref.program import Edge, Kernel
@@ -51,10 +51,12 @@ def _dsp(x: Edge, layout: WeightLayout, acc: str) -> bool:
     return _column_dtype(x) == np.int16 and halves and acc == "int32_t"
 
 
-def layout_of(kernel: Kernel, x: Edge, weight: np.ndarray, groups: int, count: int, form: str) -> WeightLayout:
+def layout_of(
+    kernel: Kernel, x: Edge, weight: np.ndarray, groups: int, count: int, form: str, codes: _c_vectors.Vectors | None
+) -> WeightLayout:
     """Of `weight` [rows, k] as it lies in memory, against `count` windows. `packed`: fields of few bits where the weights allow
     it, else bytes, or index lists where zeros make these faster and no larger. `fast`: bytes or lists, whatever is faster.
-    `small`: what takes the fewest bytes of all these and prefix codes.
+    `small`: what takes the fewest bytes of all these, the vectors `codes`, and prefix codes.
     """
     rows, k = weight.shape
     plain = WeightLayout(rows, k, -(-k // 4) * 4, 2, x.dtype.itemsize == 1, weight_type(weight))
@@ -64,6 +66,8 @@ def layout_of(kernel: Kernel, x: Edge, weight: np.ndarray, groups: int, count: i
         return fields or (_c_sparse.choose(weight, plain, windows, form == "fast") if lists else plain)
     found = [fields or plain, *(_c_sparse.layouts(weight, plain, windows) if lists else ())]
     sizes = [_bytes(weight, groups, layout, windows) for layout in found]
+    if (vectors := _c_vectors.layout(codes, plain, groups, count == 1)) is not None:
+        found, sizes = [*found, vectors], [*sizes, codes.bytes]
     least = sizes.index(min(sizes))
     return _c_codes.choose(found[least], sizes[least], weight, groups, count == 1, stored, plain)
 
@@ -81,9 +85,16 @@ def side_by_side(count: int) -> int:
 
 
 def add_weights(
-    out: Printed, index: int, weight: np.ndarray, groups: int, layout: WeightLayout, order: str, way: Way
-) -> None:
+    out: Printed, index: int, weight: np.ndarray, groups: int, layout: WeightLayout, order: str, way: Way,
+    codes: _c_vectors.Vectors | None,
+) -> None:  # fmt: skip
     """Add the arrays of weights [rows, k], and what decodes them; `order` says what k runs over."""
+    if layout.vector:
+        out.arrays += _c_vectors.arrays(codes, index)
+        prim = _c_vectors.primitive(codes)
+        out.prims["vectors", prim["name"]] = prim
+        out.k["coded"] = _c_vectors.call(codes, layout.rows) | _decoded(layout, way)
+        return
     if layout.slices:
         _add_codes(out, index, stored(weight, groups * layout.slices, layout), layout, way)
         return
@@ -106,8 +117,13 @@ def _add_codes(out: Printed, index: int, weight: np.ndarray, layout: WeightLayou
     out.prims["codes", name] = {"name": name, "w": layout.ctype, "runs": found.gaps is not None}
     out.k["coded"] = {
         "name": name, "runs": found.gaps is not None, "least": found.gaps.least if found.gaps else 0, "escape": found.escape,
-        "shortest": found.values.least, "at": way.scratch - _c_codes.buffer(layout), "count": layout.rows * layout.k_stored,
+        "shortest": found.values.least, "vectors": False, **_decoded(layout, way),
     }  # fmt: skip
+
+
+def _decoded(layout: WeightLayout, way: Way) -> dict[str, int]:
+    """Where in the scratch a slice is decoded to, and its weights."""
+    return {"at": way.scratch - _c_codes.buffer(layout), "count": layout.rows * layout.k_stored}
 
 
 def stored(weight: np.ndarray, groups: int, layout: WeightLayout) -> np.ndarray:

@@ -68,8 +68,11 @@ def _form(kernel: Kernel, step: Step, printed: Printed) -> tuple[str, str]:
         types = dict.fromkeys(t for t, n, *_ in printed.arrays if n[0] == "w")
         return " and ".join(types), "every step multiplies them anew"
     if coded := printed.k.get("coded"):
-        what = "Huffman codes of distances and weights" if coded["runs"] else "Huffman codes"
         rows = f"{printed.k['rows']} rows at a time are decoded into {coded['count'] * np.dtype(step.weights.ctype[:-2]).itemsize} bytes"
+        if coded["vectors"]:
+            what = f"indices of {coded['bits']} bits for {coded['size']} weights" + (f", {coded['stages']} stages" if coded["stages"] > 1 else "")
+            return what, f"fewest bytes, codebooks included (--c-weights small); {rows} of the arena"
+        what = "Huffman codes of distances and weights" if coded["runs"] else "Huffman codes"
         return what, f"fewest bytes, tables included (--c-weights small); {rows} of the arena"
     if step.weights.bits:
         why = f"{_FIELDS} instructions per product; each plane of bits of weights or inputs would multiply {_PLANE} ({_MASKED} if ternary)"

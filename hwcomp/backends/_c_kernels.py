@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from hwcomp.backends import _c_attention, _c_elements, _c_joins, _c_recurrent, _c_softmax, _c_xnor
+from hwcomp.backends import _c_attention, _c_elements, _c_joins, _c_recurrent, _c_softmax, _c_vectors, _c_xnor
 from hwcomp.backends import _c_dot as dot
 from hwcomp.backends._c_bits import Bits
 from hwcomp.backends._c_common import check_map, ends, heading, map_values, refuse, window_text
@@ -73,7 +73,8 @@ def _conv_work(program: Program, kernel: Kernel, form: str) -> Work:
         taps, w_type = k["kh"] * k["kw"], dot.weight_type(kernel.constants["weight"])
         weights = WeightLayout(k["m"], taps, taps, k["m"], False, w_type)
         return Work((taps * k["c"] * x.dtype.itemsize if k["border"] else 0,), weights)
-    layout = dot.layout_of(kernel, x, _conv_rows(kernel), kernel.params["groups"], k["oh"] * k["ow"], form)
+    groups, codes = kernel.params["groups"], _conv_codes(kernel)
+    layout = dot.layout_of(kernel, x, _conv_rows(kernel), groups, k["oh"] * k["ow"], form, codes)
     return Work(tuple(w.scratch for w in _conv_ways(kernel, x, k, layout)), layout)
 
 
@@ -81,6 +82,11 @@ def _conv_rows(kernel: Kernel) -> np.ndarray:
     """The weights [M, K], K in the order of a window of a channels-last map."""
     weight = kernel.constants["weight"]
     return weight.transpose(0, 2, 3, 1).reshape(len(weight), -1)
+
+
+def _conv_codes(kernel: Kernel) -> _c_vectors.Vectors | None:
+    shape = kernel.constants["weight"].shape[1:]
+    return _c_vectors.of(kernel, np.arange(math.prod(shape)).reshape(shape).transpose(1, 2, 0).ravel())
 
 
 def _conv_ways(kernel: Kernel, x: Edge, k: dict[str, Any], layout: WeightLayout) -> list[Way]:
@@ -118,7 +124,7 @@ def _conv_printed(program: Program, plan: MemoryPlan, index: int) -> Printed:
         k["in_place"] = not way.columns and not way.window
         add_dot(out, x, step.weights, acc, way, k["rows"])
         order = "kernel row, kernel column, channel"
-        dot.add_weights(out, index, _conv_rows(kernel), p["groups"], step.weights, order, way)
+        dot.add_weights(out, index, _conv_rows(kernel), p["groups"], step.weights, order, way, _conv_codes(kernel))
     add_constants(out, index, bias, arrays)
     return out
 
@@ -142,6 +148,11 @@ def _dense_rows(program: Program, kernel: Kernel) -> np.ndarray:
     return kernel.constants["weight"][np.ix_(order_out, order_in)]
 
 
+def _dense_codes(program: Program, kernel: Kernel) -> _c_vectors.Vectors | None:
+    order_in, order_out, _ = _dense_orders(program, kernel)
+    return _c_vectors.of(kernel, order_in, order_out)
+
+
 def _dense_check(program: Program, kernel: Kernel) -> None:
     if _dense_orders(program, kernel) is None:
         raise refuse(kernel, "the elements of its vectors don't lie together in memory")
@@ -150,7 +161,7 @@ def _dense_check(program: Program, kernel: Kernel) -> None:
 def _dense_work(program: Program, kernel: Kernel, form: str) -> Work:
     x, _ = ends(program, kernel)
     weight, vectors = _dense_rows(program, kernel), x.size // kernel.constants["weight"].shape[1]
-    layout = dot.layout_of(kernel, x, weight, 1, vectors, form)
+    layout = dot.layout_of(kernel, x, weight, 1, vectors, form, _dense_codes(program, kernel))
     ways = dot.ways_of(x, layout, acc_type(kernel), vectors, copied=False, joined=True)
     return Work(tuple(w.scratch for w in ways), layout)
 
@@ -170,7 +181,8 @@ def _dense_printed(program: Program, plan: MemoryPlan, index: int) -> Printed:
     way = dot.ways_of(x, step.weights, acc, vectors, copied=False, joined=True)[step.choice]
     add_dot(out, x, step.weights, acc, way, out.k["rows"])
     bias = c["bias"][order_out].astype(np.int32 if acc == "int32_t" else np.int64)
-    dot.add_weights(out, index, _dense_rows(program, kernel), 1, step.weights, "input as in memory", way)
+    codes = _dense_codes(program, kernel)
+    dot.add_weights(out, index, _dense_rows(program, kernel), 1, step.weights, "input as in memory", way, codes)
     add_constants(out, index, bias, arrays)
     return out
 

@@ -36,7 +36,7 @@ class Vectors(Pass):
     `permute`: look for a better order of channels. `noise` on the codewords, in deviations of the weights: annealing; 0: none.
     `samples`: how many of the calibration samples are looked at; fewer where tensors are large.
 
-    Layers that can't be cut (rows that `size` does not divide, as most depthwise ones) or would not get smaller keep their weights.
+    Layers that can't be cut (depthwise ones, rows that `size` does not divide) or would not get smaller keep their weights.
     """
 
     name: ClassVar[str] = "vectors"
@@ -61,7 +61,7 @@ class Vectors(Pass):
             raise UsageError(f"{self._option} finds nothing to code", why=why, fix="use shorter vectors, or leave it out")
         for n in float_layers:
             if n.name not in names:
-                why = "a codebook would be larger" if n.name in cuts else f"{self.size} does not divide its rows"
+                why = "a codebook would be larger" if n.name in cuts else f"{self.size} does not divide its rows, or it is depthwise"
                 ctx.note(self.name, f"{n.op} '{n.name}' stays: {why}")
         if self.permute:
             graph = self._ordered(graph, ctx, names, {n: cuts[n] for n in names if cuts[n][0] % self.size == 0})
@@ -190,6 +190,8 @@ def _cut(node: Node, graph: Graph, size: int) -> tuple[int, int] | None:
     """(channels, taps) of a row: what it is [channels, taps] of, vectors running along
     channels first; None if it can't be cut."""
     weight = graph.tensors[node.inputs[1]].shape
+    if node.op == "Conv" and weight[1] == 1 and node.attrs.groups > 1:
+        return None  # depthwise: few weights, read by channel
     if node.op == "Conv":
         channels, taps = weight[1], weight[2] * weight[3]
     else:

@@ -20,7 +20,7 @@ class WeightLayout:
     `k_stored` is `k` rounded up; the extra columns are zero. `ctype` is the C type of one weight; where `bits` is not 0, it is
     the type of a word with fields of so many bits, and a weight is `first` + `step` * field. `unit`: not 0 where only what is
     not all zero is stored, so many pair words of values at a time, of `words` for every four k. Where `slices` is not 0 the
-    weights are prefix codes, and `rows` of them are decoded so many times per group.
+    weights are codes, and `rows` of them are decoded so many times per group: prefix codes, or of vectors of `vector` weights.
     """
 
     rows: int
@@ -35,6 +35,7 @@ class WeightLayout:
     unit: int = 0
     words: int = 2
     slices: int = 0
+    vector: int = 0
 
 
 @dataclass(frozen=True)
