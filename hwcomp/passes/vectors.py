@@ -34,6 +34,7 @@ class Vectors(Pass):
     """`size` of a vector, `codewords` of a codebook (a power of two; fewer in layers that have few vectors). `parts`: stretches of
     a row with codebooks of their own (product quantization). `stages`: codewords that are summed (residual quantization).
     `permute`: look for a better order of channels. `noise` on the codewords, in deviations of the weights: annealing; 0: none.
+    `by_channel`: a scale per output channel, its output's deviation, in place of one; it takes four bytes each in C.
     `samples`: how many of the calibration samples are looked at; fewer where tensors are large.
 
     Layers that can't be cut (depthwise ones, rows that `size` does not divide) or would not get smaller keep their weights.
@@ -48,6 +49,7 @@ class Vectors(Pass):
     stages: int = 1
     permute: bool = True
     noise: float = 0.1
+    by_channel: bool = False
     samples: int = 4096
 
     def run(self, graph: Graph, ctx: PassContext) -> Graph:
@@ -146,6 +148,11 @@ class Vectors(Pass):
         channels, taps = cut
         order = np.arange(channels * taps).reshape(channels, taps).T.ravel()
         target, gram = problem.target[:, :, order], problem.gram[:, order][:, :, order]
+        rows = np.ones((*target.shape[:2], 1))
+        if self.by_channel:
+            power = np.sqrt(((target @ gram) * target).sum(axis=2, keepdims=True))
+            rows = np.where(power > 0, power, 1.0) / (power.mean() or 1.0)
+            target = target / rows
         fit = fitted(target, gram, shape, self.noise)
         away = target - fit.weights
         error = float(((away @ gram) * away).sum()) / (float(((target @ gram) * target).sum()) or 1.0)
@@ -153,7 +160,7 @@ class Vectors(Pass):
         integers[:, :, order] = fit.integers
         index = fit.codes.reshape(len(fit.codes), -1, fit.codes.shape[-1])
         codes = Codes(fit.codebook.astype(np.int8), index, (channels, taps), (1, 0))
-        made = problem.node(node, tensors, "coded", integers, fit.scale, codes)
+        made = problem.node(node, tensors, "coded", integers, fit.scale * rows, codes)
         ctx.chosen.add(made.inputs[1])
         books = f"{shape.parts * shape.stages} codebook{'s' if shape.parts * shape.stages > 1 else ''} of {shape.codewords} x {shape.size}"
         ctx.note(self.name, f"{node.op} '{node.name}': {books}, error {error:.2g} of its output's energy")

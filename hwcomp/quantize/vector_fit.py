@@ -15,6 +15,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sw_ref.vectors import decoded
+
 _MOST = 127  # largest integer of a weight
 _STEPS = 20  # of k-means
 _ROUNDS = 8  # of codes and codewords
@@ -54,13 +56,6 @@ class Vectors:
     @property
     def weights(self) -> np.ndarray:
         return self.integers * self.scale
-
-
-def decoded(codebook: np.ndarray, codes: np.ndarray) -> np.ndarray:
-    """The sums of codewords [.., vectors * size] of codes [stages, .., vectors]."""
-    part = np.arange(codes.shape[-1]) * codebook.shape[1] // codes.shape[-1]
-    found = sum(book[part, code] for book, code in zip(codebook, codes, strict=True))
-    return found.reshape(*codes.shape[1:-1], -1)
 
 
 def fitted(target: np.ndarray, gram: np.ndarray, shape: Shape, noise: float = 0.1, seed: int = 0) -> Vectors:
