@@ -126,8 +126,7 @@ class Vectors(Pass):
                 to = channels.moves(members, order)
                 return sum(r.cost(to) for r in readers)
 
-            energy = sum(r.energy(members) for r in readers)
-            order = permute.searched(len(members), self.size, energy, cost, rng)
+            order = permute.searched(self.size, sum(r.alike(members) for r in readers), cost, rng)
             graph = channels.reordered(graph, channels.moves(members, order))
             saved = (cost(np.arange(len(members))) - cost(order)) / sum(r.layer.weight for r in readers)
             for n in nodes:
@@ -176,15 +175,14 @@ class _Reader:
         by_channel = weight.reshape(len(weight), channels, taps).transpose(1, 0, 2).reshape(channels, -1)
         self.layer = permute.Layer.of(by_channel, size)
         self._units = units[:channels] if node.op == "Conv" else units.reshape(channels, taps)[:, 0]
-        self._energy = by_channel.var(axis=1)
 
     def cost(self, to: np.ndarray) -> float:
         return self.layer.cost(source(self._units, to))
 
-    def energy(self, members: np.ndarray) -> np.ndarray:
-        """[members]: variances of their weights, as a part of the layer's."""
-        found = np.array([self._energy[self._units == m].sum() for m in members])
-        return found / (self._energy.sum() or 1.0)
+    def alike(self, members: np.ndarray) -> np.ndarray:
+        """[members, members]: mean products of their weights, as a part of the layer's."""
+        mine = (self._units == members[:, None]).astype(np.float64)
+        return mine @ self.layer.second @ mine.T / (np.trace(self.layer.second) or 1.0)
 
 
 def _stored(shape: Shape, vectors: int) -> int:
