@@ -43,7 +43,8 @@ class CompileOptions:
     included (small). `xnor_k`: pass few_bits computes K maps.
     `prune`: amount by kind: a fraction, of the multiply-accumulates for filter, channel, branch, of the parameters for weight,
     vector, kernel, block; the text "n:m" for nm.
-    `share`: bits of the codes of pass share. `share_vectors`: size and codewords of pass vectors, "4x256". `low_rank`: energy of pass low_rank.
+    `share`: bits of the codes of pass share. `share_vectors`: size and codewords of pass vectors, "4x256". `low_rank`: energy of
+    pass low_rank.
     `least_fifos`: search the least depths of FIFOs however long it takes.
     """
 

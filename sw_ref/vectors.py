@@ -41,7 +41,9 @@ def check(kernel: Kernel) -> None:
     book, index, weight = c["codebook"].astype(np.int64), c["index"].astype(np.int64), c["weight"]
     rows = weight.reshape(len(weight), -1)
     dims, perm = how.get("dims"), how.get("perm")
-    if not (_sizes(dims) and _sizes(perm) and sorted(perm) == list(range(len(dims))) and np.prod(dims) == rows.shape[1]):
+    if not (
+        _sizes(dims) and _sizes(perm) and sorted(perm) == list(range(len(dims))) and np.prod(dims) == rows.shape[1]
+    ):
         raise wrong(f"dims {dims} and perm {perm} do not order {rows.shape[1]} weights")
     if book.ndim != 4 or index.ndim != 3 or not book.size or len(book) != len(index):
         raise wrong(f"a codebook {list(book.shape)} for an index {list(index.shape)}")

@@ -23,7 +23,7 @@ from hwcomp.registry import BACKENDS, OPS, PASSES, Registry
 from hwcomp.templates_dir import templates
 from hwcomp.verify import engines
 from hwcomp.verify.reference import run_program
-from tests import few_bits, program_factory, random_programs
+from tests import few_bits, program_factory, random_programs, vector_codes
 from tests.models import ROOT, op_cases, quantized
 
 # --- imports ----------------------------------------------------------------------------------------------------------
@@ -261,7 +261,7 @@ def emitted():
                     backend.supports(program)
                     for dialect in HLS_DIALECTS[:: -1 if target == "hls" else 2]:  # C and Verilog: once
                         wired = ("all",) if label == "binary" else ()
-                        form = "small" if label == "codes" else "packed"
+                        form = "small" if "codes" in label else "packed"
                         plan = backend.plan(program, {"hls_dialect": dialect, "unroll": wired, "c_weights": form})
                         found[label, target] = backend.emit(program, plan, product)
     return read, found
@@ -281,6 +281,7 @@ def programs():
         .dense(24, weight=rng.choice([0] * 12 + [-90, 17], (24, 40)))
         .program(),
     )
+    yield "vector codes", vector_codes.network()
     for seed in range(24):
         yield f"random {seed}", random_programs.random_program(seed)
         yield f"few bits {seed}", few_bits.few_bits_program(seed)[0]

@@ -70,7 +70,8 @@ def _form(kernel: Kernel, step: Step, printed: Printed) -> tuple[str, str]:
     if coded := printed.k.get("coded"):
         rows = f"{printed.k['rows']} rows at a time are decoded into {coded['count'] * np.dtype(step.weights.ctype[:-2]).itemsize} bytes"
         if coded["vectors"]:
-            what = f"indices of {coded['bits']} bits for {coded['size']} weights" + (f", {coded['stages']} stages" if coded["stages"] > 1 else "")
+            stages = f", {coded['stages']} stages" if coded["stages"] > 1 else ""
+            what = f"indices of {coded['bits']} bits for {coded['size']} weights{stages}"
             return what, f"fewest bytes, codebooks included (--c-weights small); {rows} of the arena"
         what = "Huffman codes of distances and weights" if coded["runs"] else "Huffman codes"
         return what, f"fewest bytes, tables included (--c-weights small); {rows} of the arena"

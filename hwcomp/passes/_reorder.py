@@ -65,15 +65,23 @@ class Channels:
             columns = u.columns.get(node.outputs[0])
             if columns is not None and (node.op == "Dense" or tensors[weight].shape[1] > 1):
                 weight = take(weight, source(columns, to)[: tensors[weight].shape[1]], 1)
-            return node.with_(inputs=(node.inputs[0], weight, *(take(n, rows, 0) if n else "" for n in node.inputs[2:])))
+            return node.with_(
+                inputs=(node.inputs[0], weight, *(take(n, rows, 0) if n else "" for n in node.inputs[2:]))
+            )
         if node.op == "BatchNormalization":
             channels = source(_planes(u.of[node.outputs[0]]), to)
             return node.with_(inputs=(node.inputs[0], *(take(n, channels, 0) for n in node.inputs[1:])))
-        if len(node.outputs) != 1 or not any(n and n not in data for n in node.inputs) or _still(u.of[node.outputs[0]], to):
+        if (
+            len(node.outputs) != 1
+            or not any(n and n not in data for n in node.inputs)
+            or _still(u.of[node.outputs[0]], to)
+        ):
             return node
         shape = u.of[node.outputs[0]].shape
         moved = source(np.ascontiguousarray(u.of[node.outputs[0]]).ravel(), to)
-        return node.with_(inputs=tuple(n if not n or n in data else _moved(n, shape, moved, tensors) for n in node.inputs))
+        return node.with_(
+            inputs=tuple(n if not n or n in data else _moved(n, shape, moved, tensors) for n in node.inputs)
+        )
 
 
 def source(units: np.ndarray, to: np.ndarray) -> np.ndarray:
@@ -90,7 +98,9 @@ def _bound(graph: Graph, units: Units) -> np.ndarray:
     stay = [np.empty(0, np.int64)]
     for node in graph.nodes:
         out = node.outputs[0]
-        if node.op in DOT and (graph.tensors[node.inputs[1]].given is not None or graph.tensors[node.inputs[1]].qtype is not None):
+        if node.op in DOT and (
+            graph.tensors[node.inputs[1]].given is not None or graph.tensors[node.inputs[1]].qtype is not None
+        ):
             stay += [units.rows[out], units.columns.get(out, stay[0])]
         elif node.op == "BatchNormalization":
             planes = _planes(units.of[out])

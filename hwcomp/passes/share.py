@@ -52,6 +52,9 @@ class Share(Pass):
     def run(self, graph: Graph, ctx: PassContext) -> Graph:
         self._check(ctx)
         nodes = [n for n in dots(graph) if graph.tensors[n.inputs[1]].given is None]
+        if not nodes and ctx.chosen:
+            ctx.note(self.name, "vector codes have taken all layers")
+            return graph
         if not nodes:
             raise UsageError("--share finds nothing to share", why="no layer has float weights", fix="leave it out")
         data = Compensated(graph, ctx, self.samples)
@@ -118,7 +121,9 @@ class Share(Pass):
         """(node on shared weights, what they are, error of its output as a part of its energy)."""
         own, gram = problem.own, problem.gram
         sizes = np.ones((*own.shape[:2], 1))
-        if node.op == "Conv" and own.shape[0] == len(problem.bias) > 1:  # depthwise: no channel shall be lost among larger ones
+        if (
+            node.op == "Conv" and own.shape[0] == len(problem.bias) > 1
+        ):  # depthwise: no channel shall be lost among larger ones
             largest = np.abs(own).max(axis=2, keepdims=True)
             sizes = np.where(largest > 0, largest, 1.0)
         target = problem.target / sizes

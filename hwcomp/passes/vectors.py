@@ -60,10 +60,16 @@ class Vectors(Pass):
         names = {name for name, shape in shapes.items() if shape is not None}
         if not names:
             why = f"no layer has float weights in rows that {self.size} divides, and enough of them"
-            raise UsageError(f"{self._option} finds nothing to code", why=why, fix="use shorter vectors, or leave it out")
+            raise UsageError(
+                f"{self._option} finds nothing to code", why=why, fix="use shorter vectors, or leave it out"
+            )
         for n in float_layers:
             if n.name not in names:
-                why = "a codebook would be larger" if n.name in cuts else f"{self.size} does not divide its rows, or it is depthwise"
+                why = (
+                    "a codebook would be larger"
+                    if n.name in cuts
+                    else f"{self.size} does not divide its rows, or it is depthwise"
+                )
                 ctx.note(self.name, f"{n.op} '{n.name}' stays: {why}")
         if self.permute:
             graph = self._ordered(graph, ctx, names, {n: cuts[n] for n in names if cuts[n][0] % self.size == 0})
@@ -91,11 +97,15 @@ class Vectors(Pass):
             raise UsageError(self._option, fix=f"a power of two from {_LEAST} to {_MOST} codewords is needed")
         for name, least, most in (("parts", 1, 1 << 16), ("stages", 1, 4), ("samples", 1, 1 << 32)):
             if not least <= getattr(self, name) <= most:
-                raise UsageError(f"vectors.{name}={getattr(self, name)}", fix=f"{least} or more is needed, {most:,} at most")
+                raise UsageError(
+                    f"vectors.{name}={getattr(self, name)}", fix=f"{least} or more is needed, {most:,} at most"
+                )
         if not 0 <= self.noise < math.inf:
             raise UsageError(f"vectors.noise={self.noise}", fix="0 or more is needed")
         if ctx.quant != "int8":
-            raise UsageError(f"{self._option} with --quant {ctx.quant}", why="codes stand for 8-bit integers", fix="use int8")
+            raise UsageError(
+                f"{self._option} with --quant {ctx.quant}", why="codes stand for 8-bit integers", fix="use int8"
+            )
         if ctx.calibration is None:
             raise UsageError("pass vectors needs calibration data", fix="give --calibration DATA.npz with real samples")
 
@@ -117,7 +127,9 @@ class Vectors(Pass):
         moved: dict[str, float] = {}
         for members in channels.classes:
             columns = {n.name: channels.units.columns.get(n.outputs[0]) for n in graph.nodes if n.name in cuts}
-            nodes = [n for n in graph.nodes if columns.get(n.name) is not None and np.isin(columns[n.name], members).any()]
+            nodes = [
+                n for n in graph.nodes if columns.get(n.name) is not None and np.isin(columns[n.name], members).any()
+            ]
             readers = [_Reader(n, graph, columns[n.name], cuts[n.name], self.size) for n in nodes]
             if not readers:
                 continue
@@ -133,7 +145,8 @@ class Vectors(Pass):
                 moved[n.name] = moved.get(n.name, 0.0) + saved / self.size / (2 * math.log(2))
         for n in graph.nodes:
             if n.name in moved:
-                ctx.note(self.name, f"{n.op} '{n.name}': channels in another order, {moved[n.name]:.2f} bits less per weight by their covariance")
+                bits = f"{moved[n.name]:.2f} bits less per weight by their covariance"
+                ctx.note(self.name, f"{n.op} '{n.name}': channels in another order, {bits}")
             elif n.name in names:
                 ctx.note(self.name, f"{n.op} '{n.name}': the order of its channels is not free")
         return graph

@@ -45,7 +45,9 @@ class Layer:
         return self.weight * float(np.linalg.slogdet(covariance + least * np.eye(self.size))[1])
 
 
-Cost = Callable[[np.ndarray], float]  # of the members in a new order: entry i is the member that takes the place of member i
+Cost = Callable[
+    [np.ndarray], float
+]  # of the members in a new order: entry i is the member that takes the place of member i
 
 
 def searched(size: int, alike: np.ndarray, cost: Cost, rng: np.random.Generator) -> np.ndarray:

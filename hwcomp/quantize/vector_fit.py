@@ -134,7 +134,9 @@ class _Fit:
                     here = slice((j - first) * d, (j - first + 1) * d)
                     now = w[:, :, j * d : (j + 1) * d].copy()
                     block = self.blocks[:, j]
-                    new = self._best(book[:, self.part[j]], cost[:, :, j], codes[..., j], now, now @ block - local[:, :, here], block)
+                    new = self._best(
+                        book[:, self.part[j]], cost[:, :, j], codes[..., j], now, now @ block - local[:, :, here], block
+                    )
                     change = new - now
                     if change.any():
                         moved += np.count_nonzero(change.any(axis=2))
@@ -166,6 +168,7 @@ class _Fit:
     def refit(self, book: np.ndarray, codes: np.ndarray) -> np.ndarray:
         """The codewords of least squares for these codes; codeword 0 stays, and what nothing uses."""
         weights = self._counts(codes)
+
         def project(w: np.ndarray) -> np.ndarray:
             return self._gathered(w @ self.gram, codes)
 
@@ -193,7 +196,7 @@ class _Fit:
 
     def _counts(self, codes: np.ndarray) -> np.ndarray:
         """[stages, parts, codewords, G, J]: how many vectors are each codeword at each place."""
-        s, (groups, rows, places) = self.shape, codes.shape[1:]
+        s, (groups, _, places) = self.shape, codes.shape[1:]
         at = np.arange(groups)[:, None, None] * places + np.arange(places)
         found = np.zeros((s.stages, s.parts, s.codewords, groups, places))
         for stage in range(s.stages):
@@ -251,7 +254,9 @@ def _centres(words: np.ndarray, codes: np.ndarray, pull: np.ndarray, blocks: np.
     met = np.bincount((codes * (groups * places) + at).ravel(), minlength=count * groups * places)
     matrix = met.reshape(count, -1) @ blocks.reshape(groups * places, -1)
     matrix = matrix.reshape(count, d, d)
-    wanted = np.stack([np.bincount(codes.ravel(), weights=pull[..., a].ravel(), minlength=count) for a in range(d)], axis=1)
+    wanted = np.stack(
+        [np.bincount(codes.ravel(), weights=pull[..., a].ravel(), minlength=count) for a in range(d)], axis=1
+    )
     used = met.reshape(count, -1).any(axis=1)
     used[0] = False
     found = words.copy()

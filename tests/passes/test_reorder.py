@@ -12,7 +12,9 @@ from tests.passes.test_units import fused
 
 def outputs(graph, seed=0):
     rng = np.random.default_rng(seed)
-    return run_float(graph, {n: rng.uniform(-1, 1, (3, *graph.tensors[n].shape[1:])).astype(np.float32) for n in graph.inputs})
+    return run_float(
+        graph, {n: rng.uniform(-1, 1, (3, *graph.tensors[n].shape[1:])).astype(np.float32) for n in graph.inputs}
+    )
 
 
 def same(graph, other, seed=0):
@@ -75,10 +77,18 @@ def test_a_residual_branch_moves_as_one():
 def test_inputs_outputs_and_stated_integers_stay():
     graph = fused(model([("Gemm", ["x", "w"], ["y"], {"transB": 1})], {"x": (1, 6)}, {"w": values("w", 4, 6)}))
     assert Channels(graph).classes == []
-    nodes = [("Gemm", ["x", "w"], ["h"], {"transB": 1}), ("Softmax", ["h"], ["p"], {}), ("Gemm", ["p", "v"], ["y"], {"transB": 1})]
+    nodes = [
+        ("Gemm", ["x", "w"], ["h"], {"transB": 1}),
+        ("Softmax", ["h"], ["p"], {}),
+        ("Gemm", ["p", "v"], ["y"], {"transB": 1}),
+    ]
     graph = fused(model(nodes, {"x": (1, 6)}, {"w": values("w", 4, 6), "v": values("v", 3, 4)}))
     assert Channels(graph).classes == []  # what a softmax does depends on all of them
-    chain = [("Gemm", ["x", "w"], ["h"], {"transB": 1}), ("Relu", ["h"], ["r"], {}), ("Gemm", ["r", "v"], ["y"], {"transB": 1})]
+    chain = [
+        ("Gemm", ["x", "w"], ["h"], {"transB": 1}),
+        ("Relu", ["h"], ["r"], {}),
+        ("Gemm", ["r", "v"], ["y"], {"transB": 1}),
+    ]
     graph = fused(model(chain, {"x": (1, 6)}, {"w": values("w", 4, 6), "v": values("v", 3, 4)}))
     assert [len(c) for c in Channels(graph).classes] == [4]
 

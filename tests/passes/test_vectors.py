@@ -33,7 +33,9 @@ def net():
 
 def compiled(proto=None, passes=None, quant="int8", calibration=True, **options):
     given = {"x": data(400)} if calibration else None
-    made, ctx = quantized(proto or net(), quant=quant, calibration=given, passes={"vectors": ON | options, **(passes or {})})
+    made, ctx = quantized(
+        proto or net(), quant=quant, calibration=given, passes={"vectors": ON | options, **(passes or {})}
+    )
     return lower(made).program, ctx
 
 
@@ -59,7 +61,10 @@ def test_codes_reach_the_program(options, layers, most):
         columns = order(**k.params["vectors"])
         assert np.array_equal(decoded(c["codebook"].astype(int), c["index"]), rows[:, columns])
         if k.kind == "conv2d":  # vectors run along the input channels
-            assert columns[: c["weight"].shape[1]].tolist() == (np.arange(c["weight"].shape[1]) * np.prod(c["weight"].shape[2:])).tolist()
+            assert (
+                columns[: c["weight"].shape[1]].tolist()
+                == (np.arange(c["weight"].shape[1]) * np.prod(c["weight"].shape[2:])).tolist()
+            )
         assert parts > 1 or len(np.unique(c["weight"])) <= (codewords * size) ** stages
     assert noise(program, net()) < most
     assert ctx.notes["vectors"][-1].endswith("codebooks included")
@@ -105,7 +110,11 @@ def test_the_order_pays_where_channels_are_alike():
     """Pairs of equal channels, not side by side."""
     half = np.random.default_rng(0).normal(size=(24, 32)).astype(np.float32)
     mixed = np.concatenate([half, half], axis=1)
-    nodes = [("Gemm", ["x", "w"], ["h"], {"transB": 1}), ("Relu", ["h"], ["r"], {}), ("Gemm", ["r", "v"], ["y"], {"transB": 1})]
+    nodes = [
+        ("Gemm", ["x", "w"], ["h"], {"transB": 1}),
+        ("Relu", ["h"], ["r"], {}),
+        ("Gemm", ["r", "v"], ["y"], {"transB": 1}),
+    ]
     proto = model(nodes, {"x": (1, 128)}, {"w": values("w", 64, 128), "v": mixed})
     errors = []
     for permute in (True, False):
@@ -137,9 +146,15 @@ def test_a_channel_that_is_always_zero_is_codeword_zero():
     """Lowering takes its weights away, as its result is known."""
     bias = values("b", 20)
     bias[3] = -1000
-    nodes = [("Gemm", ["x", "w", "b"], ["h"], {"transB": 1}), ("Relu", ["h"], ["r"], {}), ("Gemm", ["r", "v"], ["y"], {"transB": 1})]
+    nodes = [
+        ("Gemm", ["x", "w", "b"], ["h"], {"transB": 1}),
+        ("Relu", ["h"], ["r"], {}),
+        ("Gemm", ["r", "v"], ["y"], {"transB": 1}),
+    ]
     proto = model(nodes, {"x": (1, 128)}, {"w": values("w", 20, 128), "b": bias, "v": values("v", 12, 20)})
-    made, _ = quantized(proto, calibration={"x": data().reshape(200, -1)}, passes={"vectors": SMALL | {"permute": False}})
+    made, _ = quantized(
+        proto, calibration={"x": data().reshape(200, -1)}, passes={"vectors": SMALL | {"permute": False}}
+    )
     first = coded(lower(made).program)[0].constants
     assert not first["weight"][3].any()
     assert not first["index"][:, 3].any()

@@ -8,10 +8,6 @@ import pytest
 from hwcomp.quantize.permute import Layer, searched
 
 
-def cost_of(layer):
-    return lambda order: layer.cost(order)
-
-
 def test_cost_is_the_determinant_of_the_covariance():
     channels = np.random.default_rng(0).normal(1, 2, (8, 500))
     layer, order = Layer.of(channels, 4), np.random.default_rng(1).permutation(8)
@@ -24,7 +20,7 @@ def test_the_best_order_of_six_channels():
     rng = np.random.default_rng(2)
     mixed = rng.normal(size=(6, 3)) @ rng.normal(size=(3, 80)) + 0.3 * rng.normal(size=(6, 80))
     layer = Layer.of(mixed, 2)
-    found = searched(2, layer.second, cost_of(layer), np.random.default_rng(0))
+    found = searched(2, layer.second, layer.cost, np.random.default_rng(0))
     assert sorted(found.tolist()) == list(range(6))
     best = min(layer.cost(np.array(p)) for p in itertools.permutations(range(6)))
     assert layer.cost(found) == pytest.approx(best)
@@ -36,7 +32,7 @@ def test_pairs_that_belong_together_are_found():
     half = rng.normal(size=(16, 400))
     channels = np.concatenate([half, half + 0.1 * rng.normal(size=half.shape)])
     layer = Layer.of(channels, 2)
-    found = searched(2, layer.second, cost_of(layer), rng)
+    found = searched(2, layer.second, layer.cost, rng)
     assert np.mean([abs(a - b) == 16 for a, b in found.reshape(-1, 2)]) > 0.9
     assert layer.cost(found) < layer.cost(np.arange(32)) - 0.5 * layer.weight
 

@@ -47,7 +47,10 @@ def test_codes_are_in_the_hash():
     program = network()
     kernel = program.kernels[0]
     book, index = (kernel.constants[n] for n in ("codebook", "index"))
-    turned = kernel.constants | {"codebook": book[:, :, ::-1].copy(), "index": (book.shape[2] - 1 - index).astype(np.uint8)}
+    turned = kernel.constants | {
+        "codebook": book[:, :, ::-1].copy(),
+        "index": (book.shape[2] - 1 - index).astype(np.uint8),
+    }
     other = replace(program, kernels=(replace(kernel, constants=turned), *program.kernels[1:]))
     assert other.sha256() != program.sha256()
 
@@ -77,12 +80,14 @@ HOSTILE = {
     "an index": (changed("index", lambda a: (a + 1) % 32), "differ"),
     "an index that is too large": (changed("index", lambda a: a + np.uint8(200)), "into 32 codewords"),
     "an index below 0": (changed("index", lambda a: -1 - a.astype(np.int8)), "indices from"),
-    "rows": (changed("index", lambda a: a[:, 1:]), "vectors of 4 for"), "vectors": (changed("index", lambda a: a[:, :, 1:]), "vectors of 4 for"),
+    "rows": (changed("index", lambda a: a[:, 1:]), "vectors of 4 for"),
+    "vectors": (changed("index", lambda a: a[:, :, 1:]), "vectors of 4 for"),
     "stages": (changed("index", lambda a: a[:0]), "for an index"), "a shape": (changed("index", lambda a: a[0]), "for an index"),
     "a codebook without words": (changed("codebook", lambda a: a[:, :, :0]), "for an index"),
     "no codebook": (without("codebook"), "belong together"), "no index": (without("index"), "belong together"),
     "no order": (how(None), "belong together"), "an order of other weights": (how({"dims": [4, 8], "perm": [1, 0]}), "do not order 36"),
-    "no permutation": (how({"dims": [4, 9], "perm": [1, 1]}), "do not order"), "no sizes": (how({"dims": "36", "perm": [0]}), "do not order"),
+    "no permutation": (how({"dims": [4, 9], "perm": [1, 1]}), "do not order"),
+    "no sizes": (how({"dims": "36", "perm": [0]}), "do not order"),
     "fractions": (how({"dims": [36.0], "perm": [0]}), "do not order"), "an order": (how({"dims": [9, 4], "perm": [1, 0]}), "differ"),
     "another kind": (lambda k: replace(k, kind="maxpool2d"), "belong together"),
 }  # fmt: skip
