@@ -31,6 +31,11 @@ _COST_COLUMNS = (
 
 def page(rows: dict[str, dict], engines: tuple[str, ...]) -> str:
     """The page: a table of what is verified, one of what it costs."""
+    return HEAD + tables(rows, engines)
+
+
+def tables(rows: dict[str, dict], engines: tuple[str, ...]) -> str:
+    """Both tables."""
     columns = ("network", *engines, "proof: accumulators, differing", "L4: outputs, differing, largest", "accuracy")
     bits = [_bits(name, row, engines) for name, row in rows.items()]
     costs = [_costs(name, row) for name, row in rows.items()]
@@ -43,7 +48,7 @@ def page(rows: dict[str, dict], engines: tuple[str, ...]) -> str:
         }
     )
     notes = "\nRefused:\n" + "".join(f"- {line}\n" for line in refused) if refused else ""
-    return HEAD + _table(columns, bits) + notes + COSTS + _table(_COST_COLUMNS, costs)
+    return _table(columns, bits) + notes + COSTS + _table(_COST_COLUMNS, costs)
 
 
 def _table(columns: tuple[str, ...], lines: list[list[str]]) -> str:

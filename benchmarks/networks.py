@@ -37,21 +37,24 @@ TARGETS = {"c": "mcu", "c:m4": "mcu", "verilator": "fpga", "hls": "hls"}  # of t
 SAMPLES = {"c": 500, "c:m4": 2, "verilator": 4, "hls": 16}
 
 
-def measure(name: str, wanted: tuple[str, ...], row: dict) -> dict:
-    """`row`, with what the engines `wanted` give put in its place; with `c` also the proof, L4 and the accuracy."""
+def measure(name: str, wanted: tuple[str, ...], row: dict, folder: Path | None = None, **compiled) -> dict:
+    """`row`, with what the engines `wanted` give put in its place; with `c` also the proof, L4 and the accuracy.
+
+    `compiled`: more options of the compile; `folder`: where products go (build/bench/networks).
+    """
     m = member(name)
     row = {"engines": {}, "stats": {}, **row}
     for target in dict.fromkeys(TARGETS[e] for e in wanted):
-        folder = OUT / name / target
-        shutil.rmtree(folder, ignore_errors=True)
+        out = (folder or OUT / name) / target
+        shutil.rmtree(out, ignore_errors=True)
         mine = [e for e in wanted if TARGETS[e] == target]
         calibration = None if name in QUANTIZED or name in TINY_INT8 else {m.input: m.calibration[:256]}
         try:
-            built = hwcomp.compile(m.path, folder, target=target, calibration=calibration)
+            built = hwcomp.compile(m.path, out, target=target, calibration=calibration, **compiled)
         except UnsupportedError as error:
             row["engines"] |= {e: {"status": "refused", "detail": str(error)} for e in mine}
             continue
-        report = json.loads((folder / "report.json").read_text())
+        report = json.loads((out / "report.json").read_text())
         row["macs"], row[target] = report["macs"], report["targets"][target]
         row["proof"] = {
             k: sum(layer[f"{p}accumulators"] or 0 for layer in report["layers"])

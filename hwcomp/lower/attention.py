@@ -9,7 +9,8 @@ import numpy as np
 
 from hwcomp.errors import UnsupportedError, WorkFailed
 from hwcomp.graph import origin_of
-from hwcomp.lower import bounds, requant, staircase
+from hwcomp.lower import bounds, requant
+from hwcomp.lower.products import requantized
 from sw_ref.program import Layout
 
 if TYPE_CHECKING:
@@ -29,32 +30,18 @@ def matmul(ctx: LowerContext, node: Node, clamp) -> None:
     if b.layout not in (Layout.row_major(b.shape), columns(b.shape)):
         b = ctx.in_order(node.inputs[1], node, Layout.row_major(b.shape))
     y = node.outputs[0]
-    qy = ctx.qtype(y, node)
-    lo, hi = ctx.clamp_limits(qy, clamp)
     ends = [(e.lo - e.zero, e.hi - e.zero) for e in (a, b)]
     products = [p * q for p in ends[0] for q in ends[1]]
     count = a.shape[-1]
     least, most = count * min(0, *products), count * max(0, *products)
-    bits = max(bounds.signed_bits(least, most), 2)
-    if bits > 53:
+    if (bits := bounds.signed_bits(least, most)) > 53:
         raise WorkFailed(
             f"the accumulator of {node.op} needs {bits} bits", node=origin_of(node), why=f"sums reach [{least}, {most}]",
             fix="use fewer bits or shorter rows",
         )  # fmt: skip
-    with np.errstate(over="ignore"):
-        scale = requant.factor(node, np.atleast_1d(np.float32(a.scale) * np.float32(b.scale)), qy.scale[0])
-    rq = requant.choose(scale, least, most, bits, qy.zero, lo, hi, ctx.profile)
-    limits = np.array([least]), np.array([most])
-    differing, worst, steps = staircase.compare(rq, staircase.float_formula(scale, qy.zero, lo, hi), *limits)
-    width = int(rq.multiplier.max()).bit_length()
-    total = most - least + 1
-    ctx.proofs.append(staircase.Proof(y, rq.form, bits, width, total, differing, 1, 0, worst, rq.bits, steps))
-    reach = rq.apply(np.array([[least, most]]))[0]
-    params = {
-        "zeros": [a.zero, b.zero], "acc_bits": bits, "acc_lo": least, "acc_hi": most, "requantize": rq.params(),
-    }  # fmt: skip
-    ctx.add_edge(y, int(reach[0]), int(reach[1]), Layout.row_major(ctx.sample_shape(y)))
-    ctx.add_kernel("matmul", node, params, rq.constants())
+    params, constants, reach = requantized(ctx, node, a, b, least, most, clamp)
+    ctx.add_edge(y, *reach, Layout.row_major(ctx.sample_shape(y)))
+    ctx.add_kernel("matmul", node, params, constants)
 
 
 def columns(shape: tuple[int, ...]) -> Layout:

@@ -262,7 +262,11 @@ def _pointwise(x: Edge, ratio: np.ndarray, offset: np.ndarray, lo: int, hi: int)
     got = rq.apply(every)
     want = np.clip(np.rint(ratio[:, None] * (every - x.zero) + offset[:, None]), lo, hi)
     bits = int(np.abs(rq.multiplier).max()).bit_length()
-    proof = staircase.Proof("", rq.form, x.bits, bits, got.size, int((got != want).sum()), len(ratio), 0)
+    away = np.abs(got - want)
+    proof = staircase.Proof(
+        "", rq.form, x.bits, bits, got.size, int((away > 0).sum()), len(ratio), 0, int(away.max(initial=0)),
+        named=staircase.runs(away > 0, x.lo),
+    )  # fmt: skip
     return rq, int(got.min()), int(got.max()), proof
 
 

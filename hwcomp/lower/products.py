@@ -12,10 +12,11 @@ from sw_ref.program import Layout
 if TYPE_CHECKING:
     from hwcomp.lower.context import LowerContext
     from hwcomp.types import Node
+    from sw_ref.program import Edge
 
 
 def multiply(ctx: LowerContext, node: Node, clamp) -> None:
-    """y = clamp(a * b): the product of the integers less their zero points is requantized as an accumulator is.
+    """y = clamp(a * b) of the integers less their zero points.
 
     b has the shape of a, or one value per channel ([C, 1, 1] for [C, H, W]). Both come in a usual order.
     """
@@ -27,24 +28,33 @@ def multiply(ctx: LowerContext, node: Node, clamp) -> None:
     b = ctx.edges[node.inputs[1]]
     b = ctx.in_order(node.inputs[1], node, order if b.shape == shape else Layout.row_major(b.shape))
     y = node.outputs[0]
+    least, most = _span(a, b, square=a.name == b.name)
+    params, constants, ends = requantized(ctx, node, a, b, least, most, clamp)
+    ctx.add_edge(y, *ends, a.layout)
+    ctx.add_kernel("mul", node, params, constants)
+
+
+def requantized(
+    ctx: LowerContext, node: Node, a: Edge, b: Edge, least: int, most: int, clamp
+) -> tuple[dict, dict, tuple[int, int]]:
+    """(params, constants, least and largest result) of a product of two edges, or of sums of such, between `least` and `most`:
+    it is requantized as an accumulator is. The proof is added."""
+    y = node.outputs[0]
     qy = ctx.qtype(y, node)
     lo, hi = ctx.clamp_limits(qy, clamp)
-    least, most = _span(a, b, square=a.name == b.name)
     bits = max(bounds.signed_bits(least, most), 2)
     with np.errstate(over="ignore"):
         scale = requant.factor(node, np.atleast_1d(np.float32(a.scale) * np.float32(b.scale)), qy.scale[0])
     rq = requant.choose(scale, least, most, bits, qy.zero, lo, hi, ctx.profile)
-    ends = np.array([least]), np.array([most])
-    differing, worst, steps = staircase.compare(rq, staircase.float_formula(scale, qy.zero, lo, hi), *ends)
-    width = int(rq.multiplier.max()).bit_length()
-    total = most - least + 1
+    limits = np.array([least]), np.array([most])
+    differing, worst, steps = staircase.compare(rq, staircase.float_formula(scale, qy.zero, lo, hi), *limits)
+    width, total = int(rq.multiplier.max()).bit_length(), most - least + 1
     ctx.proofs.append(staircase.Proof(y, rq.form, bits, width, total, differing, 1, 0, worst, rq.bits, steps))
     reach = rq.apply(np.array([[least, most]]))[0]
     params = {
         "zeros": [a.zero, b.zero], "acc_bits": bits, "acc_lo": least, "acc_hi": most, "requantize": rq.params(),
     }  # fmt: skip
-    ctx.add_edge(y, int(reach[0]), int(reach[1]), a.layout)
-    ctx.add_kernel("mul", node, params, rq.constants())
+    return params, rq.constants(), (int(reach[0]), int(reach[1]))
 
 
 def _span(a, b, *, square: bool) -> tuple[int, int]:

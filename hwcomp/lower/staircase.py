@@ -47,14 +47,14 @@ class Proof:
 
     def line(self) -> str:
         if self.form == "table":
-            return f"{self.kernel}: table of the float formula's results for {self.accumulators} inputs"
+            return f"{self.kernel}: table of the float formula's results for {self.accumulators:,} inputs"
         equal = "equal to the float formula on every accumulator"
         if self.steps is not None:
-            equal = f"equal to the float formula around {self.steps} steps per channel (not all were looked at)"
-        some = f"differs from the float formula on {self.differing} of {self.accumulators} accumulators, by {self.worst} at most"
+            equal = f"equal to the float formula around {self.steps:,} steps per channel (not all were looked at)"
+        some = f"differs from the float formula on {self.differing:,} of {self.accumulators:,} accumulators, by {self.worst} at most"
         short = "" if self.precision >= 24 else f" (rounded to {self.precision}, fewer than 24: less exact)"
         folded = f", {self.folded} constant channels" if self.folded else ""
-        ties = f"; {self.close} pairs of inputs lie within float32 noise of a tie" if self.close else ""
+        ties = f"; {self.close:,} pairs of inputs lie within float32 noise of a tie" if self.close else ""
         return (
             f"{self.kernel}: accumulator {self.acc_bits} bits, {self.form}, multiplier {self.multiplier_bits} bits{short}, "
             f"{self.channels} channels{folded}: {some if self.differing else equal}{ties}"
@@ -66,12 +66,14 @@ def summary(proofs: Sequence[Proof]) -> str:
     differing, total = sum(p.differing for p in proofs), sum(p.accumulators for p in proofs)
     partly = sum(p.steps is not None for p in proofs)
     part = f"; of {partly} layer{'s' * (partly != 1)} only a part was looked at" if partly else ""
+    close = sum(p.close for p in proofs)
+    part += f"; {close:,} pairs of inputs of sums lie within float32 noise of a tie" if close else ""
     if not differing and partly:
-        return f"none of {total} accumulators was found to differ from the float formula{part}"
+        return f"none of {total:,} accumulators was found to differ from the float formula{part}"
     if not differing:
-        return f"all {total} accumulators give what the float formula gives"
+        return f"all {total:,} accumulators give what the float formula gives{part}"
     worst = max(p.worst for p in proofs)
-    return f"{differing} of {total} accumulators differ from the float formula, by {worst} at most{part}"
+    return f"{differing:,} of {total:,} accumulators differ from the float formula, by {worst} at most{part}"
 
 
 def float_formula(
@@ -156,6 +158,13 @@ def where(
     """(channel, first, last) of every run of accumulators that the two functions map differently."""
     _, start, end, _ = _disagreements(rq, formula, lo, hi)
     return [(int(c), int(start[c, k]), int(end[c, k]) - 1) for c, k in np.argwhere(end > start)]
+
+
+def runs(differing: np.ndarray, first: int) -> tuple[tuple[int, int, int], ...]:
+    """(channel, first, last) of runs of set columns of bool [channels, n], the first NAMED; column 0 is accumulator `first`."""
+    edges = np.diff(np.pad(differing, ((0, 0), (1, 1))).astype(np.int8), axis=1)
+    begin, end = np.argwhere(edges > 0), np.argwhere(edges < 0)
+    return tuple((int(c), first + int(a), first + int(b) - 1) for (c, a), (_, b) in zip(begin, end, strict=True))[:NAMED]
 
 
 def _disagreements(

@@ -52,7 +52,7 @@ class Tape:
     def _through(self, node: Node, dy: np.ndarray) -> list[tuple[str, np.ndarray]]:
         given, y = self._given(node), self.values[node.outputs[0]]
         if node.op in _LIMITED and node.attrs.clamp:
-            dy = dy * _inside(y, node.attrs.clamp)
+            dy = dy * inside(y, node.attrs.clamp)
         if node.op in _MOVES:
             return _moved(node, self.graph, given, dy)
         if isinstance(OPS[node.op], Unary):
@@ -92,7 +92,7 @@ def loss_gradient(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return e.reshape(logits.shape)
 
 
-def _inside(y: np.ndarray, clamp: tuple[float | None, float | None]) -> np.ndarray:
+def inside(y: np.ndarray, clamp: tuple[float | None, float | None]) -> np.ndarray:
     lo, hi = clamp
     return (y > (-np.inf if lo is None else lo)) & (y < (np.inf if hi is None else hi))
 
@@ -186,7 +186,7 @@ _RULES: dict[str, Callable] = {
     "Add": lambda node, given, y, dy: [_unbroadcast(dy, a) for a in given],
     "Sub": lambda node, given, y, dy: [_unbroadcast(dy, given[0]), -_unbroadcast(dy, given[1])],
     "Mul": lambda node, given, y, dy: [_unbroadcast(dy * b, a) for a, b in (given, given[::-1])],
-    "Clip": lambda node, given, y, dy: [dy * _inside(given[0], (node.attrs.lo, node.attrs.hi))],
+    "Clip": lambda node, given, y, dy: [dy * inside(given[0], (node.attrs.lo, node.attrs.hi))],
     "MaxPool": _maxpool,
     "AveragePool": _averagepool,
     "Softmax": _softmax,

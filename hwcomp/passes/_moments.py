@@ -43,8 +43,8 @@ def moments(node: Node, y: np.ndarray, xq: np.ndarray, weight: np.ndarray, bias:
     first, residual, count = np.zeros((groups, k)), np.zeros((groups, m // groups)), 0
     per = max(1, _CHUNK // (groups * k * beyond.shape[3]))
     for start in range(0, len(beyond), per):
-        windows = _windows(node, xq[start : start + per] if node.op == "Conv" else xq, weight.shape)
-        x, r = (a[..., start % step :: step] for a in (windows, beyond[start : start + per]))
+        seen = windows(node, xq[start : start + per] if node.op == "Conv" else xq, weight.shape)
+        x, r = (a[..., start % step :: step] for a in (seen, beyond[start : start + per]))
         second += np.matmul(x, x.swapaxes(2, 3)).sum(axis=0, dtype=np.float64)
         cross += np.matmul(r, x.swapaxes(2, 3)).sum(axis=0, dtype=np.float64)
         first += x.sum(axis=(0, 3), dtype=np.float64)
@@ -55,7 +55,7 @@ def moments(node: Node, y: np.ndarray, xq: np.ndarray, weight: np.ndarray, bias:
     return Moments(gram, cross / count - rest[:, :, None] * mean[:, None, :], mean[:, None, :], rest.ravel())
 
 
-def _windows(node: Node, x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+def windows(node: Node, x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """float32 [samples, G, K, windows] of x, for weights of `shape`; a Dense layer's samples are its windows."""
     if node.op == "Dense":
         return x.reshape(-1, shape[1]).T[None, None]

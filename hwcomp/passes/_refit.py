@@ -9,9 +9,10 @@ import numpy as np
 
 from hwcomp.graph import Graph
 from hwcomp.passes._layerwise import evaluated, spread
-from hwcomp.passes._moments import moments
+from hwcomp.passes._moments import Moments, moments
 from hwcomp.passes._patterns import refitted
 from hwcomp.passes.base import PassContext, constant
+from hwcomp.quantize.obs import fitted_where
 from hwcomp.quantize.rounding import damped
 from hwcomp.registry import OPS
 from hwcomp.samples import operands
@@ -25,20 +26,31 @@ class Refit:
 
     def __init__(self, graph: Graph, ctx: PassContext, name: str, samples: int):
         self._graph, self._ctx, self._name = graph, ctx, name
+        self._inputs: dict[str, Moments] = {}
         self._data = operands(spread(ctx.calibration, samples, graph, _ELEMENTS), ctx.input_types)
 
-    def squares(self, layers: list[Node]) -> dict[str, np.ndarray]:
-        """float64 [G, K] by the name of a layer's result: the mean squares of its inputs, window element by element."""
-        found, names = {}, {n.outputs[0] for n in layers}
+    def inputs(self, layers: list[Node]) -> dict[str, Moments]:
+        """By the name of a layer's result: the moments of its inputs in the float network, positive definite."""
+        names = {n.outputs[0] for n in layers} - self._inputs.keys()
 
         def seen(node: Node, x: np.ndarray, _: np.ndarray) -> Node:
             if node.outputs[0] in names:
                 m = self._moments(node, x, x)
-                found[node.outputs[0]] = np.diagonal(m.gram, axis1=1, axis2=2) + m.mean[:, 0] ** 2
+                self._inputs[node.outputs[0]] = replace(m, gram=damped(m.gram))
             return node
 
-        self._walk(seen)
-        return found
+        if names:
+            self._walk(seen)
+        return self._inputs
+
+    def alone(self, node: Node, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(weights, bias) of one layer with the others as they are, nearly the best: a trial's."""
+        weight, bias = self._operands(node)
+        m = self.inputs([node])[node.outputs[0]]
+        before, kept = weight.reshape(m.cross.shape), mask.reshape(m.cross.shape)
+        made = fitted_where(before * kept, before, m.gram, kept)
+        moved = ((before - made) @ m.mean.swapaxes(1, 2)).ravel()
+        return made.reshape(weight.shape), bias + moved
 
     def run(self, masks: dict[str, np.ndarray]) -> Graph:
         """The graph with weights that are zero where the mask of a layer's result says so."""

@@ -1,10 +1,8 @@
 """Pruning inside layers: weights become zero in patterns that products can skip; shapes stay.
 
-Sources: Han et al., "Learning both Weights and Connections", NeurIPS 2015 (size); Sun et al., "A Simple and Effective
-Pruning Approach for Large Language Models" (Wanda), ICLR 2024 (size times the norm of the input); Mishra et al.,
-"Accelerating Sparse Deep Neural Networks", 2021 (N:M). What remains is fitted by least squares to the float layer's
-results on calibration data, layer by layer, each behind the sparse ones in front of it (He et al., "Channel Pruning",
-ICCV 2017).
+What a weight is worth: hwcomp/passes/_weight_scores.py. Patterns N:M: Mishra et al., "Accelerating Sparse Deep Neural Networks",
+2021. What remains is fitted by least squares to the float layer's results on calibration data, layer by layer, each behind the
+sparse ones in front of it (He et al., "Channel Pruning", ICCV 2017).
 """
 
 from __future__ import annotations
@@ -20,12 +18,16 @@ from hwcomp.graph import Graph, origin_of
 from hwcomp.passes import _patterns as patterns
 from hwcomp.passes._layerwise import DOT
 from hwcomp.passes._refit import Refit, by_channel
+from hwcomp.passes._weight_scan import Scan, slopes
+from hwcomp.passes._weight_scores import CRITERIA, OF_DATA, scores
 from hwcomp.passes.base import Pass, PassContext, constant
+from hwcomp.passes.prune import accuracy
 from hwcomp.registry import graph_pass
 from hwcomp.types import Node
 
-CRITERIA = ("l1", "l2", "activation")
-SCOPES = ("layer", "global")
+SCOPES = ("layer", "global", "sensitivity")
+OF = ("parameters", "macs")
+_HALVINGS = 6
 
 
 @graph_pass
@@ -34,9 +36,13 @@ class Sparsify(Pass):
     """`weight`, `vector` (rows of a kernel), `kernel` (2-D), `block`: the fraction of these that becomes zero; `nm`: "2:4"
     keeps 2 of every 4 input channels, with `shared` = 4 the same ones for every 4 outputs.
 
-    `block_size`: outputs x input channels. `criterion`: l1, l2: the size of weights; activation: times the size of their
-    inputs. `scope`: the fraction of each layer, or of all together (global: sizes relative to the layer's). `skip`: nodes to
-    leave alone, with commas. `samples`: of the calibration data, for what remains; 0: it stays as it is.
+    `block_size`: outputs x input channels. `criterion`: l1, l2: the size of weights; activation: times the size of their inputs;
+    obs: what the layer's output loses; taylor: the gradient of the loss; random; auto is obs with calibration data, else l1.
+    `threshold`: single weights below this times their layer's root mean square go, too. `scope`: the fraction of each layer, or of
+    all together (global: relative to the layer's; sensitivity: by the error of the network's results per cost saved; auto is that
+    with calibration data, else layer). `of`: what the fraction is of, parameters or macs. `floor`: least accuracy on labelled
+    calibration data. `skip`: nodes to leave alone, with commas. `samples`: of the calibration data, for what remains; 0: it stays
+    as it is.
     """
 
     name: ClassVar[str] = "sparsify"
@@ -48,32 +54,44 @@ class Sparsify(Pass):
     block_size: str = "4x4"
     nm: str = ""
     shared: int = 1
-    criterion: str = "l1"
-    scope: str = "layer"
+    criterion: str = "auto"
+    threshold: float = 0.0
+    scope: str = "auto"
+    of: str = "parameters"
+    floor: float = 0.0
     skip: str = ""
     samples: int = 256
+    seed: int = 0
 
     def run(self, graph: Graph, ctx: PassContext) -> Graph:
         self._checked(ctx)
-        if not self.nm and not any(getattr(self, kind) for kind in patterns.AMOUNTS):
+        if not (self.nm or self.threshold or any(getattr(self, kind) for kind in patterns.AMOUNTS)):
+            if self.floor:
+                raise UsageError("sparsify.floor without an amount", fix="say what goes, for instance --prune block=0.9")
             return graph
-        layers = self._layers(graph, ctx)
-        known = ctx.calibration is not None and self.samples > 0
-        refit = Refit(graph, ctx, self.name, self.samples) if known else None
-        squares = refit.squares(layers) if refit and self.criterion == "activation" else {}
-        scores = {n.outputs[0]: self._score(graph, n, squares.get(n.outputs[0])) for n in layers}
-        kept = {name: np.ones(score.shape, bool) for name, score in scores.items()}
-        shapes = {n.outputs[0]: _shape(graph, n) for n in layers}
-        for kind in patterns.AMOUNTS:
-            if amount := getattr(self, kind):
-                self._cut(layers, scores, kept, shapes, kind, amount)
-        if self.nm:
-            self._n_of_m(graph, layers, scores, kept)
-        masks = {n.outputs[0]: _stored(graph, n, kept[n.outputs[0]]) for n in layers}
-        for node in layers:
-            mask = masks[node.outputs[0]]
-            self._note(ctx, node, mask)
-        return refit.run(masks) if refit else _masked(graph, masks)
+        work = _Sparsifying(self, graph, ctx, self._layers(graph, ctx))
+        made, notes = work.at(1.0)
+        if self.floor and (got := accuracy(made, ctx)) < self.floor:
+            raise self._missed(work, got)
+        for line in notes:
+            ctx.note(self.name, line)
+        return made
+
+    def _missed(self, work: _Sparsifying, got: float) -> WorkFailed:
+        """The error that says which part of the amounts keeps the floor."""
+        low, high, best = 0.0, 1.0, accuracy(work.graph, work.ctx)
+        for _ in range(_HALVINGS if not self.nm and best >= self.floor else 0):
+            middle = (low + high) / 2
+            now = accuracy(work.at(middle)[0], work.ctx)
+            low, high, best = (middle, high, now) if now >= self.floor else (low, middle, best)
+        asked = {kind: getattr(self, kind) for kind in (*patterns.AMOUNTS, "threshold") if getattr(self, kind)}
+        some = " ".join(f"{kind}={math.floor(1000 * low * amount) / 1000:g}" for kind, amount in asked.items())
+        why = f"{some} has {best:.4f}" if low else f"without any zeros it is {best:.4f}"
+        named = " ".join([f"{kind}={amount:g}" for kind, amount in asked.items()] + ([f"nm={self.nm}"] if self.nm else []))
+        return WorkFailed(
+            f"sparsify with {named} misses the accuracy floor {self.floor:g}: {got:.4f} on calibration data", why=why,
+            fix="ask for less, try --pass sparsify.scope=sensitivity, or lower sparsify.floor",
+        )  # fmt: skip
 
     def _checked(self, ctx: PassContext) -> None:
         for kind in patterns.AMOUNTS:
@@ -82,7 +100,7 @@ class Sparsify(Pass):
                     f"sparsify.{kind}={getattr(self, kind):g}", why="it is the fraction that becomes zero",
                     fix="give 0 or more and less than 1; a whole layer or filter goes with the pass prune",
                 )  # fmt: skip
-        for field, known in (("criterion", CRITERIA), ("scope", SCOPES)):
+        for field, known in (("criterion", ("auto", *CRITERIA)), ("scope", ("auto", *SCOPES)), ("of", OF)):
             if getattr(self, field) not in known:
                 fix = f"there are {', '.join(known)}"
                 raise UsageError(f"unknown sparsify.{field} '{shown(getattr(self, field))}'", fix=fix)
@@ -93,13 +111,21 @@ class Sparsify(Pass):
                 raise UsageError(
                     f"sparsify.nm={self.nm} keeps everything", fix=f"N must be less than M, as in 1:{max(m, 2)}"
                 )
-        for field, least in (("shared", 1), ("samples", 0)):
+        for field, least in (("shared", 1), ("samples", 0), ("seed", 0)):
             if getattr(self, field) < least:
                 raise UsageError(f"sparsify.{field}={getattr(self, field)}", fix=f"{least} or more is needed")
-        if self.criterion == "activation" and (ctx.calibration is None or not self.samples):
+        if not 0 <= self.floor <= 1 or not 0 <= self.threshold < math.inf:
             raise UsageError(
-                "sparsify.criterion=activation needs calibration data", fix="give --calibration DATA.npz, or l1"
+                "sparsify.floor is 0 to 1, sparsify.threshold 0 or more",
+                why=f"they are {self.floor:g} and {self.threshold:g}",
             )
+        data = ctx.calibration is not None and self.samples > 0
+        for field, known in (("criterion", OF_DATA), ("scope", ("sensitivity",))):
+            if (given := getattr(self, field)) in known and not data:
+                fix = f"give --calibration DATA.npz, or {'l1' if field == 'criterion' else 'scope=global'}"
+                raise UsageError(f"sparsify.{field}={given} needs calibration data", fix=fix)
+        if self.floor and ctx.labels is None:
+            raise UsageError("sparsify.floor needs labelled calibration data", fix="add an array `labels` to the data")
 
     def _layers(self, graph: Graph, ctx: PassContext) -> list[Node]:
         """The dot products with weights to prune."""
@@ -121,30 +147,76 @@ class Sparsify(Pass):
                 found.append(node)
         return found
 
-    def _score(self, graph: Graph, node: Node, square: np.ndarray | None) -> np.ndarray:
-        """float64 [G, rows, taps, channels]: what each weight is worth; `square` [G, K]: mean squares of the inputs."""
-        weight = np.abs(_split(graph, node, graph.tensors[node.inputs[1]].data.astype(np.float64)))
-        if self.criterion == "l1":
-            return weight
-        if square is None:
-            return weight**2
-        ones = np.ones((weight.shape[1], 1))
-        return weight**2 * _split(graph, node, (square[:, None] * ones).reshape(graph.tensors[node.inputs[1]].shape))
 
-    def _cut(self, layers, scores, kept, shapes, kind: str, amount: float) -> None:
+class _Sparsifying:
+    """One graph and its layers; scores and trials are found once for all amounts."""
+
+    def __init__(self, options: Sparsify, graph: Graph, ctx: PassContext, layers: list[Node]):
+        self.options, self.graph, self.ctx, self.layers = options, graph, ctx, layers
+        known = ctx.calibration is not None and options.samples > 0
+        criterion, scope = ("obs", "sensitivity") if known else ("l1", "layer")
+        self._criterion = criterion if options.criterion == "auto" else options.criterion
+        self._scope = scope if options.scope == "auto" else options.scope
+        self._refit = Refit(graph, ctx, options.name, options.samples) if known else None
+        found = scores(graph, ctx, layers, self._criterion, self._refit, options.samples, options.seed)
+        self._scores = {n.outputs[0]: _split(graph, n, found[n.outputs[0]]) for n in layers}
+        self._places = {n.outputs[0]: _places(graph, n) if options.of == "macs" else 1 for n in layers}
+        self._slopes: dict[tuple[str, bytes], np.ndarray] = {}
+
+    def at(self, part: float) -> tuple[Graph, list[str]]:
+        """(the graph with `part` of the amounts gone, what each layer has lost)."""
+        o, kept = self.options, {name: np.ones(score.shape, bool) for name, score in self._scores.items()}
+        if o.threshold:
+            for node in self.layers:
+                self._below(node, part * o.threshold, kept)
+        for kind in patterns.AMOUNTS:
+            if amount := part * getattr(o, kind):
+                self._cut(kept, kind, amount)
+        if o.nm:
+            self._n_of_m(kept)
+        masks = {n.outputs[0]: _stored(self.graph, n, kept[n.outputs[0]]) for n in self.layers}
+        notes = []
+        for node in self.layers:
+            mask = masks[node.outputs[0]]
+            notes.append(f"{node.op} '{origin_of(node)}': {int((~mask).sum()):,} of {mask.size:,} weights are zero")
+        asked = o.nm or o.threshold
+        how = "" if asked and not any(getattr(o, kind) for kind in patterns.AMOUNTS) else f", scope {self._scope}"
+        notes.append(f"by {self._criterion}{how}; what remains {'is fitted' if self._refit else 'stays as it is'}")
+        return (self._refit.run(masks) if self._refit else _masked(self.graph, masks)), notes
+
+    def _below(self, node: Node, threshold: float, kept) -> None:
+        size = np.abs(_split(self.graph, node, self.graph.tensors[node.inputs[1]].data.astype(np.float64)))
+        limit = float(np.sqrt(np.mean(size**2)))
+        kept[node.outputs[0]] &= size >= threshold * limit
+        if limit and not kept[node.outputs[0]].any():
+            raise WorkFailed(
+                f"sparsify.threshold={threshold:g} leaves nothing of {node.op} '{origin_of(node)}'", node=origin_of(node),
+                why=f"its largest weight is {size.max() / limit:.3g} times the root mean square", fix="take a lower threshold",
+            )  # fmt: skip
+
+    def _cut(self, kept, kind: str, amount: float) -> None:
         """Take the units of `kind` that are worth least out of `kept`."""
-        block = patterns.sizes(self.block_size, "x", "a size of blocks")
-        numbers = {n.outputs[0]: patterns.units(kind, shapes[n.outputs[0]], block) for n in layers}
+        graph, scope = self.graph, self._scope
+        block = patterns.sizes(self.options.block_size, "x", "a size of blocks")
+        numbers = {n.outputs[0]: patterns.units(kind, _shape(graph, n), block) for n in self.layers}
         numbers = {name: unit for name, unit in numbers.items() if unit is not None}
-        values = {name: patterns.worth(scores[name] * kept[name], unit) for name, unit in numbers.items()}
+        values = {name: patterns.worth(self._scores[name] * kept[name], unit) for name, unit in numbers.items()}
         size = {name: v / (v.mean() or 1.0) for name, v in values.items()}
-        weights = {name: np.bincount(unit.ravel()) for name, unit in numbers.items()}
-        if self.scope == "global" and values:
-            all_sizes = np.concatenate(list(size.values()))
-            order = np.argsort(all_sizes, kind="stable")
-            count = np.cumsum(np.concatenate(list(weights.values()))[order])
-            gone = np.zeros(len(order), bool)
-            gone[order[count <= amount * count[-1] + 0.5]] = True
+        costs = {name: np.bincount(unit.ravel()) * self._places[name] for name, unit in numbers.items()}
+        if scope == "sensitivity":
+            for node in self.layers:
+                if node.outputs[0] in numbers:
+                    size[node.outputs[0]] = self._slope(node, values, numbers, costs, kept)
+        if scope != "layer" and values:
+            every = np.concatenate(list(size.values()))
+            within = np.concatenate([np.argsort(np.argsort(v, kind="stable"), kind="stable") / len(v) for v in values.values()])
+            order = np.lexsort((within, every))
+            saved = np.cumsum(np.concatenate(list(costs.values()))[order])
+            gone, free = np.zeros(len(order), bool), np.isfinite(every[order])
+            budget = amount * saved[-1] + 0.5
+            if saved[free][-1] + saved[-1] / len(order) < budget if free.any() else budget >= 1:
+                raise self._too_much(kind, amount, saved[free][-1] / saved[-1] if free.any() else 0.0)
+            gone[order[(saved <= budget) & free]] = True
             starts = np.cumsum([0, *(len(v) for v in values.values())])
             taken = {name: gone[a:b] for name, a, b in zip(values, starts, starts[1:], strict=False)}
         else:
@@ -153,22 +225,39 @@ class Sparsify(Pass):
                 order, gone = np.argsort(v, kind="stable"), np.zeros(len(v), bool)
                 gone[order[: round(amount * len(v))]] = True
                 taken[name] = gone
-        for node in layers:
+        for node in self.layers:
             name = node.outputs[0]
             if name in taken:
                 if taken[name].all():
-                    raise self._nothing(node, kind, amount, size, weights)
+                    raise self._nothing(node, kind, amount, size, costs)
                 kept[name] &= ~taken[name][numbers[name]]
 
-    def _nothing(self, node: Node, kind: str, amount: float, size, weights) -> WorkFailed:
+    def _slope(self, node: Node, values, numbers, costs, kept) -> np.ndarray:
+        """Error of the results per cost of each unit of a layer, found once for each pattern of what went before."""
+        name = node.outputs[0]
+        unit, at = numbers[name], (name, numbers[name].tobytes() + kept[name].tobytes())
+        if at not in self._slopes:
+            self.ctx.progress("sensitivity of the layers", self.layers.index(node), len(self.layers))
+            scan = Scan(self.graph, self.ctx, self._refit)
+            self._slopes[at] = slopes(
+                np.argsort(values[name], kind="stable"), costs[name],
+                lambda gone: scan.judge(node, _stored(self.graph, node, kept[name] & ~np.isin(unit, gone))),
+            )  # fmt: skip
+        return self._slopes[at]
+
+    def _too_much(self, kind: str, amount: float, most: float) -> WorkFailed:
+        return WorkFailed(
+            f"sparsify.{kind}={amount:g} leaves next to nothing of every layer", why=f"at most {most:.1%} can go",
+            fix=f"give {math.floor(most * 1000) / 1000:g} or less, or --pass sparsify.scope=layer",
+        )  # fmt: skip
+
+    def _nothing(self, node: Node, kind: str, amount: float, size, costs) -> WorkFailed:
         """The error that says how much can go."""
-        if self.scope == "global":
+        if self._scope != "layer":
             limit = min(float(v.max()) for v in size.values())
-            less = sum(int(w[v < limit].sum()) for v, w in zip(size.values(), weights.values(), strict=True))
-            most = less / sum(int(w.sum()) for w in weights.values())
-            fix = (
-                f"give {math.floor(most * 1000) / 1000:g} or less, --pass sparsify.scope=layer, or leave the layer out"
-            )
+            less = sum(int(w[v < limit].sum()) for v, w in zip(size.values(), costs.values(), strict=True))
+            most = less / sum(int(w.sum()) for w in costs.values())
+            fix = f"give {math.floor(most * 1000) / 1000:g} or less, --pass sparsify.scope=layer, or leave the layer out"
         else:
             most = 1 - 1 / len(size[node.outputs[0]])
             smaller = ", smaller blocks with --pass sparsify.block_size=RxC," if kind == "block" else ""
@@ -178,23 +267,27 @@ class Sparsify(Pass):
             why=f"at most {most:.1%} can go", fix=f"{fix} with --pass sparsify.skip={origin_of(node)}",
         )  # fmt: skip
 
-    def _n_of_m(self, graph: Graph, layers, scores, kept) -> None:
-        n, m = patterns.sizes(self.nm, ":", "a pattern N:M")
-        odd = [node for node in layers if scores[node.outputs[0]].shape[3] % m]
+    def _n_of_m(self, kept) -> None:
+        o = self.options
+        n, m = patterns.sizes(o.nm, ":", "a pattern N:M")
+        odd = [node for node in self.layers if self._scores[node.outputs[0]].shape[3] % m]
         if odd:
-            counts = ", ".join(f"{scores[x.outputs[0]].shape[3]} of '{origin_of(x)}'" for x in odd)
-            named = ",".join([*filter(None, [self.skip]), *(origin_of(x) for x in odd)])
-            everything = " (which is all)" if len(odd) == len(layers) else ""
+            counts = ", ".join(f"{self._scores[x.outputs[0]].shape[3]} of '{origin_of(x)}'" for x in odd)
+            named = ",".join([*filter(None, [o.skip]), *(origin_of(x) for x in odd)])
+            everything = " (which is all)" if len(odd) == len(self.layers) else ""
             raise UsageError(
-                f"sparsify.nm={self.nm} does not divide the input channels", node=origin_of(odd[0]), why=f"{counts}",
+                f"sparsify.nm={o.nm} does not divide the input channels", node=origin_of(odd[0]), why=f"{counts}",
                 fix=f"leave these layers out{everything} with --pass sparsify.skip={named}, or use --pass sparsify.block=",
             )  # fmt: skip
-        for node in layers:
+        for node in self.layers:
             name = node.outputs[0]
-            kept[name] &= patterns.n_of_m(scores[name] * kept[name], n, m, self.shared)
+            kept[name] &= patterns.n_of_m(self._scores[name] * kept[name], n, m, o.shared)
 
-    def _note(self, ctx: PassContext, node: Node, mask: np.ndarray) -> None:
-        ctx.note(self.name, f"{node.op} '{origin_of(node)}': {int((~mask).sum()):,} of {mask.size:,} weights are zero")
+
+def _places(graph: Graph, node: Node) -> int:
+    """Multiply-accumulates of a sample with each weight."""
+    shape = graph.tensors[node.outputs[0]].shape
+    return math.prod(shape[2:]) if node.op == "Conv" else math.prod(shape[1:-1])
 
 
 def _shape(graph: Graph, node: Node) -> tuple[int, ...]:

@@ -8,7 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hwcomp.lower import requant, staircase
+from hwcomp.lower.context import _pointwise
 from hwcomp.lower.requant import Requant
+from sw_ref.program import Edge, Layout
 
 
 def brute(rq, formula, lo, hi):
@@ -84,7 +86,7 @@ def test_line_names_what_counts():
     assert head == "fc: accumulator 21 bits, rne, multiplier 31 bits, 10 channels"
     assert tail == "equal to the float formula on every accumulator"
     some = replace(proof, differing=7, worst=2, multiplier_bits=15, precision=16, folded=2).line()
-    assert "differs from the float formula on 7 of 1000 accumulators, by 2 at most" in some
+    assert "differs from the float formula on 7 of 1,000 accumulators, by 2 at most" in some
     assert "15 bits (rounded to 16, fewer than 24: less exact)" in some
     assert "2 constant channels" in some
 
@@ -127,3 +129,28 @@ def test_summary_says_where_not_all_was_looked_at():
     for found in (staircase.summary([proof, part]), staircase.summary([replace(part, differing=3, worst=1), proof])):
         assert found.endswith("; of 1 layer only a part was looked at")
     assert staircase.summary([part, part]).endswith("of 2 layers only a part was looked at")
+
+
+def test_runs_of_differing_accumulators():
+    differ = np.array([[0, 1, 1, 0, 1], [1, 0, 0, 0, 0]], bool)
+    assert staircase.runs(differ, -2) == ((0, -1, 0), (0, 2, 2), (1, -2, -2))
+    assert staircase.runs(np.zeros((2, 3), bool), 0) == ()
+
+
+def test_a_rescale_names_the_inputs_at_ties():
+    """1.5 x: the float formula rounds ties to even, the record upwards."""
+    x = Edge("x", (4,), 8, False, 0, 255, 0, 0, Layout.row_major((4,)))
+    rq, least, most, proof = _pointwise(x, np.array([1.5]), np.array([20.0]), 0, 255)
+    every = np.arange(256)
+    want = np.clip(np.rint(1.5 * every + 20), 0, 255)
+    got = rq.apply(every[None])[0]
+    assert (least, most) == (got.min(), got.max())
+    assert proof.differing == (got != want).sum() > 0 and proof.worst == np.abs(got - want).max() == 1
+    named = [a for _, first, last in proof.named for a in range(first, last + 1)]
+    assert named == np.flatnonzero(got != want).tolist()
+
+
+def test_the_summary_counts_pairs_beside_ties():
+    sure = staircase.Proof("fc", "rne", 21, 31, 1000, 0, 10, 0)
+    assert "pairs" not in staircase.summary([sure])
+    assert "3 pairs of inputs" in staircase.summary([sure, replace(sure, close=3)])

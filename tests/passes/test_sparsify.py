@@ -27,10 +27,10 @@ def convs(groups=1, channels=8):
     return model(nodes, {"x": (1, channels, 4, 4)}, constants)
 
 
-def sparse(proto, calibration=None, **options):
+def sparse(proto, calibration=None, labels=None, **options):
     """(graph before, graph after, weights of the dot products, notes)."""
     graph = loaded(proto).graph
-    ctx = PassContext(calibration=calibration)
+    ctx = PassContext(calibration=calibration, labels=labels)
     chosen = [p for p in configured({"sparsify": options}) if p.name in PASSES]
     before = run_passes(graph, ctx, [p for p in chosen if p.name != "sparsify"])
     after = run_passes(graph, ctx, chosen)
@@ -56,7 +56,7 @@ def test_single_weights_are_the_smallest(amount):
         assert (new == 0).sum() == round(amount * old.size)
         assert np.abs(old[new == 0]).max() <= np.abs(old[new != 0]).min()
         np.testing.assert_array_equal(new[new != 0], old[new != 0])
-    assert len(notes) == 3
+    assert len(notes) == 4
 
 
 def test_vectors_and_kernels_go_as_wholes_and_dense_layers_have_none():
@@ -125,8 +125,8 @@ def test_scopes_differ_where_layers_do():
 def test_activation_criterion_keeps_what_meets_large_inputs():
     data = samples()
     data["x"][:, 3] *= 100
-    _, _, weights, _ = sparse(convs(), data, kernel=0.5, criterion="activation")
-    _, _, plain, _ = sparse(convs(), data, kernel=0.5)
+    _, _, weights, _ = sparse(convs(), data, kernel=0.5, criterion="activation", scope="layer")
+    _, _, plain, _ = sparse(convs(), data, kernel=0.5, criterion="l1", scope="layer")
     assert (weights[0][:, 3] != 0).all()
     assert not (plain[0][:, 3] != 0).all()
 
@@ -138,6 +138,7 @@ def error(before, after, data):
 
 @pytest.mark.parametrize("options", [{"weight": 0.5}, {"nm": "2:4", "shared": 4}, {"block": 0.5}])
 def test_what_remains_is_fitted(options):
+    options = {**options, "criterion": "l1", "scope": "layer"}
     data, fresh = samples(256), {"x": samples(300)["x"][256:]}
     before, fitted, weights, _ = sparse(convs(), data, **options)
     _, plain, masked, _ = sparse(convs(), **options)
@@ -167,7 +168,10 @@ def test_skipped_layers_keep_all():
 
 @pytest.mark.parametrize(("options", "words"), [
     ({"weight": 1.0}, "less than 1"), ({"block": -0.1}, "0 or more"), ({"block": 0.5, "block_size": "4"}, "2x4"),
-    ({"nm": "4:4"}, "1:4"), ({"nm": "2of4"}, "2:4"), ({"weight": 0.5, "criterion": "taylor"}, "l1, l2, activation"),
+    ({"nm": "4:4"}, "1:4"), ({"nm": "2of4"}, "2:4"), ({"weight": 0.5, "criterion": "size"}, "l1, l2, activation"),
+    ({"weight": 0.5, "criterion": "taylor"}, "--calibration"), ({"weight": 0.5, "scope": "sensitivity"}, "--calibration"),
+    ({"weight": 0.5, "floor": 0.9}, "labelled"),
+    ({"weight": 0.5, "of": "flash"}, "parameters, macs"), ({"threshold": -1.0}, "0 or more"),
     ({"weight": 0.5, "scope": "all"}, "layer, global"), ({"weight": 0.5, "skip": "nine"}, "one, three, two"),
     ({"weight": 0.5, "criterion": "activation"}, "--calibration"), ({"nm": "2:4", "shared": 0}, "1 or more"),
 ])  # fmt: skip
@@ -198,3 +202,106 @@ def test_a_layer_pruned_to_nothing_says_what_is_reachable():
     reachable = float(str(caught.value).split("give ")[1].split(" ")[0])
     _, _, weights, _ = sparse(convs(), block=reachable, block_size="16x16", scope="global")
     assert all((w != 0).any() for w in weights)
+
+
+def labelled(count=96):
+    """Samples with the classes that the float network itself gives them."""
+    data = samples(count)
+    before, _, _, _ = sparse(convs())
+    return data, run_float(before, data)["y"].argmax(axis=1).astype(np.int64)
+
+
+def test_obs_takes_what_the_output_can_do_without():
+    """Two inputs that always agree: either weight can answer for the other, however large; size alone does not see that."""
+    data = samples(256)
+    data["x"][:, 1] = data["x"][:, 0]
+    options = {"kernel": 1 / 8, "scope": "layer", "skip": "two,three"}
+    _, _, obs, _ = sparse(convs(), data, criterion="obs", **options)
+    _, _, size, _ = sparse(convs(), data, criterion="l2", **options)
+    twins = lambda w: (w[:, :2] == 0).all(axis=(2, 3)).sum()  # noqa: E731
+    assert twins(obs[0]) == 16 > twins(size[0])
+
+
+def test_taylor_is_the_squared_change_of_the_loss():
+    """Beside central differences of the loss by single weights."""
+    from hwcomp.passes import _weight_scores
+    from hwcomp.passes._gradients import loss_gradient
+
+    data, labels = labelled(6)
+    labels = (labels + 1) % 5  # a loss that has a slope
+    graph, _, _, _ = sparse(convs(groups=2))
+    layers = [n for n in graph.nodes if n.op in ("Conv", "Dense")]
+    ctx = PassContext(calibration=data, labels=labels)
+    found = _weight_scores.scores(graph, ctx, layers, "taylor", None, 6, 0)
+
+    def losses(graph):
+        logits = run_float(graph, data)["y"].astype(np.float64)
+        e = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return -np.log((e / e.sum(axis=1, keepdims=True))[np.arange(6), labels])
+
+    assert loss_gradient(run_float(graph, data)["y"], labels).shape == (6, 5)
+    rng = np.random.default_rng(0)
+    for node in layers:
+        tensor = graph.tensors[node.inputs[1]]
+        for at in rng.integers(0, tensor.data.size, 4):
+            step, sides = 2.0**-9, []
+            for sign in (1, -1):
+                moved = tensor.data.copy()
+                moved.flat[at] += sign * step
+                sides.append(losses(graph.rebuilt(graph.nodes, {**graph.tensors, tensor.name: tensor.with_(data=moved)})))
+            slope = (sides[0] - sides[1]) / (2 * step)
+            want = float((slope**2).sum()) * float(tensor.data.flat[at]) ** 2
+            assert found[node.outputs[0]].flat[at] == pytest.approx(want, rel=0.1, abs=1e-6)
+
+
+def test_a_scan_spares_the_layer_that_matters():
+    """Two convolutions into one sum, one of them a hundred times smaller: relative to their layer all weights look alike."""
+    constants = {"w": values("w", 8, 8, 1, 1), "v": values("v", 8, 8, 1, 1) / 100}
+    nodes = [("Conv", ["x", "w"], ["a"], {}, "large"), ("Conv", ["x", "v"], ["b"], {}, "small"), ("Add", ["a", "b"], ["y"], {})]
+    proto, data = model(nodes, {"x": (1, 8, 4, 4)}, constants), samples(128)
+    before, scanned, weights, notes = sparse(proto, data, weight=0.5)
+    _, flat, _, _ = sparse(proto, data, weight=0.5, scope="layer")
+    assert error(before, scanned, data) < 0.1 * error(before, flat, data)
+    assert (weights[1] == 0).mean() > 0.9 > 0.1 > (weights[0] == 0).mean()
+    assert sum(int((w == 0).sum()) for w in weights) == pytest.approx(64, abs=1)
+    assert "scope sensitivity" in notes[-1]
+
+
+def test_a_fraction_of_macs_counts_places():
+    _, _, weights, _ = sparse(convs(), weight=0.5, scope="global", of="macs")
+    places = (16, 16, 1)
+    whole = sum(w.size * p for w, p in zip(weights, places, strict=True))
+    gone = sum(int((w == 0).sum()) * p for w, p in zip(weights, places, strict=True))
+    assert gone == pytest.approx(whole / 2, abs=16)
+
+
+def test_weights_below_a_threshold_go():
+    before, _, weights, _ = sparse(convs(), threshold=0.5)
+    for node, new in zip([n for n in before.nodes if n.op in ("Conv", "Dense")], weights, strict=True):
+        old = before.tensors[node.inputs[1]].data
+        np.testing.assert_array_equal(new == 0, np.abs(old) < 0.5 * np.sqrt(np.mean(old.astype(np.float64) ** 2)))
+    with pytest.raises(WorkFailed, match="largest weight is"):
+        sparse(convs(), threshold=9.0)
+
+
+def test_a_floor_out_of_reach_says_what_is_reachable():
+    data, labels = labelled()
+    with pytest.raises(WorkFailed) as caught:
+        sparse(convs(), data, labels, weight=0.95, floor=0.9)
+    text = str(caught.value)
+    reachable = float(text.split("weight=")[2].split(" ", maxsplit=1)[0])
+    assert 0 < reachable < 0.95
+    _, after, _, _ = sparse(convs(), data, labels, weight=reachable, floor=0.9)
+    assert (run_float(after, data)["y"].argmax(axis=1) == labels).mean() >= 0.9
+    with pytest.raises(WorkFailed, match=r"without any zeros it is 1\.0000"):
+        sparse(convs(), data, labels, nm="1:8", floor=1.0)
+    with pytest.raises(UsageError, match="--prune block"):
+        sparse(convs(), data, labels, floor=0.9)
+
+
+def test_everything_but_a_little_is_refused_by_a_scan():
+    with pytest.raises(WorkFailed) as caught:
+        sparse(convs(), samples(64), weight=0.999)
+    most = float(str(caught.value).split("give ")[1].split(" ")[0])
+    assert 0.9 < most < 0.999
+    sparse(convs(), samples(64), weight=most)
