@@ -67,7 +67,10 @@ bench: setup ## measure instructions beside a peer on a simulated Cortex-M4, cyc
 	@$(BIN)/python benchmarks/hls.py
 	@$(BIN)/python benchmarks/binary_fpga.py
 	@$(BIN)/python benchmarks/sparsity.py
+	@$(BIN)/python benchmarks/break_even.py
+	@$(BIN)/python benchmarks/winograd.py
 	@$(BIN)/python benchmarks/pruning.py --products
+	@$(BIN)/python benchmarks/low_rank.py --products
 	@$(BIN)/python benchmarks/compression.py
 
 clean: ## remove what was built (keeps .venv)

@@ -32,8 +32,11 @@ from hwcomp.passes._criteria import CRITERIA
 from hwcomp.passes.base import PassContext
 from hwcomp.passes.pipeline import configured, run_passes
 from hwcomp.passes.prune import Prune
+from hwcomp.plan.dataflow import DOTS, fold_dataflow
+from hwcomp.plan.work import macs
 from hwcomp.verify import engines, m4
 from hwcomp.verify.evaluate import decisions
+from sw_ref.program import Kernel, Program
 
 NETWORKS = ("resnet8_bn", "mobilenetv2s", "shufflenets", "squeezenets")
 AMOUNTS = (0.3, 0.5)
@@ -41,6 +44,7 @@ SEEDS = 5
 CALIBRATION = 2048  # labelled training images; the passes look at SAMPLES of them
 SAMPLES = 512
 SWEEP = 2000  # test images
+VERIFIED = 3  # images that every product is verified with, on all engines
 LANES = 256  # of the Verilog, whole and pruned
 MULTIPLE = 4  # of filters, in the products
 LOST = 2.0  # points that the ResNet may lose at 30 %
@@ -134,26 +138,50 @@ def best_of(rows: dict) -> tuple[str, str]:
     return criterion, scope
 
 
-def product(network: Network, amount: float, rows: dict | None) -> dict:
-    """The int8 product with the best setting of `rows`; whole where there are none."""
+def product(network: Network, amount: float, rows: dict | None, whole: dict | None) -> dict:
+    """The int8 product with the best setting of `rows`; whole where there are none. `whole`: the row of that."""
     options: dict = {"calibration": {**network.calibration, samples.LABELS: network.calibration_labels}, "logits": True}
     if rows is not None:
         criterion, scope = best_of(rows)
         fields = {"criterion": criterion, "scope": scope, "samples": SAMPLES, "multiple": MULTIPLE}
         options |= {"prune": {"filter": amount}, "passes": {"prune": fields}}
     with tempfile.TemporaryDirectory() as folder:
-        built = hwcomp.compile(network.path, Path(folder) / "out", target="mcu,fpga", pe_simd_budget=LANES, **options)
+        built = hwcomp.compile(
+            network.path, Path(folder) / "out", target="mcu,fpga,hls", pe_simd_budget=LANES, **options
+        )
         values = engines.engine("c").run(built, samples.to_stored(built.program, network.test), False).values
         mine = decisions(values[built.program.outputs[0]], False)
         report = json.loads((built.dir / "report.json").read_text(encoding="utf-8"))
         fpga = report["targets"]["fpga"]
-        stored = samples.to_stored(built.program, {n: a[:2] for n, a in network.test.items()})
-        cycles = engines.engine("verilator").run(built, stored, False).stats
+        outcomes = hwcomp.verify(built.dir, {n: a[:VERIFIED] for n, a in network.test.items()})
+        assert all(o.status != "differs" for o in outcomes), outcomes
+        counts = m4.per_kernel(built)
+        lanes = {s["kernel"]: s["lanes"] for s in fpga["stages"]}
+        layers = {
+            k.name: [macs(built.program, k), counts[k.name], at, alone(built.program, k, at)]
+            for k in built.program.kernels
+            if k.kind in DOTS and (at := whole["layers"][k.name][2] if whole else lanes[k.name])
+        }
         return {
             "accuracy": float((mine == network.labels).mean()), "macs": report["macs"], "instructions": m4.measure(built)["instructions"],
             "weight_bytes": report["targets"]["mcu"]["weight_bytes"], "interval": fpga["interval"], "lanes": fpga["lanes"],
-            "cycles": cycles,
+            "layers": layers, "equal": [o.engine for o in outcomes if o.status == "equal"],
         }  # fmt: skip
+
+
+def alone(program: Program, kernel: Kernel, lanes: int) -> int:
+    """Cycles of a layer by itself with at most so many lanes."""
+    edges = {n: program.edges[n] for n in (*kernel.inputs, *kernel.outputs)}
+    return fold_dataflow(Program(kernel.inputs, kernel.outputs, edges, (kernel,)), lanes).interval
+
+
+def over_pruned(whole: dict, row: dict) -> tuple[float, float]:
+    """How many times as much as the MACs of the layers that have lost some fall their instructions, and their cycles at the
+    lanes that each has in the whole network, times these lanes."""
+    pairs = [(was, row["layers"][name]) for name, was in whole["layers"].items() if row["layers"][name][0] != was[0]]
+    sums = np.array([[(m, i, lanes * beats) for m, i, lanes, beats in pair] for pair in pairs]).sum(axis=0)
+    fall = 1 - sums[1] / sums[0]
+    return float(fall[1] / fall[0]), float(fall[2] / fall[0])
 
 
 # --- docs/pruning.md --------------------------------------------------------------------------------------------------
@@ -179,8 +207,8 @@ def tables(known: dict) -> str:
             *_verdicts(mine, amount),
             "",
         ]
-    parts += [*_first_norm(known), ""]
-    products = {n: known[n]["products"] for n in NETWORKS if "products" in known.get(n, {})}
+    parts += [*_first_norm(known), "", *_with_scan(known), ""]
+    products = {n: known[n]["products"] for n in NETWORKS if known.get(n, {}).get("products")}
     if products:
         parts += ["### Products", "", *_product_table(products), ""]
     return "\n".join(parts)
@@ -196,6 +224,24 @@ def _first_norm(known: dict) -> list[str]:
         f'L1 is above the mean of random in {over[0]} of {len(means)} cases and above L2 in {over[1]}: "L1 is better than random" is',
         f'{words[0]}, "L1 is better than L2" is {words[1]}.',
     ]
+
+
+def _with_scan(known: dict) -> list[str]:
+    """How much the criterion matters where a scan gives each layer its ratio."""
+    lines = [
+        "In scope sensitivity, where the scan chooses how much of each layer goes, best criterion minus random (one seed), points:"
+    ]
+    for amount in AMOUNTS:
+        cells = []
+        for name, mine in known.items():
+            rows = {
+                k.split()[0]: r.get("accuracy") for k, r in mine.get(str(amount), {}).items() if " sensitivity " in k
+            }
+            best = [a for c, a in rows.items() if c != "random" and a is not None]
+            if best and rows.get("random") is not None:
+                cells.append(f"{name} {100 * (best[0] - rows['random']):+.2f}")
+        lines.append(f"{amount:.0%}: {', '.join(cells)}.")
+    return lines
 
 
 def _means(rows: dict) -> dict[str, float | None]:
@@ -250,31 +296,38 @@ def _verdicts(mine: dict, amount: float) -> list[str]:
     return lines
 
 
+_COLUMNS = (
+    "network", "gone", "accuracy", "MACs", "bytes", "instructions, M4", "factor", "of pruned layers", "lanes", "interval",
+    "factor", "of pruned layers", "equal",
+)  # fmt: skip
+
+
 def _product_table(products: dict) -> list[str]:
     lines = [
         "int8, whole test set on the C product; instructions of one inference on a Cortex-M4 (QEMU); interval between frames of",
-        f"the Verilog with at most {LANES} lanes. Filters are kept in multiples of {MULTIPLE}. A factor says how many times as much as",
-        f"the MACs a figure falls: at least {INSTRUCTIONS} of the instructions and {CYCLES} of the cycles are asked for.", "",
-        "| network | gone | accuracy, percent | MACs | bytes | instructions, M4 | factor | lanes | interval, cycles | factor |",
-        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+        f"the Verilog with at most {LANES} lanes. Rows and columns are kept in multiples of {MULTIPLE}. A factor says how many times",
+        f"as much as the MACs a figure falls: at least {INSTRUCTIONS} of the instructions of the whole network, and {CYCLES} of the cycles",
+        "of the pruned layers at equal lanes, are asked for. Cycles of a layer are those by itself with the lanes that it has in the whole",
+        "network, layers weighted by these lanes; the interval is that of all, whose lanes are shared out anew. `equal`: engines that",
+        f"give the reference's bits on every tensor of {VERIFIED} test images.", "",
+        f"| {' | '.join(_COLUMNS)} |", f"| --- |{' ---: |' * (len(_COLUMNS) - 2)} --- |",
     ]  # fmt: skip
     for name, rows in products.items():
         whole = rows["0"]
         for row in rows.values():
             gone = 1 - row["macs"] / whole["macs"]
-            factors = [
-                _factor((1 - row[f] / whole[f]) / gone, bar) if gone else ""
-                for f, bar in (("instructions", INSTRUCTIONS), ("interval", CYCLES))
-            ]
+            whole_network = [(1 - row[f] / whole[f]) / gone if gone else None for f in ("instructions", "interval")]
+            pruned = over_pruned(whole, row) if gone else (None, None)
             lines.append(
                 f"| {name} | {gone:.0%} | {100 * row['accuracy']:.2f} | {row['macs']:,} | {row['weight_bytes']:,} |"
-                f" {row['instructions']:,} | {factors[0]} | {row['lanes']} | {row['interval']:,} | {factors[1]} |"
+                f" {row['instructions']:,} | {_factor(whole_network[0], INSTRUCTIONS)} | {_factor(pruned[0])} | {row['lanes']} |"
+                f" {row['interval']:,} | {_factor(whole_network[1])} | {_factor(pruned[1], CYCLES)} | {', '.join(row['equal'])} |"
             )
     return lines
 
 
-def _factor(value: float, bar: float) -> str:
-    return f"{value:.2f}" if value >= bar else f"{value:.2f} (missed)"
+def _factor(value: float | None, bar: float = 0.0) -> str:
+    return "" if value is None else f"{value:.2f}" if value >= bar else f"{value:.2f} (missed)"
 
 
 def main() -> int:
@@ -298,7 +351,7 @@ def main() -> int:
             for amount in (0, *AMOUNTS):
                 done = mine.setdefault("products", {})
                 if str(amount) not in done:
-                    done[str(amount)] = product(network, amount, mine[str(amount)] if amount else None)
+                    done[str(amount)] = product(network, amount, mine[str(amount)] if amount else None, done.get("0"))
                     print(f"  {amount:.0%} product {done[str(amount)]}", flush=True)
                     keep()
     known = {n: mine for n in NETWORKS if (mine := _kept(n))}

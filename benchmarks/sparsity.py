@@ -17,11 +17,10 @@ import few_bits
 import numpy as np
 
 from hwcomp import __version__, npz, product, samples
-from hwcomp.backends import _c_sparse
 from hwcomp.backends.base import Product
 from hwcomp.backends.c import CBackend
 from hwcomp.backends.verilog import Verilog
-from hwcomp.plan.dataflow import fold_dataflow, plan_dataflow
+from hwcomp.plan.dataflow import plan_dataflow
 from hwcomp.verify import compare, engines
 from hwcomp.verify.c_host import CHost
 from hwcomp.verify.engine import Built
@@ -142,30 +141,6 @@ def fresh(folder: Path) -> Path:
     return folder / "product"
 
 
-def m4_curve(folder: Path) -> None:
-    """Instructions against density, with index lists wherever they are possible, and what the model expects."""
-    print(
-        "\n| density | blocks 4x4, measured | expected | single weights, measured | expected |\n|---|---|---|---|---|"
-    )
-    channels, kernel, size = 64, 3, 8
-    shape = channels, channels * kernel * kernel
-    usual = _c_sparse.choose
-    base = on_m4(layer("conv2d", channels, kernel, size, weights(PATTERNS["dense"], *shape)), fresh(folder))[0]
-    try:
-        for density in DENSITIES:
-            cells = []
-            for rows, columns in ((4, 4), (1, 1)):
-                w = weights(lambda rng, s, r=rows, c=columns, d=density: blocks(rng, s, r, c, d), *shape)
-                dense, *others = _c_sparse.forms(w, shape[1], 4)
-                best = min(others, key=lambda f: f.instructions)
-                _c_sparse.choose = lambda r, lay, *_, b=best: _c_sparse.replace(lay, unit=b.unit, words=b.words)
-                count = on_m4(layer("conv2d", channels, kernel, size, w), fresh(folder))[0]
-                cells += [f"{count / base:.3f}", f"{best.instructions / dense.instructions:.3f}"]
-            print(f"| {density:.2f} | {' | '.join(cells)} |", flush=True)
-    finally:
-        _c_sparse.choose = usual
-
-
 def on_fpga(program: Program, folder: Path, budget: int, skip: bool) -> tuple[int, float, dict]:
     """(lanes, cycles per frame, the layer in the report) of a simulated design that equals the interpreter on every tensor."""
     back_end, given = Verilog(), samples.random_stored(program, 8)
@@ -188,32 +163,26 @@ def on_fpga(program: Program, folder: Path, budget: int, skip: bool) -> tuple[in
 
 
 def verilog_table(folder: Path) -> None:
-    print("\n| layer | lanes | weights | cycles | dense | ratio | beats for a pixel |\n|---|---|---|---|---|---|---|")
+    print(
+        "\n| layer | lanes | weights | cycles | dense | ratio | beats for a pixel | channels chosen |\n"
+        "|---|---|---|---|---|---|---|---|"
+    )
     channels = 64
     cases = (
         (4, "blocks 4x4, 50 %"), (16, "blocks 4x4, 50 %"), (64, "blocks 8x8, 50 %"), (256, "blocks 16x16, 50 %"),
-        (4, "2:4, shared by 4"), (4, "1:4, shared by 4"), (16, "2:4, shared by 4"), (16, "2:4 free"),
-        (4, "single weights, 90 %"),
+        *((n, name) for name in ("2:4, shared by 4", "2:4 free", "1:4, shared by 4") for n in (4, 16, 64, 256)),
+        (4, "single weights, 90 %"), (64, "single weights, 90 %"),
     )  # fmt: skip
     for kind, kernel in (("conv2d", 3), ("dense", 1)):
-        for budget, name in cases if kind == "conv2d" else cases[1:5:3]:
+        for budget, name in cases if kind == "conv2d" else (cases[1], *cases[4:12]):
             weight = weights({**PATTERNS, **LARGE}[name], channels, channels * kernel * kernel)
             program = layer(kind, channels, kernel, 8, weight)
             sparse, dense = (on_fpga(program, fresh(folder), budget, skip)[1:] for skip in (True, False))
             label = f"{kind} {kernel}x{kernel}" if kind == "conv2d" else kind
             print(
                 f"| {label} | {budget} | {name} | {sparse[0]:,.0f} | {dense[0]:,.0f} | {sparse[0] / dense[0]:.3f} | "
-                f"{sparse[1].get('zeros', 'all').split(' for')[0]} |", flush=True,
+                f"{sparse[1].get('zeros', 'all').split(' for')[0]} | {sparse[1].get('select', 'all').split(':')[0]} |", flush=True,
             )  # fmt: skip
-    print("\n| density | 4x4 blocks, 16 lanes | single weights, 4 lanes |\n|---|---|---|")
-    for density in DENSITIES:
-        cells = []
-        for rows, columns, budget in ((4, 4, 16), (1, 1, 4)):
-            w = weights(lambda rng, s, r=rows, c=columns, d=density: blocks(rng, s, r, c, d), channels, channels * 9)
-            program = layer("conv2d", channels, 3, 8, w)
-            sparse, dense = (fold_dataflow(program, budget, skip=skip) for skip in (True, False))
-            cells.append(f"{sparse.interval / dense.interval:.3f}")
-        print(f"| {density:.2f} | {' | '.join(cells)} |", flush=True)
 
 
 def main() -> None:
@@ -227,7 +196,6 @@ def main() -> None:
         folder.mkdir(parents=True, exist_ok=True)
         if args.m4 or not args.verilog:
             m4_tables(folder)
-            m4_curve(folder)
         if args.verilog or not args.m4:
             verilog_table(folder)
 

@@ -57,7 +57,7 @@ def parser() -> argparse.ArgumentParser:
         "--c-weights",
         metavar="packed|fast|small",
         help="mcu: weights of few bits in as little flash as they need (packed), bytes "
-        "where these take fewer instructions (fast), or what takes the fewest bytes, Huffman codes included (small)",
+        "and Winograd's form where these take fewer instructions (fast), or what takes the fewest bytes, Huffman codes included (small)",
     )
     p.add_argument("--pe-simd-budget", type=int, metavar="N", help="fpga, hls: most multiply-accumulate lanes in all")
     p.add_argument(
@@ -70,7 +70,7 @@ def parser() -> argparse.ArgumentParser:
         "--unroll",
         action="append",
         metavar="NODE|all",
-        help="fpga: wire the weights of this binary layer in; may be repeated",
+        help="fpga: wire the weights of this layer in, as counters or adders; may be repeated",
     )
     p.add_argument(
         "--fpga-family", metavar="xc7|ecp5|ice40", help="fpga: count bits with what takes the fewest LUTs there (xc7)"
@@ -89,6 +89,12 @@ def parser() -> argparse.ArgumentParser:
         "channel, branch=FRACTION of the MACs; weight, vector, kernel, block=FRACTION of the parameters; nm=N:M",
     )
     p.add_argument(
+        "--tune-for",
+        metavar="mcu|fpga|hls",
+        help="let --prune consult this target: what stays fills its lanes, what goes is what saves most there (else no "
+        "target changes the network)",
+    )
+    p.add_argument(
         "--share", type=int, metavar="BITS", help="weights of a layer from a codebook of 2^BITS values (pass share)"
     )
     p.add_argument(
@@ -100,7 +106,7 @@ def parser() -> argparse.ArgumentParser:
         "--low-rank",
         type=float,
         metavar="ENERGY",
-        help="dense and pointwise layers as two smaller ones (pass low_rank)",
+        help="layers as chains of smaller ones that keep so much of their variance (pass low_rank)",
     )
 
     p = _command(commands, "run", "run samples on one engine")

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from hwcomp import __version__, npz, product, samples
+from hwcomp import __version__, npz, product, samples, tuning
 from hwcomp.backends.base import Product
 from hwcomp.errors import UsageError, shown
 from hwcomp.export import qdq
@@ -96,7 +96,8 @@ def quantized_graph(model: Model, options: CompileOptions, watch: Watch) -> tupl
     quant = options.rest if options.quant == KEEP else options.quant
     ctx = PassContext(
         calibration, options.input_ranges, options.input_types, options.logits, quant, options.requantize,
-        labels=labels, progress=watch.progress, warn=watch.warned,
+        labels=labels, progress=watch.progress, warn=watch.warned, hardware=tuning.costs(options.pe_simd_budget),
+        tuned=tuning.tuned(options.tune_for, options.pe_simd_budget),
     )  # fmt: skip
     passes = configured(options.pass_options)
     wanted = [p.name for p in passes if p.name in _CORRECTIONS and p.enabled]
@@ -156,7 +157,7 @@ def compile_model(path: Path | str, folder: Path | str, options: CompileOptions,
     files["vectors/inputs.npz"] = npz.dumps(golden_in)
     files["vectors/outputs.npz"] = npz.dumps(golden_out)
     notes = {p: list(lines) for p, lines in ctx.notes.items()}
-    report = program_facts(name, graph, lowered, notes, watch.warnings, targets)
+    report = program_facts(name, graph, lowered, notes, watch.warnings, targets, ctx.stages)
     if (noise := _noise(lowered.program, ctx)) is not None:
         report["noise"] = noise
     for name_, pixels in options.input_types.items():
@@ -213,6 +214,7 @@ def _banner(model: Model, lowered: Lowered, options: CompileOptions) -> tuple[st
     words += [f"--share-vectors {options.share_vectors}"] if options.share_vectors is not None else []
     words += [f"--pe-simd-budget {options.pe_simd_budget}"] if options.pe_simd_budget else []
     words += [f"--prune {kind}={amount}" for kind, amount in options.prune.items()]
+    words += [f"--tune-for {options.tune_for}"] if options.tune_for else []
     words += [f"--unroll {name}" for name in options.unroll]
     words += [f"--fpga-family {options.fpga_family}"] if options.fpga_family != FPGA_FAMILIES[0] else []
     words += ["--least-fifos"] if options.least_fifos else []
@@ -252,10 +254,9 @@ def _options_json(options: CompileOptions) -> dict[str, Any]:
         del data["prune"]
     if options.share is None:
         del data["share"]
-    if options.share_vectors is None:
-        del data["share_vectors"]
-    if options.low_rank is None:
-        del data["low_rank"]
+    for name in ("share_vectors", "low_rank", "tune_for"):
+        if getattr(options, name) is None:
+            del data[name]
     return data
 
 

@@ -38,13 +38,14 @@ class CompileOptions:
     `requantize_bits`: most bits of a requantize multiplier; 16 fits one DSP block of an FPGA. `golden`: samples stored
     in the product with their outputs. `hls_dialect`: ap_int and hls::stream (vitis), or ac_int and ac_channel (ac).
     `fpga_family`: whose logic target fpga counts bits for.
-    `unroll`: binary layers whose weights are wired in on target fpga, by the name of their node, or ("all",).
-    `c_weights`: weights of few bits in fields of words (packed), as bytes (fast), or what takes the fewest bytes, Huffman codes
-    included (small). `xnor_k`: pass few_bits computes K maps.
+    `unroll`: layers whose weights are wired in on target fpga, by the name of their node, or ("all",).
+    `c_weights`: weights of few bits in fields of words (packed), what is fastest (bytes, Winograd: fast), or what takes the fewest
+    bytes, Huffman codes included (small). `xnor_k`: pass few_bits computes K maps.
     `prune`: amount by kind: a fraction, of the multiply-accumulates for filter, channel, branch, of the parameters for weight,
     vector, kernel, block; the text "n:m" for nm.
     `share`: bits of the codes of pass share. `share_vectors`: size and codewords of pass vectors, "4x256". `low_rank`: energy of
     pass low_rank.
+    `tune_for`: the target whose cost model lossy passes consult; without it no target changes the Program.
     `least_fifos`: search the least depths of FIFOs however long it takes.
     """
 
@@ -71,6 +72,7 @@ class CompileOptions:
     share: int | None = None
     share_vectors: str | None = None
     low_rank: float | None = None
+    tune_for: str | None = None
 
     @property
     def pass_options(self) -> dict[str, dict[str, Any]]:
@@ -83,6 +85,8 @@ class CompileOptions:
             said["vectors"] = {"enabled": True, "size": size, "codewords": codewords}
         if self.low_rank is not None:
             said["low_rank"] = {"enabled": True, "energy": self.low_rank}
+        elif any(self.passes.get("low_rank", {}).get(field) for field in ("budget", "floor")):
+            said["low_rank"] = {"enabled": True}
         for kind, amount in self.prune.items():
             said.setdefault(_pruner(kind), {})[kind] = amount
         return {**self.passes, **{name: {**fields, **self.passes.get(name, {})} for name, fields in said.items()}}
@@ -91,6 +95,10 @@ class CompileOptions:
         for target in self.targets:
             if target not in TARGETS:
                 raise UsageError(f"unknown target '{shown(target)}'", fix=f"targets are {', '.join(TARGETS)}")
+        if self.tune_for is not None and self.tune_for not in TARGETS:
+            raise UsageError(
+                f"unknown target '{shown(self.tune_for)}' of --tune-for", fix=f"targets are {', '.join(TARGETS)}"
+            )
         if not self.targets or len(set(self.targets)) != len(self.targets):
             raise UsageError("name each target once", fix="for instance --target mcu,fpga")
         for quant in (KEEP if self.quant is None else self.quant, self.rest):
@@ -143,7 +151,7 @@ class CompileOptions:
 
     def idle(self) -> list[str]:
         """What is asked for and changes nothing; a line each. `quant` is filled in."""
-        hardware, targets = {"fpga", "hls"}, set(self.targets)
+        hardware, targets = {"fpga", "hls"}, {*self.targets, *([self.tune_for] if self.tune_for else [])}
         only = (
             ("--pe-simd-budget", self.pe_simd_budget is not None, hardware),
             ("--least-fifos", self.least_fifos, hardware),
@@ -159,6 +167,8 @@ class CompileOptions:
         ]
         if self.rest != "int8" and self.quant != KEEP:
             lines.append("--rest only matters to models that are quantized already, and keep their types")
+        if self.tune_for is not None and not {"prune", "sparsify"} & self.pass_options.keys():
+            lines.append("--tune-for only matters to --prune, whose passes alone consult a target")
         for flag, given in (("--share", self.share), ("--share-vectors", self.share_vectors)):
             if given is not None and "mcu" in targets and self.c_weights != "small":
                 lines.append(f"{flag} saves flash on target mcu with --c-weights small only")
@@ -262,7 +272,7 @@ def from_toml(path: Path, given: dict[str, Any]) -> dict[str, Any]:
     kinds = {
         "quant": str, "rest": str, "requantize": bool, "name": str, "logits": bool, "pe_simd_budget": int,
         "least_fifos": bool, "requantize_bits": int, "golden": int, "hls_dialect": str, "c_weights": str, "xnor_k": bool,
-        "fpga_family": str, "share": int, "share_vectors": str, "low_rank": float,
+        "fpga_family": str, "tune_for": str, "share": int, "share_vectors": str, "low_rank": float,
     }  # fmt: skip
     merged = dict(given)
     for key, value in data.items():

@@ -7,6 +7,7 @@ import pytest
 from rtl_tests.common import FOLDERS, icarus_lint, sources, verilator_lint, write_hex, yosys_check
 
 ROM = {"hwc_rom": ["MEM_FILE"], "hwc_lut": ["MEM_FILE"], "hwc_permute": ["MEM_FILE"], "hwc_mvu": ["W_FILE", "B_FILE"]}
+ROM["hwc_operands"] = ["W_FILE", "I_FILE"]
 ROM |= {"hwc_requant": ["M_FILE", "C_FILE"], "hwc_dwc": ["W_FILE", "B_FILE"], "hwc_chanperm": ["MEM_FILE"]}
 ROM |= {"hwc_skip": ["S_FILE"], "hwc_mask": ["MEM_FILE"], "hwc_threshold": ["T_FILE"]}
 ROM |= {"hwc_softmax": ["EXP_FILE", "FINE_FILE"]}
@@ -70,6 +71,10 @@ SETS = {
             "ROW_AT": "64'h00000002_00000000", "COL_AT": "64'h00000001_00000000",
         },
     ],
+    "hwc_operands": [{"PE": 5, "SIMD": 6, "N": 2, "M": 4, "SHARE": 2, "DEPTH": 7, "AW": 3}, {"PE": 2, "SIMD": 3, "CHUNKS": 5, "CODE_W": 2}],
+    "hwc_table": [{"LANES": 3, "CW": 3, "W": 5, "TABLE": "40'h0123456789"}],
+    "hwc_select": [{"SETS": 3, "GROUPS": 2, "N": 3, "M": 8, "IW": 3, "XW": 5}, {"N": 1, "M": 2, "IW": 1}],
+    "hwc_engine": [{"GROUPS": 3, "CHUNKS": 4, "WAW": 4, "GW": 2, "LAT": 3}],
     "hwc_requant": [
         {"LANES": 3, "GROUPS": 4, "SHIFT": 20, "OUT_W": 5, "LO": -16, "HI": 15},
         {"FORM": 1, "PER_CHANNEL_C": 1, "CW": 40, "SHIFT": 20},
@@ -138,6 +143,12 @@ SETS = {
         {"N": 40, "START": -90, "DOUBLE": 1, "ACC_W": 9, "STEPS": 3, "REG": 2},
         {"N": 3, "B": 1, "START": -9, "SIGN": 1},
     ],
+    "hwc_shift_add": [
+        {"AW": 5, "A_SIGNED": 1, "SHIFT": 3, "OP": 1, "YW": 12},
+        {"SHIFT": 2, "OP": 2, "YW": 11},
+        {"SHIFT": 9, "YW": 9},
+        {"BW": 1, "YW": 7},
+    ],
     "hwc_popcount": [
         {"N": 1},
         {"N": 27, "STEPS": 2, "REG": 1},
@@ -160,6 +171,10 @@ BAD = [
     ("hwc_requant_lane", {"LO": 5, "HI": 4}, "round_needs_shift_0_to_62_and_limits_within_out_w"),
     ("hwc_requant_lane", {"FORM": 2}, "requant_needs_form_0_or_1"),
     ("hwc_extend", {"OUT_W": 7}, "extend_needs_out_w_ge_in_w"),
+    ("hwc_select", {"IW": 1}, "select_needs_1_le_n_lt_m_and_iw_eq_clog2_ways"),
+    ("hwc_operands", {"SIMD": 3, "N": 2, "M": 4}, "operands_need_n_le_m_and_n_divides_simd"),
+    ("hwc_operands", {"PE": 2, "SHARE": 1}, "operands_need_n_le_m_and_n_divides_simd"),
+    ("hwc_table", {"LANES": 0}, "table_sizes_must_be_ge_1"),
     ("hwc_dot", {"ONES": 1}, "dot_sizes_must_be_ge_1_and_ww_1_for_ones"),
     ("hwc_fork", {"N": 0}, "fork_needs_n_ge_1"),
     ("hwc_add", {"MA": 2}, "add_factors_must_fit_mw"),
@@ -175,6 +190,7 @@ BAD = [
     ("hwc_share", {"F": 25}, "share_needs_sw_ge_tw_f_0_to_24"),
     ("hwc_ones", {"K": 8}, "ones_needs_1_to_7_bits"),
     ("hwc_tally", {"ACC_W": 1}, "tally_needs_n_and_b_ge_1_and_acc_w_ge_2"),
+    ("hwc_shift_add", {"OP": 3}, "shift_add_needs_widths_ge_1_and_op_0_to_2"),
     ("hwc_popcount", {"FIRST": 2}, "popcount_needs_n_ge_1_and_first_1_3_or_6"),
     ("hwc_chanperm", {"C": 4, "LANES": 3}, "chanperm_needs_lanes_that_divide_c"),
     ("hwc_chanperm", {"C": 2, "LANES": 2, "ORDER": "32'h00020000"}, "chanperm_order_must_be_below_c"),

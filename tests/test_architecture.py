@@ -43,7 +43,7 @@ LAYERS = (
     ("hwcomp.frontend", "hwcomp.lower"),
     ("hwcomp.passes",),
     ("hwcomp.plan",),
-    ("hwcomp.backends", "hwcomp.export"),
+    ("hwcomp.backends", "hwcomp.export", "hwcomp.tuning"),
     ("hwcomp.verify.engine",),
     ("hwcomp.verify.reference", "hwcomp.verify.cache"),
     ("hwcomp.product",),
@@ -75,7 +75,7 @@ FOREIGN = {
     "hwcomp.options": set(), "hwcomp.pixels": set(),
     "hwcomp.errors": set(), "hwcomp.names": set(), "hwcomp.types": set(), "hwcomp.registry": set(),
     "hwcomp.quantize": set(),
-    "hwcomp.templates_dir": set(),
+    "hwcomp.templates_dir": set(), "hwcomp.tuning": set(),
 }  # fmt: skip
 
 
@@ -260,8 +260,8 @@ def emitted():
                 with suppress(UnsupportedError):
                     backend.supports(program)
                     for dialect in HLS_DIALECTS[:: -1 if target == "hls" else 2]:  # C and Verilog: once
-                        wired = ("all",) if label == "binary" else ()
-                        form = "small" if "codes" in label else "packed"
+                        wired = ("all",) if label in ("binary", "codes") else ()
+                        form = {"codes": "small", "vector codes": "small", "winograd": "fast"}.get(label, "packed")
                         plan = backend.plan(program, {"hls_dialect": dialect, "unroll": wired, "c_weights": form})
                         found[label, target] = backend.emit(program, plan, product)
     return read, found
@@ -282,6 +282,7 @@ def programs():
         .program(),
     )
     yield "vector codes", vector_codes.network()
+    yield "winograd", program_factory.Builder(rng).input((16, 8, 8), 8).conv2d(16).program()
     for seed in range(24):
         yield f"random {seed}", random_programs.random_program(seed)
         yield f"few bits {seed}", few_bits.few_bits_program(seed)[0]

@@ -75,6 +75,8 @@ def _form(kernel: Kernel, step: Step, printed: Printed) -> tuple[str, str]:
             return what, f"fewest bytes, codebooks included (--c-weights small); {rows} of the arena"
         what = "Huffman codes of distances and weights" if coded["runs"] else "Huffman codes"
         return what, f"fewest bytes, tables included (--c-weights small); {rows} of the arena"
+    if step.weights.winograd:
+        return "Winograd F(2x2, 3x3), int16_t", printed.k["zeros"]
     if step.weights.bits:
         why = f"{_FIELDS} instructions per product; each plane of bits of weights or inputs would multiply {_PLANE} ({_MASKED} if ternary)"
         return f"fields of {step.weights.bits} bits", f"{why}; bytes are at most a tenth faster (--c-weights fast)"

@@ -7,7 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from hwcomp.backends import _c_attention, _c_elements, _c_joins, _c_recurrent, _c_softmax, _c_vectors, _c_xnor
+from hwcomp.backends import (
+    _c_attention,
+    _c_elements,
+    _c_joins,
+    _c_recurrent,
+    _c_softmax,
+    _c_vectors,
+    _c_winograd,
+    _c_xnor,
+)
 from hwcomp.backends import _c_dot as dot
 from hwcomp.backends._c_bits import Bits
 from hwcomp.backends._c_common import check_map, ends, heading, map_values, refuse, window_text
@@ -73,6 +82,8 @@ def _conv_work(program: Program, kernel: Kernel, form: str) -> Work:
         taps, w_type = k["kh"] * k["kw"], dot.weight_type(kernel.constants["weight"])
         weights = WeightLayout(k["m"], taps, taps, k["m"], False, w_type)
         return Work((taps * k["c"] * x.dtype.itemsize if k["border"] else 0,), weights)
+    if form == "fast" and _c_winograd.chosen(program, kernel):
+        return Work((_c_winograd.scratch(kernel),), _c_winograd.layout(kernel))
     groups, codes = kernel.params["groups"], _conv_codes(kernel)
     layout = dot.layout_of(kernel, x, _conv_rows(kernel), groups, k["oh"] * k["ow"], form, codes)
     return Work(tuple(w.scratch for w in _conv_ways(kernel, x, k, layout)), layout)
@@ -105,7 +116,9 @@ def _conv_printed(program: Program, plan: MemoryPlan, index: int) -> Printed:
     k["comment"] = heading(program, index, window_text(kernel) + ".", _acc_line(kernel, program) + ".")
     bias = c["bias"].astype(np.int32 if acc == "int32_t" else np.int64)
     out = Printed("conv2d", k)
-    if _is_depthwise(kernel):
+    if step.weights.winograd:
+        _c_winograd.add(out, program, index)
+    elif _is_depthwise(kernel):
         out.template, weight = "depthwise2d", c["weight"].reshape(k["m"], -1).T
         w = step.weights.ctype
         mac = f"{x.dtype.name}_{w[:-2]}_{acc[:-2]}"
@@ -151,6 +164,11 @@ def _dense_rows(program: Program, kernel: Kernel) -> np.ndarray:
 def _dense_codes(program: Program, kernel: Kernel) -> _c_vectors.Vectors | None:
     order_in, order_out, _ = _dense_orders(program, kernel)
     return _c_vectors.of(kernel, order_in, order_out)
+
+
+def rows_of(program: Program, kernel: Kernel) -> np.ndarray:
+    """The weights [M, K] of a convolution or a dense layer as they lie in memory."""
+    return _conv_rows(kernel) if kernel.kind == "conv2d" else _dense_rows(program, kernel)
 
 
 def _dense_check(program: Program, kernel: Kernel) -> None:

@@ -155,3 +155,20 @@ def explained(rows: np.ndarray, layout: WeightLayout, windows: int) -> str:
         best = next(f for f in others if f.unit == layout.unit)
     ratio = best.instructions / dense.instructions
     return f"{zero:.0%} zeros, index lists take {ratio:.2f} of the instructions and {best.bytes / dense.bytes:.2f} of the bytes"
+
+
+def curve(rows: int, k_stored: int, windows: int, unit: int, densities: tuple[float, ...]) -> list[float]:
+    """Instructions, relative to the dense form, of so many rows at these densities: of blocks of 4x4 for whole quads, of single
+    weights at random places for pairs."""
+    quads, lists, words = k_stored // 4, rows // ROWS, _DENSE if unit == QUAD else len(PAIRS)
+    dense = rows / 2 * (quads * _QUAD[windows] + _CALL[windows]) + windows * quads * _SPREAD[_DENSE]
+    counts = [quads * (d if unit == QUAD else _pairs(d)) for d in densities]
+    made = [lists * (n * _UNIT[windows, unit] + _LIST[windows]) + windows * quads * _SPREAD[words] for n in counts]
+    return [round(n / dense, 4) for n in made]
+
+
+def _pairs(density: float) -> float:
+    """Pair words of a quad that four rows of random weights use, on average."""
+    used = 1 - (1 - density) ** ROWS
+    one_or_two = 4 * used * (1 - used) ** 3 + 6 * used**2 * (1 - used) ** 2
+    return one_or_two + 2 * (4 * used**3 * (1 - used) + used**4)

@@ -26,15 +26,7 @@ class Starts:
 
 def weight_codes(kernel: Kernel, stage: Stage, x: Edge, y: Edge) -> np.ndarray:
     """int64 [groups * chunks, lanes]: the weights as hwc_product takes them."""
-    words, held = rom.weight_words(kernel, stage, x, y), bits.weights_of(kernel, x)
-    if held.kind == bits.SIGN:
-        # An idle lane is cleared; against a 1 it does not agree.
-        return (words >= 0 if held.agree else words < 0).astype(np.int64)
-    if held.kind == bits.POWER:
-        size = np.abs(words)
-        exponent = np.where(size > 0, np.frexp(size.astype(np.float64))[1], 0).astype(np.int64)
-        return exponent | (words < 0).astype(np.int64) << (held.bits - 1)
-    return words & 3 if held.kind == bits.TERNARY else words
+    return bits.encoded(rom.weight_words(kernel, stage, x, y), bits.weights_of(kernel, x))
 
 
 def used_lanes(kernel: Kernel, stage: Stage, x: Edge, y: Edge) -> np.ndarray | None:
@@ -43,7 +35,7 @@ def used_lanes(kernel: Kernel, stage: Stage, x: Edge, y: Edge) -> np.ndarray | N
         return None
     ones = replace(kernel, constants=kernel.constants | {"weight": np.ones_like(kernel.constants["weight"])})
     fold = stage.fold
-    words = rom.weight_words(ones, stage, x, y).reshape(fold.groups, fold.chunks, -1, fold.taps * fold.simd)
+    words = rom.weight_words(ones, stage, x, y).reshape(fold.groups, fold.chunks, -1, fold.taps * fold.read)
     used = words.any(axis=(0, 2)).astype(np.int64)
     return None if used.all() else used
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hwcomp.backends import _verilog_bits as few
 from hwcomp.backends import _verilog_softmax as softmax
 from hwcomp.backends._verilog_requant import constant_bits, unit
 from hwcomp.backends._verilog_rom import schedule, walk_words
 from hwcomp.plan.bits import FORMS, PRODUCT, SMALL, STYLES, ahead, decides, rom_style, weights_of
+from hwcomp.plan.folding import Fold
 from hwcomp.plan.stages import OUTPUT, DataflowPlan, Source, Stage
 from hwcomp.plan.streams import Permute
 from sw_ref.program import Kernel, Program
@@ -28,7 +31,8 @@ def multipliers(program: Program, stage: Stage) -> int:
         return stage.out.lanes * (int((m != 1).sum()) + (kernel.kind == "mul"))
     if kernel.kind == "softmax":
         return int(kernel.params["split"] > 0)
-    lanes = dot_lanes(kernel, stage) if kernel.kind in _DOTS and _multiplies(program, kernel) else 0
+    folded = kernel.kind in _DOTS and not stage.fold.unrolled
+    lanes = dot_lanes(kernel, stage) if folded and _multiplies(program, kernel) else 0
     return lanes + (0 if m is None or unit(m) else stage.out.lanes)
 
 
@@ -45,12 +49,30 @@ def weights(program: Program, stage: Stage) -> dict[str, int | str]:
     if kernel.kind not in _DOTS:
         return {}
     held = weights_of(kernel, program.edges[kernel.inputs[0]])
-    style = rom_style(held, fold.per_pixel, fold.lanes)
+    book, words = stage.codebook, fold.per_pixel * fold.lanes
+    style = rom_style(replace(held, bits=book.bits) if book else held, fold.per_pixel, fold.lanes)
     facts = {"weight_bits": held.bits, "weight_form": FORMS[held.kind], "weight_memory": STYLES[style]}
+    if book:
+        facts["codebook"] = (
+            f"{len(book.codes)} values: indices take {words * book.bits:,} bits of ROM, weights {words * held.bits:,}; tables of about "
+            f"{fold.lanes * book.luts:,} LUTs"
+        )
     if fold.kept:
         whole = fold.groups * fold.chunks
         facts["zeros"] = f"{fold.per_pixel:,} of {whole:,} beats for a pixel: the weights of the others are zero"
+    if fold.select:
+        facts["select"] = _select(fold, program.edges[kernel.inputs[0]].bits)
     return facts
+
+
+def _select(fold: Fold, bits: int) -> str:
+    some = fold.select
+    alike = f"the same for {some.share} outputs" if some.share > 1 else "for each output"
+    return (
+        f"{some.n} of every {some.m} channels, {alike}: the weights of the others are zero. {fold.lanes:,} lanes do what takes "
+        f"{fold.lanes * some.m // some.n:,}, with {fold.muxes:,} multiplexers of {some.ways} inputs, about "
+        f"{fold.muxes * some.luts(bits):,} LUTs, and {fold.per_pixel * fold.muxes * some.bits:,} bits of indices"
+    )
 
 
 def rom_bits(program: Program, stage: Stage) -> int:
@@ -60,8 +82,10 @@ def rom_bits(program: Program, stage: Stage) -> int:
     if kernel.kind in _DOTS and not f.unrolled:
         x, y = (program.edges[n] for n in (kernel.inputs[0], kernel.outputs[0]))
         start, used = few.starts(kernel, x, y), few.used_lanes(kernel, stage, x, y)
-        bits += f.per_pixel * f.lanes * weights_of(kernel, x).bits + len(start.values) * f.groups * f.sums * start.width
+        width = stage.codebook.bits if stage.codebook else weights_of(kernel, x).bits
+        bits += f.per_pixel * f.lanes * width + len(start.values) * f.groups * f.sums * start.width
         bits += 0 if used is None else used.size
+        bits += f.per_pixel * f.muxes * f.select.bits if f.select else 0
         if f.kept:
             words, width = walk_words(schedule(kernel, stage, x, y), stage)
             bits += words.size * (width + 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from hwcomp.backends import _verilog_wiring as wiring
 from hwcomp.backends._verilog_netlist import Netlist, Nets, Sized, master, pair
 from hwcomp.backends._verilog_requant import constant_threshold, requant, threshold_params
 from hwcomp.names import comment
-from hwcomp.plan import bits
+from hwcomp.plan import bits, selects
 from hwcomp.plan.bits import magnitude
 from hwcomp.plan.folding import DEPTHWISE, STEPS
 from hwcomp.plan.stages import Stage
@@ -133,18 +134,29 @@ def _dot(site: Site) -> Nets:
     if beats is not None:
         group, chunk = beats.T
         weights = weights[group * fold.chunks + chunk]
-    params: dict[str, object] = {"PE": fold.pe, "SIMD": fold.taps * fold.simd}
+    if fold.select:
+        weights, index = selects.packed(weights, fold.pe, fold.select)
+    kept = held
+    if book := stage.codebook:
+        weights, kept = book.indices(weights), replace(held, bits=book.bits)
+    params: dict[str, object] = {"PE": fold.pe, "SIMD": fold.dot}
     if fold.kind == DEPTHWISE:
         params = {"LANES": fold.simd, "P": fold.taps}
     params |= {
         "XW": x.bits, "X_SIGNED": int(x.signed), "X_BIPOLAR": int(x.bipolar), "WW": held.bits, "W_KIND": held.kind, "ACC_W": acc,
         "SIGN": int(decides), "DOUBLE": int(start.double), "GROUPS": fold.groups, "CHUNKS": fold.chunks,
-        "W_STYLE": bits.rom_style(held, fold.per_pixel, fold.lanes),
-        "W_FILE": site.netlist.rom(f"{name}_weight.mem", rom.hex_words(weights, held.bits)),
+        "W_STYLE": bits.rom_style(kept, fold.per_pixel, fold.lanes),
+        "W_FILE": site.netlist.rom(f"{name}_weight.mem", rom.hex_words(weights, kept.bits)),
         "B_FILE": site.netlist.rom(f"{name}_bias.mem", rom.hex_words(words, acc)),
     }  # fmt: skip
     if held.agree and fold.steps != STEPS:
         params["MOST"] = fold.steps
+    if book:
+        params |= {"CODE_W": book.bits, "TABLE": Sized(book.table, held.bits << book.bits)}
+    if fold.select:
+        words = rom.hex_words(index, fold.select.bits)
+        params |= {"N": fold.select.n, "M": fold.select.m, "SHARE": fold.select.share}
+        params |= {"I_FILE": site.netlist.rom(f"{name}_index.mem", words)}
     if beats is not None:
         last = np.append(group[1:] != group[:-1], True).astype(np.int64)[:, None]
         params |= {"BEATS": len(beats), "L_FILE": site.netlist.rom(f"{name}_last.mem", rom.hex_words(last, 1))}
@@ -170,7 +182,7 @@ def _dot(site: Site) -> Nets:
 
 def _unrolled(site: Site, acc: int, decides: bool) -> Nets:
     name = f"{site.netlist.prefix}_{site.name}_unrolled"
-    site.netlist.modules[name] = unrolled.values(name, site.kernel, site.stage, site.x, site.y)
+    site.netlist.modules[name] = unrolled.module(name, site.program, site.kernel, site.stage)
     last = site.cell(name, site.windows(), f"{site.name}_unrolled", site.stage.fold.pe * (1 if decides else acc), {})
     if not decides:
         return site.requant(last, acc)

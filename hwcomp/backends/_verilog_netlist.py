@@ -50,12 +50,12 @@ class Section:
 
 @dataclass
 class Netlist:
-    """Grows section by section. `roms`: text of each ROM file by name; `cells`: the cell types in use; `modules`: what the
-    template of an unrolled layer takes, by the name of the module, which begins with `prefix`."""
+    """Grows section by section. `roms`: text of each ROM file by name; `cells`: the cell types in use; `modules`: the
+    template of an unrolled layer and what it takes, by the name of the module, which begins with `prefix`."""
 
     prefix: str = ""
     sections: list[Section] = field(default_factory=list)
-    modules: dict[str, dict[str, object]] = field(default_factory=dict)
+    modules: dict[str, tuple[str, dict[str, object]]] = field(default_factory=dict)
     roms: dict[str, str] = field(default_factory=dict)
     cells: set[str] = field(default_factory=set)
 

@@ -38,16 +38,16 @@ def row_sequence(kernel: Kernel, stage: Stage, out: Edge) -> np.ndarray:
 
 
 def weight_words(kernel: Kernel, stage: Stage, x: Edge, out: Edge) -> np.ndarray:
-    """int64 [groups * chunks, lanes] of hwc_mvu (lane: output, tap, channel) or hwc_dwc (tap, channel); idle lanes are
+    """int64 [groups * chunks, lanes] of hwc_mvu (lane: output, tap, channel read) or hwc_dwc (tap, channel); idle lanes are
     zero."""
     fold, weight = stage.fold, kernel.constants["weight"].astype(np.int64)
     if kernel.kind == "dense" and x.size == weight.shape[1]:
-        slots = np.full(fold.chunks * fold.simd, -1, np.int64)
+        slots = np.full(fold.chunks * fold.read, -1, np.int64)
         stream = stage.sources[0].stream
         slots[: stream.beats * stream.lanes] = stream.slots(x)
         weight = np.where(slots >= 0, weight[row_sequence(kernel, stage, out)[0]][:, slots], 0)
-        weight = _padded(weight, fold.groups * fold.pe, fold.chunks * fold.simd)
-        blocks = weight.reshape(fold.groups, fold.pe, fold.chunks, fold.simd).transpose(0, 2, 1, 3)
+        weight = _padded(weight, fold.groups * fold.pe, fold.chunks * fold.read)
+        blocks = weight.reshape(fold.groups, fold.pe, fold.chunks, fold.read).transpose(0, 2, 1, 3)
         return blocks.reshape(fold.groups * fold.chunks, -1)
     m, c = weight.shape[:2]
     taps = weight.reshape(m, c, -1)
@@ -57,10 +57,10 @@ def weight_words(kernel: Kernel, stage: Stage, x: Edge, out: Edge) -> np.ndarray
         full = _padded(apart, fold.sets * fold.simd, fold.repeat, tap_groups * fold.taps)
         blocks = full.reshape(fold.sets, fold.simd, fold.repeat, tap_groups, fold.taps)
         return blocks.transpose(0, 2, 3, 4, 1).reshape(fold.groups * fold.chunks, -1)
-    words = ceil(c / fold.simd)
+    words = ceil(c / fold.read)
     grouped = taps.transpose(0, 2, 1).reshape(fold.sets, m // fold.sets, taps.shape[2], c)
-    full = _padded(grouped, fold.sets, fold.repeat * fold.pe, tap_groups * fold.taps, words * fold.simd)
-    blocks = full.reshape(fold.groups, fold.pe, tap_groups, fold.taps, words, fold.simd)
+    full = _padded(grouped, fold.sets, fold.repeat * fold.pe, tap_groups * fold.taps, words * fold.read)
+    blocks = full.reshape(fold.groups, fold.pe, tap_groups, fold.taps, words, fold.read)
     return blocks.transpose(0, 2, 4, 1, 3, 5).reshape(fold.groups * fold.chunks, -1)
 
 
@@ -71,7 +71,7 @@ def schedule(kernel: Kernel, stage: Stage, x: Edge, out: Edge) -> np.ndarray | N
         return None
     one_row = kernel.kind == "dense" and x.size == kernel.constants["weight"].shape[1]
     used = Used.of(kernel, x, out, stage.sources[0].stream if one_row else None)
-    return skips.schedule(used, fold.pe, fold.taps, fold.simd)
+    return skips.schedule(used, fold.pe, fold.taps, fold.read)
 
 
 def walk_words(beats: np.ndarray, stage: Stage) -> tuple[np.ndarray, int]:

@@ -7,17 +7,18 @@ from typing import Any
 
 import numpy as np
 
-from hwcomp.backends import _c_forms
+from hwcomp.backends import _c_forms, _c_zeros
 from hwcomp.backends import _c_kernels as kernels
 from hwcomp.backends._c_bits import Bits, packed
+from hwcomp.backends._c_dot import Printed
 from hwcomp.backends._c_text import c_type, comment, field_names, render
 from hwcomp.backends._c_xnor import unpacked_bytes
 from hwcomp.backends.base import Backend, Product
 from hwcomp.plan import memory
-from hwcomp.plan.memory import MemoryPlan
+from hwcomp.plan.memory import MemoryPlan, Step
 from hwcomp.plan.work import macs
 from hwcomp.registry import backend
-from sw_ref.program import Edge, Program
+from sw_ref.program import Edge, Kernel, Program
 
 # Bytes of stack under NAME_run on a 32-bit core: an upper estimate of the frames of NAME_run_arena, one kernel, its
 # block function and a dot product, each of which keeps at most nine registers and a few addresses.
@@ -130,12 +131,20 @@ class CBackend(Backend):
                 {
                     "name": k.name, "kind": k.kind, "macs": macs(program, k), "constant_bytes": size,
                     "scratch_bytes": step.scratch, "windows": out.k.get("n") if "dot" in out.k else None,
-                    "weights": _c_forms.of(k, step, out),
+                    "weights": _c_forms.of(k, step, out), "zeros": _zeros(program, k, step, out),
                 }
                 for k, step, size, out in zip(program.kernels, plan.steps, sizes, printed, strict=True)
             ],
             "buffers": [asdict(b) for b in memory.buffers(program, plan)],
         }  # fmt: skip
+
+
+def _zeros(program: Program, kernel: Kernel, step: Step, out: Printed) -> dict[str, Any] | None:
+    """Of a layer of dot products that are not counts of bits."""
+    rows = kernels.rows_of(program, kernel) if out.template in ("conv2d", "depthwise2d", "dense") else None
+    if rows is None:
+        return None
+    return _c_zeros.of(kernel, rows, step.weights, out.k.get("n", 1), _c_forms.of(kernel, step, out)["form"])
 
 
 def _model(

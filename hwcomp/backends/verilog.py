@@ -11,13 +11,17 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from hwcomp.backends import _verilog_costs as costs
 from hwcomp.backends import _verilog_engines as engines
 from hwcomp.backends import _verilog_vectors as vectors
+from hwcomp.backends import _verilog_wired as wired
 from hwcomp.backends import _verilog_wiring as wiring
+from hwcomp.backends import _verilog_zeros as zeros
 from hwcomp.backends._dataflow_ports import interface, masters, slaves
 from hwcomp.backends._verilog_netlist import Netlist, Nets, master, slave
 from hwcomp.backends.base import Backend, Product, refuse_kinds
 from hwcomp.names import comment
 from hwcomp.plan import unrolled
-from hwcomp.plan.dataflow import check_dataflow, plan_dataflow
+from hwcomp.plan.codebooks import FAMILIES
+from hwcomp.plan.dataflow import DOTS, check_dataflow, plan_dataflow
+from hwcomp.plan.estimate import luts
 from hwcomp.plan.folding import STEPS
 from hwcomp.plan.stages import ALIASES, OUTPUT, DataflowPlan, Stage
 from hwcomp.plan.timing import frame_latency
@@ -25,7 +29,6 @@ from hwcomp.registry import backend
 from hwcomp.templates_dir import templates
 from sw_ref.program import Program
 
-_OF_UNROLLED = ("hwc_engine", "hwc_ones", "hwc_tally")
 _CELL = re.compile(r"^\s*(hwc_\w+)\s*#", re.MULTILINE)
 
 
@@ -46,7 +49,8 @@ class Verilog(Backend):
     def plan(self, program: Program, options: dict[str, Any]) -> DataflowPlan:
         return plan_dataflow(
             program, options.get("pe_simd_budget"), bool(options.get("least_fifos")),
-            unrolled.chosen(program, options.get("unroll", ())), _STEPS[options.get("fpga_family", "xc7")],
+            unrolled.chosen(program, options.get("unroll", ())), _STEPS[family := options.get("fpga_family", "xc7")],
+            logic=FAMILIES[family],
         )  # fmt: skip
 
     def emit(self, program: Program, plan: DataflowPlan, product: Product) -> dict[str, str | bytes]:
@@ -55,10 +59,11 @@ class Verilog(Backend):
         taps = [(i, edge_nets[n]) for i, n in enumerate(program.edges) if n in edge_nets]
         top = f"{product.name}_top"
         modules = {
-            f"{name}.v": _ENV.get_template("unrolled.v.j2").render(v, banner=product.banner)
-            for name, v in netlist.modules.items()
+            f"{name}.v": _ENV.get_template(template).render(v, banner=product.banner)
+            for name, (template, v) in netlist.modules.items()
         }
-        cells = _closure(netlist.cells - netlist.modules.keys() | set(_OF_UNROLLED if modules else ()))
+        inside = {cell for text in modules.values() for cell in _CELL.findall(text)}
+        cells = _closure(netlist.cells - netlist.modules.keys() | inside)
         names = [f"{c}.v" for c in sorted(cells)] + sorted(modules) + [f"{top}.v"]
         values = {
             "name": product.name, "top": top, "banner": product.banner, "netlist": netlist, "plan": plan, "taps": taps,
@@ -88,15 +93,18 @@ class Verilog(Backend):
                     "lanes": costs.dot_lanes(kernel, s), "fold": fold, "out_lanes": s.out.lanes,
                     "fifo_words": [source.depth for source in s.sources],
                     "rom_bits": costs.rom_bits(program, s), "buffer_bits": costs.buffer_bits(program, s),
-                    "multipliers": costs.multipliers(program, s), **costs.weights(program, s),
+                    "multipliers": costs.multipliers(program, s), **costs.weights(program, s), **wired.facts(program, s),
+                    "sparse": zeros.of(program, plan, s),
                 }
             )  # fmt: skip
         fifos = costs.fifos(program, plan)
+        dots = sum(s["kind"] in DOTS for s in stages)
+        bits = sum(s["buffer_bits"] for s in stages) + sum(costs.source_bits(p.source) for p in plan.outputs)
         return {
             "budget": plan.budget, "lanes": plan.lanes, "interval": plan.interval,
             "latency_estimate": frame_latency(program, plan),
             "rom_bits": sum(s["rom_bits"] for s in stages),
-            "buffer_bits": sum(s["buffer_bits"] for s in stages) + sum(costs.source_bits(p.source) for p in plan.outputs),
+            "buffer_bits": bits, "lut_estimate": luts(plan.lanes, dots, len(stages) - dots, bits),
             "multipliers": sum(s["multipliers"] for s in stages),
             "fifos": fifos, "fifo_bits": sum(f["bits"] for f in fifos), "fifos_are_least": plan.least_fifos,
             "stages": stages,
@@ -114,7 +122,7 @@ _ENV.filters["comment"] = comment
 def _layer_line(program: Program, plan: DataflowPlan, stage: Stage) -> str:
     kernel, lanes = program.kernels[stage.kernel], "-"
     if costs.dot_lanes(kernel, stage):
-        lanes = "unrolled" if stage.fold.unrolled else f"{stage.fold.pe} PE x {stage.fold.taps * stage.fold.simd} SIMD"
+        lanes = "unrolled" if stage.fold.unrolled else f"{stage.fold.pe} PE x {stage.fold.dot} SIMD"
     return f"{kernel.name:14} {stage.beats:9} beats  {lanes:18} {comment(', '.join(kernel.origin))}"
 
 

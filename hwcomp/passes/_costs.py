@@ -8,6 +8,7 @@ within a tenth of the counts of each of these networks.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 from hwcomp.graph import Graph
 from hwcomp.registry import OPS
@@ -17,6 +18,11 @@ COSTS = {
     "macs": "multiply-accumulates", "parameters": "parameters", "instructions": "instructions (Cortex-M4, estimate)",
     "flash": "bytes of constants (C, int8)",
 }  # fmt: skip
+HARDWARE = {
+    "cycles": "cycles between frames (Verilog, estimate)", "lane_cycles": "cycles of all lanes (Verilog, estimate)",
+    "lut": "LUTs at the same interval (Verilog, estimate)",
+}  # fmt: skip
+"""Of these PassContext.hardware has the models."""
 # Instructions per multiply-accumulate, per element of the result, per element that is read (of a window: gathered).
 _DOTS = {
     "pointwise": (0.89, 12.3, 1.8),
@@ -40,12 +46,17 @@ _ROW = 8  # bytes of a row's bias and multiplier
 
 def cost(graph: Graph, of: str) -> int:
     """One of COSTS, of one sample."""
+    return spent(graph.nodes, graph, of)
+
+
+def spent(nodes: Iterable[Node], graph: Graph, of: str) -> int:
+    """What some nodes cost, whose tensors `graph` has."""
     if of == "instructions":
-        return round(sum(_instructions(n, graph) for n in graph.nodes))
+        return round(sum(_instructions(n, graph) for n in nodes))
     if of == "flash":
-        weights = [graph.tensors[n.inputs[1]].shape for n in graph.nodes if n.op in ("Conv", "Dense")]
+        weights = [graph.tensors[n.inputs[1]].shape for n in nodes if n.op in ("Conv", "Dense")]
         return sum(math.prod(shape) + _ROW * shape[0] for shape in weights)
-    found = [OPS[n.op].cost(n, graph) for n in graph.nodes]
+    found = [OPS[n.op].cost(n, graph) for n in nodes]
     return sum(c.macs if of == "macs" else c.params for c in found)
 
 

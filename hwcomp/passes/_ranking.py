@@ -21,40 +21,56 @@ _FRACTIONS = (0.125, 0.25, 0.5, 0.75)  # of a layer's units that a sensitivity s
 Trial = Callable[[np.ndarray], tuple[float, float]]
 
 
+# (units that are gone) -> rows and columns of a group, of which each dot product shall keep a multiple, by its output.
+Steps = Callable[[np.ndarray], dict[str, tuple[int, int]]]
+
+
+@dataclass(frozen=True)
+class Side:
+    """The distinct units of the rows (`axis` 0) or columns (1) of a dot product, and how many each is in one group."""
+
+    name: str
+    axis: int
+    units: np.ndarray
+    repeat: int
+
+
 @dataclass(frozen=True)
 class Ranking:
-    """`order`: int64 units that may go, the one to go first in front. `layers`: the distinct units of each dot product's rows,
-    each layer once. `multiple`: what is left of a layer's rows is one of it where possible; `repeats` [layers]: rows of a unit.
-    """
+    """`order`: int64 units that may go, the one to go first in front. `sides`: of all dot products. `multiple`: what is left of
+    rows and of columns is one of it where possible."""
 
     order: np.ndarray
-    layers: tuple[np.ndarray, ...]
-    repeats: tuple[int, ...]
-    multiple: int = 1
+    sides: tuple[Side, ...]
+    multiple: int | Steps = 1
 
     def gone(self, count: int) -> np.ndarray:
-        """The first `count` units, without those that stay so that layers have a multiple of rows."""
-        gone = set(self.order[:count].tolist())
-        if self.multiple > 1:
-            place = {u: i for i, u in enumerate(self.order.tolist())}
-            for _ in self.layers:  # a unit that comes back is a row of all layers that it is in
-                before = len(gone)
-                for units, repeat in zip(self.layers, self.repeats, strict=True):
-                    mine = sorted((u for u in units.tolist() if u in gone), key=place.__getitem__)
-                    step = self.multiple // math.gcd(self.multiple, repeat)
-                    left = len(units) - len(mine)
-                    back = min(-left % step, len(mine))
-                    gone.difference_update(mine[len(mine) - back :])
-                if len(gone) == before:
-                    break
+        """The first `count` units, without those that stay so that layers have a multiple of rows and columns."""
+        first = np.sort(self.order[:count])
+        if self.multiple == 1:
+            return first
+        gone, place = set(first.tolist()), {u: i for i, u in enumerate(self.order.tolist())}
+        steps = self.multiple(first) if callable(self.multiple) else {s.name: (self.multiple,) * 2 for s in self.sides}
+        for _ in self.sides:  # a unit that comes back is in all of its layers
+            before = len(gone)
+            for side in self.sides:
+                mine = sorted((u for u in side.units.tolist() if u in gone), key=place.__getitem__)
+                multiple = steps[side.name][side.axis]
+                step = multiple // math.gcd(multiple, side.repeat)
+                left = len(side.units) - len(mine)
+                back = min(-left % step, len(mine))
+                gone.difference_update(mine[len(mine) - back :])
+            if len(gone) == before:
+                break
         return np.array(sorted(gone), np.int64)
 
 
 def ranking(
-    units: Units, worth: dict[int, float], scope: str, most: float, multiple: int, trial: Trial | None
+    units: Units, worth: dict[int, float], scope: str, most: float, multiple: int | Steps, trial: Trial | None
 ) -> Ranking:
     """`worth` by unit; the least goes first, `most` of a layer's units at most. `trial`: for scope sensitivity."""
-    layers, repeats = _layers(units)
+    sides = _sides(units)
+    layers = tuple({s.units.tobytes(): s.units for s in sides if s.axis == 0}.values())
     ordered = sorted(worth, key=lambda u: (worth[u], u))
     stay = _kept_anyway(layers, ordered, most)
     ordered = [u for u in ordered if u not in stay]
@@ -73,15 +89,21 @@ def ranking(
             else:
                 key |= _sensitivity(group, trial)
         ordered.sort(key=key.__getitem__)  # stable: those of a layer keep their order
-    return Ranking(np.array(ordered, np.int64), layers, repeats, multiple)
+    return Ranking(np.array(ordered, np.int64), sides, multiple)
 
 
-def _layers(units: Units) -> tuple[tuple[np.ndarray, ...], tuple[int, ...]]:
-    found: dict[bytes, tuple[np.ndarray, int]] = {}
-    for rows in units.rows.values():
-        distinct, counts = np.unique(rows, return_counts=True)
-        found.setdefault(distinct.tobytes(), (distinct, int(counts.min())))
-    return tuple(d for d, _ in found.values()), tuple(c for _, c in found.values())
+def _sides(units: Units) -> tuple[Side, ...]:
+    found = []
+    for axis, sides in enumerate((units.rows, units.columns)):
+        for name, mine in sides.items():
+            node = units.graph.producer(name)
+            apart = (
+                units.graph.tensors[node.inputs[1]].shape[1] == 1
+            )  # depthwise: its channels are no columns of one another
+            groups = 1 if apart else getattr(node.attrs, "groups", 1)
+            distinct, counts = np.unique(mine, return_counts=True)
+            found.append(Side(name, axis, distinct, max(1, int(counts.min()) // groups)))
+    return tuple(found)
 
 
 def _kept_anyway(layers: tuple[np.ndarray, ...], ordered: list[int], most: float) -> set[int]:
@@ -103,8 +125,9 @@ def _sensitivity(group: list[int], trial: Trial) -> dict[int, float]:
         if count <= done:
             continue
         now, left = trial(np.array(group[:count], np.int64))
-        saved = max(cost - left, 1e-30)
-        least = max(least, (now - error) / saved)
+        if left >= cost:  # a model of steps: what saves nothing yet goes with those that follow
+            continue
+        least = max(least, (now - error) / (cost - left))
         key |= dict.fromkeys(group[done:count], least)
         error, cost, done = now, left, count
-    return key
+    return key | dict.fromkeys(group[done:], math.inf)

@@ -9,10 +9,25 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from hwcomp.graph import Graph
+from hwcomp.passes._stages import Stage
 from hwcomp.pixels import Pixels
 from hwcomp.types import Tensor
 
 Kind = Literal["exact", "algebraic", "lossy"]
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """What lossy passes may consult of a target under `--tune-for`.
+
+    `saves`: the cost that a scan of the sensitivity counts (hwcomp.passes._costs). `steps(graph)`: by the output of each dot
+    product, how many rows and columns of a group fill the lanes. `block(graph)`: rows x columns of weights that are skipped
+    together.
+    """
+
+    saves: str
+    steps: Callable[[Graph], dict[str, tuple[int, int]]]
+    block: Callable[[Graph], str]
 
 
 @dataclass
@@ -27,7 +42,9 @@ class PassContext:
     `observed`: real (lo, hi) by tensor name, filled by `calibrate`. `float_graph`: what `quantize` was given, node by node
     what its result stands for; the corrections behind it aim at that. `labels`: int64 [samples], classes of the calibration
     samples, or None. `gamma`: |scale| [channels] of the BatchNormalization that is folded into weights, by their name.
-    `chosen`: constants of the float graph whose integers a pass has chosen: no later one may change them.
+    `chosen`: constants of the float graph whose integers a pass has chosen: no later one may change them. `stages`: the
+    network as it was, and behind each pass that took weights or made zeros. `hardware`: cost models of the Verilog product
+    by name (hwcomp.tuning.costs). `tuned`: of the target that the options name.
     """
 
     calibration: dict[str, np.ndarray] | None = None
@@ -42,6 +59,9 @@ class PassContext:
     labels: np.ndarray | None = None
     gamma: dict[str, np.ndarray] = field(default_factory=dict)
     chosen: set[str] = field(default_factory=set)
+    stages: list[Stage] = field(default_factory=list)
+    hardware: dict[str, Callable[[Graph], Callable[[Graph], int]]] = field(default_factory=dict)
+    tuned: Tuned | None = None
     progress: Callable[[str, int, int], None] = lambda what, done, total: None
     warn: Callable[[str], None] = lambda text: None
 

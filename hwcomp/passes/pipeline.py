@@ -11,6 +11,7 @@ import numpy as np
 from hwcomp.errors import HwcompError, UsageError, WorkFailed, shown
 from hwcomp.frontend.float_run import run_float
 from hwcomp.graph import Graph
+from hwcomp.passes._stages import measured
 from hwcomp.passes.base import Pass, PassContext
 from hwcomp.registry import PASSES
 
@@ -20,6 +21,7 @@ ORDER = (
     "constant_channels", "prune", "sparsify", "absorb_qdq", "equalize", "low_rank", "analyze_ranges", "calibrate", "type_inputs",
     "few_bits", "vectors", "share", "quantize", "adaround", "bias_correction", "logarithms",
 )  # fmt: skip
+_IN_FLOAT = ORDER[: ORDER.index("quantize")]
 _PROBES = 4
 _ALGEBRAIC = 1e-5  # of a tensor's largest value
 
@@ -63,6 +65,7 @@ def run_passes(
 ) -> Graph:  # fmt: skip
     """Run the enabled passes. The graph is checked after each; `check` also probes its numbers (`--check-passes`)."""
     graph.check()
+    ctx.stages.append(measured("float", graph))
     for i, p in enumerate(passes):
         if not p.enabled:
             continue
@@ -74,9 +77,18 @@ def run_passes(
                 _probe(p, graph, new, ctx)
         except HwcompError as error:
             raise WorkFailed(f"pass {p.name} broke the graph", why=str(error), fix="please report this") from error
+        if p.kind == "lossy" and new is not graph and p.name in _IN_FLOAT:
+            _staged(p.name, graph, new, ctx)
         graph = new
         after(p.name, graph)
     return graph
+
+
+def _staged(name: str, old: Graph, new: Graph, ctx: PassContext) -> None:
+    """Note what a pass has left of the weights, where it has changed that."""
+    before, now = measured(name, old), measured(name, new)
+    if before != now:
+        ctx.stages.append(now)
 
 
 def _probe(p: Pass, old: Graph, new: Graph, ctx: PassContext) -> None:

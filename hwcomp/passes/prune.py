@@ -16,7 +16,7 @@ from hwcomp.errors import UsageError, WorkFailed, shown
 from hwcomp.frontend.float_run import batch_size, run_float
 from hwcomp.graph import Graph, origin_of
 from hwcomp.passes import _branches, _criteria, _ranking, _repair
-from hwcomp.passes._costs import COSTS, cost
+from hwcomp.passes._costs import COSTS, HARDWARE, cost
 from hwcomp.passes._gradients import logits_of
 from hwcomp.passes._layerwise import spread
 from hwcomp.passes._units import DOT, Mixed, Units
@@ -27,22 +27,25 @@ from hwcomp.samples import operands
 KINDS = ("branch", "filter", "channel")  # in the order in which they are pruned
 _TRIAL = 128  # samples of a sensitivity scan, and of the choice of branches
 _JUDGES = 2048  # most samples that an accuracy is measured on
+_WORDS = COSTS | HARDWARE
+_KNOWN = tuple(_WORDS)
 _HALVINGS = 6  # of the amount, in the search for what a floor allows
 
 
 @graph_pass
 @dataclass(frozen=True)
 class Prune(Pass):
-    """`filter`, `channel`, `branch`: fraction that goes (`--prune filter=0.3`) `of` one of hwcomp.passes._costs.COSTS.
+    """`filter`, `channel`, `branch`: fraction that goes (`--prune filter=0.3`) `of` one of hwcomp.passes._costs, COSTS or HARDWARE.
 
     A filter is judged by the weights that make it, a channel by those that read it; both vanish in all layers that share
     them. `criterion`: one of hwcomp.passes._criteria.CRITERIA, auto is activation with calibration data, else l2;
     threshold takes away all that is smaller than `threshold` times its layer's mean. `scope`: all layers ranked together
     (global), the same part of each (layer), or what each costs the result (sensitivity); auto is that with calibration
-    data, else layer. `floor`: least accuracy on labelled calibration data; without an amount as much goes as it allows.
-    `repair`: least squares for weights and biases, biases alone, or none. No layer loses more than `most` of its filters; a
-    layer keeps a multiple of `multiple` where it can. `samples` of the calibration data are looked at; `seed` of criterion
-    random.
+    data, else layer; a scan counts as saved what `saves` says, auto is `of`, with `--tune-for` what the target says.
+    `floor`: least accuracy on labelled calibration data; without an amount as much goes as it allows. `repair`: least
+    squares for weights and biases, biases alone, or none. No layer loses more than `most` of its filters; rows and columns
+    stay a multiple of `multiple` where they can, 0 is 1, with `--tune-for` what fills the target's lanes. `samples` of the
+    calibration data are looked at; `seed` of criterion random.
     """
 
     name: ClassVar[str] = "prune"
@@ -53,11 +56,12 @@ class Prune(Pass):
     criterion: str = "auto"
     scope: str = "auto"
     of: str = "macs"
+    saves: str = "auto"
     threshold: float = 0.0
     floor: float = 0.0
     repair: str = "weights"
     most: float = 0.9
-    multiple: int = 1
+    multiple: int = 0
     samples: int = 512
     seed: int = 0
 
@@ -91,17 +95,22 @@ class Prune(Pass):
                 )
         for field, known in (
             ("criterion", ("auto", *_criteria.CRITERIA)), ("scope", ("auto", *_ranking.SCOPES)),
-            ("of", tuple(COSTS)), ("repair", _repair.MODES),
+            ("of", _KNOWN), ("saves", ("auto", *_KNOWN)), ("repair", _repair.MODES),
         ):  # fmt: skip
             if getattr(self, field) not in known:
                 raise UsageError(f"prune.{field}={shown(getattr(self, field))}", fix=f"choose {', '.join(known)}")
+        for field in ("of", "saves"):
+            if getattr(self, field) in HARDWARE.keys() - ctx.hardware.keys():
+                raise UsageError(
+                    f"prune.{field}={getattr(self, field)}", why="nobody gave this pass a model of the hardware"
+                )
         if not 0 < self.most < 1 or not 0 <= self.floor <= 1 or not 0 <= self.threshold < np.inf:
             raise UsageError(
                 "prune.most is more than 0 and less than 1, prune.floor 0 to 1, prune.threshold 0 or more",
                 why=f"they are {self.most:g}, {self.floor:g} and {self.threshold:g}",
             )
-        if self.multiple < 1 or self.samples < 1 or self.seed < 0:
-            raise UsageError("pass prune needs multiple and samples of 1 or more and a seed of 0 or more")
+        if self.multiple < 0 or self.samples < 1 or self.seed < 0:
+            raise UsageError("pass prune needs samples of 1 or more, multiple and seed of 0 or more")
         if (self.criterion == "threshold") != (self.threshold > 0) or (
             self.threshold and (self.filter or self.channel)
         ):
@@ -122,7 +131,11 @@ class _Pruning:
         self.criterion = criterion if options.criterion == "auto" else options.criterion
         self.scope = scope if options.scope == "auto" else options.scope
         self.repair = options.repair if ctx.calibration is not None else "none"
-        self.whole = cost(graph, options.of)
+        self._cost = self._model(options.of)
+        self.whole = self._cost(graph)
+        self._saves = self._model(
+            options.saves if options.saves != "auto" else ctx.tuned.saves if ctx.tuned else options.of
+        )
         self._fixed = np.empty(0, np.int64)
         self._order: tuple[Units, _ranking.Ranking] | None = None
 
@@ -172,6 +185,10 @@ class _Pruning:
         self._noted(small)
         return small
 
+    def _model(self, of: str) -> Callable[[Graph], int]:
+        """A cost of this network and of what is left of it."""
+        return self.ctx.hardware[of](self.graph) if of in HARDWARE else lambda graph: cost(graph, of)
+
     # --- amounts --------------------------------------------------------------------------------------------------------
 
     def _least(self, amount: float) -> Graph:
@@ -188,10 +205,10 @@ class _Pruning:
             except WorkFailed:
                 good = False
             low, high, best = (middle, high, small) if good else (low, middle, best)
-        return best, 1 - cost(best, self.options.of) / self.whole
+        return best, 1 - self._cost(best) / self.whole
 
     def _reach(self, best: Graph, share: float) -> str:
-        return f"{share:.1%} of the {COSTS[self.options.of]} can go with {accuracy(best, self.ctx):.4f}"
+        return f"{share:.1%} of the {_WORDS[self.options.of]} can go with {accuracy(best, self.ctx):.4f}"
 
     def _settled(self, attempt: Callable[[], Graph]) -> Graph:
         """Again without units that turn out to be needed by the form of a tensor."""
@@ -206,12 +223,16 @@ class _Pruning:
         units, ranking = self._ranked()
 
         def left(count: int) -> int:
-            return cost(units.without(ranking.gone(count)), self.options.of)
+            small = units.without(ranking.gone(count))
+            return self._cost(small) + self._biases(small)
 
         low, high, budget = 0, len(ranking.order), (1 - amount) * self.whole
         if (least := left(high)) > budget:
-            what = f"pruning can't take {amount:.0%} of the {COSTS[self.options.of]} with {self.kind}s"
-            if least == self.whole:
+            what = f"pruning can't take {amount:.0%} of the {_WORDS[self.options.of]} with {self.kind}s"
+            if least >= self.whole and ranking.multiple != 1 and len(ranking.order):
+                why = f"at most {max(0.0, 1 - least / self.whole):.1%} can go while rows and columns stay multiples"
+                raise WorkFailed(what, why=why, fix="give a smaller prune.multiple, for instance 1")
+            if least >= self.whole:
                 why = f"none of the {self.kind}s can go without another shape of what others need"
                 raise WorkFailed(what, why=why, fix="leave its shapes as they are")
             why = f"at most {1 - least / self.whole:.1%} can go"
@@ -224,14 +245,24 @@ class _Pruning:
                 low = middle + 1
         return self._without(units, ranking.gone(high))
 
+    def _biases(self, graph: Graph) -> int:
+        """Parameters that the repair may add: biases of layers that have none."""
+        if self.options.of != "parameters" or self.repair == "none":
+            return 0
+        return sum(len(graph.tensors[n.inputs[1]].data) for n in graph.nodes if n.op in DOT and not n.inputs[2])
+
     def _ranked(self) -> tuple[Units, _ranking.Ranking]:
         """Found once for all amounts."""
         if self._order is None:
             o, units = self.options, Units(self.graph, self._fixed)
-            self._order = (
-                units,
-                _ranking.ranking(units, self._worth(units), self.scope, o.most, o.multiple, self._trial(units)),
-            )
+            multiple = o.multiple or 1
+            if not o.multiple and self.ctx.tuned:
+
+                def multiple(gone: np.ndarray) -> dict[str, tuple[int, int]]:
+                    return self.ctx.tuned.steps(units.without(gone))
+
+            found = _ranking.ranking(units, self._worth(units), self.scope, o.most, multiple, self._trial(units))
+            self._order = units, found
         return self._order
 
     def _worth(self, units: Units) -> dict[int, float]:
@@ -259,10 +290,10 @@ class _Pruning:
 
         def trial(gone: np.ndarray) -> tuple[float, float]:
             if not len(gone):
-                return 0.0, float(self.whole)
+                return 0.0, float(self._saves(self.graph))
             small = self._repaired(self.graph, units.without(gone), units, gone, _TRIAL, near=True)
             self.ctx.progress("sensitivity of the layers", 0, 1)
-            return error(small), float(cost(small, self.options.of))
+            return error(small), float(self._saves(small))
 
         return trial
 
@@ -283,15 +314,15 @@ class _Pruning:
     def _branches(self, amount: float) -> Graph:
         """The branch with the least error for what it costs goes, until `amount` is gone."""
         graph, budget, error = self.graph, (1 - amount) * self.whole, self._error_of()
-        while (now := cost(graph, self.options.of)) > budget:
+        while (now := self._cost(graph)) > budget:
             found = []
             for branch in _branches.branches(graph):
                 small = self._fitted(graph, _branches.silenced(graph, branch), _TRIAL)
-                saved = now - cost(_branches.removed(small, _again(small, branch)), self.options.of)
+                saved = now - self._cost(_branches.removed(small, _again(small, branch)))
                 found.append((error(small) / max(saved, 1), len(found), branch))
             if not found:
                 raise WorkFailed(
-                    f"pruning can't take {amount:.0%} of the {COSTS[self.options.of]} with branches",
+                    f"pruning can't take {amount:.0%} of the {_WORDS[self.options.of]} with branches",
                     why=f"at most {1 - now / self.whole:.1%} can go" if now < self.whole else "the network has no residual branch",
                     fix="ask for less, or prune filters",
                 )  # fmt: skip

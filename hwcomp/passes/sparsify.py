@@ -8,7 +8,7 @@ sparse ones in front of it (He et al., "Channel Pruning", ICCV 2017).
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -36,13 +36,13 @@ class Sparsify(Pass):
     """`weight`, `vector` (rows of a kernel), `kernel` (2-D), `block`: the fraction of these that becomes zero; `nm`: "2:4"
     keeps 2 of every 4 input channels, with `shared` = 4 the same ones for every 4 outputs.
 
-    `block_size`: outputs x input channels. `criterion`: l1, l2: the size of weights; activation: times the size of their inputs;
-    obs: what the layer's output loses; taylor: the gradient of the loss; random; auto is obs with calibration data, else l1.
-    `threshold`: single weights below this times their layer's root mean square go, too. `scope`: the fraction of each layer, or of
-    all together (global: relative to the layer's; sensitivity: by the error of the network's results per cost saved; auto is that
-    with calibration data, else layer). `of`: what the fraction is of, parameters or macs. `floor`: least accuracy on labelled
-    calibration data. `skip`: nodes to leave alone, with commas. `samples`: of the calibration data, for what remains; 0: it stays
-    as it is.
+    `block_size`: outputs x input channels; auto is 4x4, with `--tune-for` as many as the target skips together. `criterion`: l1, l2:
+    the size of weights; activation: times the size of their inputs; obs: what the layer's output loses; taylor: the gradient of the
+    loss; random; auto is obs with calibration data, else l1. `threshold`: single weights below this times their layer's root mean
+    square go, too. `scope`: the fraction of each layer, or of all together (global: relative to the layer's; sensitivity: by the error
+    of the network's results per cost saved; auto is that with calibration data, else layer). `of`: what the fraction is of, parameters
+    or macs. `floor`: least accuracy on labelled calibration data. `skip`: nodes to leave alone, with commas. `samples`: of the
+    calibration data, for what remains; 0: it stays as it is.
     """
 
     name: ClassVar[str] = "sparsify"
@@ -51,7 +51,7 @@ class Sparsify(Pass):
     vector: float = 0.0
     kernel: float = 0.0
     block: float = 0.0
-    block_size: str = "4x4"
+    block_size: str = "auto"
     nm: str = ""
     shared: int = 1
     criterion: str = "auto"
@@ -64,10 +64,17 @@ class Sparsify(Pass):
     seed: int = 0
 
     def run(self, graph: Graph, ctx: PassContext) -> Graph:
+        if self.block_size == "auto":
+            size = ctx.tuned.block(graph) if ctx.tuned else "4x4"
+            if ctx.tuned and self.block:
+                ctx.note(self.name, f"blocks of {size}: what the target skips together")
+            return replace(self, block_size=size).run(graph, ctx)
         self._checked(ctx)
         if not (self.nm or self.threshold or any(getattr(self, kind) for kind in patterns.AMOUNTS)):
             if self.floor:
-                raise UsageError("sparsify.floor without an amount", fix="say what goes, for instance --prune block=0.9")
+                raise UsageError(
+                    "sparsify.floor without an amount", fix="say what goes, for instance --prune block=0.9"
+                )
             return graph
         work = _Sparsifying(self, graph, ctx, self._layers(graph, ctx))
         made, notes = work.at(1.0)
@@ -87,7 +94,9 @@ class Sparsify(Pass):
         asked = {kind: getattr(self, kind) for kind in (*patterns.AMOUNTS, "threshold") if getattr(self, kind)}
         some = " ".join(f"{kind}={math.floor(1000 * low * amount) / 1000:g}" for kind, amount in asked.items())
         why = f"{some} has {best:.4f}" if low else f"without any zeros it is {best:.4f}"
-        named = " ".join([f"{kind}={amount:g}" for kind, amount in asked.items()] + ([f"nm={self.nm}"] if self.nm else []))
+        named = " ".join(
+            [f"{kind}={amount:g}" for kind, amount in asked.items()] + ([f"nm={self.nm}"] if self.nm else [])
+        )
         return WorkFailed(
             f"sparsify with {named} misses the accuracy floor {self.floor:g}: {got:.4f} on calibration data", why=why,
             fix="ask for less, try --pass sparsify.scope=sensitivity, or lower sparsify.floor",
@@ -209,7 +218,9 @@ class _Sparsifying:
                     size[node.outputs[0]] = self._slope(node, values, numbers, costs, kept)
         if scope != "layer" and values:
             every = np.concatenate(list(size.values()))
-            within = np.concatenate([np.argsort(np.argsort(v, kind="stable"), kind="stable") / len(v) for v in values.values()])
+            within = np.concatenate(
+                [np.argsort(np.argsort(v, kind="stable"), kind="stable") / len(v) for v in values.values()]
+            )
             order = np.lexsort((within, every))
             saved = np.cumsum(np.concatenate(list(costs.values()))[order])
             gone, free = np.zeros(len(order), bool), np.isfinite(every[order])
@@ -257,7 +268,9 @@ class _Sparsifying:
             limit = min(float(v.max()) for v in size.values())
             less = sum(int(w[v < limit].sum()) for v, w in zip(size.values(), costs.values(), strict=True))
             most = less / sum(int(w.sum()) for w in costs.values())
-            fix = f"give {math.floor(most * 1000) / 1000:g} or less, --pass sparsify.scope=layer, or leave the layer out"
+            fix = (
+                f"give {math.floor(most * 1000) / 1000:g} or less, --pass sparsify.scope=layer, or leave the layer out"
+            )
         else:
             most = 1 - 1 / len(size[node.outputs[0]])
             smaller = ", smaller blocks with --pass sparsify.block_size=RxC," if kind == "block" else ""

@@ -33,7 +33,7 @@ def conv2d(sweep: Sweep, index: int, kernel: Kernel) -> Stage:
         folds = apart if each == 1 else folding.best_of(apart, folds)
     fold = _fold(sweep, kernel, folds)
     group = edge.shape[0] if fold.kind == DEPTHWISE else channels
-    source = sweep.source(kernel, 0, group, fold.simd, Layout.channels_last(edge.shape))
+    source = sweep.source(kernel, 0, group, fold.read, Layout.channels_last(edge.shape))
     return _dot_stage(sweep, index, kernel, frame, fold, source, each)
 
 
@@ -47,14 +47,14 @@ def dense(sweep: Sweep, index: int, kernel: Kernel) -> Stage:
         used = _used(sweep, kernel)
         folds = folding.conv_folds(outputs, 1, features, frame.pixels, frame.pixels, 2 * features, used=used)
         fold = _fold(sweep, kernel, folds)
-        source = sweep.source(kernel, 0, features, fold.simd, Layout.row_major(x.shape))
+        source = sweep.source(kernel, 0, features, fold.read, Layout.row_major(x.shape))
         return _dot_stage(sweep, index, kernel, frame, fold, source, outputs)
     # One row: the weights follow whatever order and idle lanes its elements come in.
     stream = sweep.stream(kernel)
     slots = stream.beats * stream.lanes
     fold = _fold(sweep, kernel, folding.dense_folds(outputs, slots, _used(sweep, kernel, stream)))
-    convert = convert_slots(stream.lanes, fold.simd, stream.beats)
-    arrives = Stream(fold.simd, slots, 1, stream.bits, stream.signed)
+    convert = convert_slots(stream.lanes, fold.read, stream.beats)
+    arrives = Stream(fold.read, slots, 1, stream.bits, stream.signed)
     source = Source(sweep.roots[x.name], stream, arrives, (convert,) if convert else ())
     return _dot_stage(sweep, index, kernel, row_of(1, slots), fold, source, outputs)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hwcomp.plan.folding import Parts
+from hwcomp.plan.folding import Fold, Parts
 from sw_ref.program import Edge, Kernel
 
 PRODUCT, SIGN, TERNARY, POWER = range(4)  # W_KIND of hwc_product
@@ -49,6 +49,18 @@ def weights_of(kernel: Kernel, x: Edge) -> Weights:
     if not (size & (size - 1)).any():
         return Weights(POWER, 1 + most.bit_length().bit_length())
     return Weights(PRODUCT, bits)
+
+
+def encoded(weights: np.ndarray, held: Weights) -> np.ndarray:
+    """int64: weights as hwc_product takes them."""
+    if held.kind == SIGN:
+        # An idle lane is cleared; against a 1 it does not agree.
+        return (weights >= 0 if held.agree else weights < 0).astype(np.int64)
+    if held.kind == POWER:
+        size = np.abs(weights)
+        exponent = np.where(size > 0, np.frexp(size.astype(np.float64))[1], 0).astype(np.int64)
+        return exponent | (weights < 0).astype(np.int64) << (held.bits - 1)
+    return weights & 3 if held.kind == TERNARY else weights
 
 
 def as_integers(edge: Edge) -> Edge:
@@ -107,11 +119,11 @@ def rom_style(weights: Weights, words: int, lanes: int) -> int:
     return BLOCK if words * lanes * weights.bits >= _LARGE else ANY
 
 
-def dot_latency(lanes: int, weights: Weights, most: int) -> int:
-    """Cycles from a beat to its sum in the accumulator; `lanes` that are added up, `most`: Fold.steps."""
-    steps = 0
+def dot_latency(fold: Fold, weights: Weights) -> int:
+    """Cycles from a beat to its sum in the accumulator."""
+    steps, lanes = 0, fold.dot
     if weights.agree:
         threes = -(-lanes // 3)
-        steps = min(most, threes // 12)
+        steps = min(fold.steps, threes // 12)
         lanes = -(-(threes + 1) // (6 * steps + 2))
-    return 3 + (steps + (lanes - 1).bit_length()) // 2
+    return 3 + int(fold.select is not None) + (steps + (lanes - 1).bit_length()) // 2

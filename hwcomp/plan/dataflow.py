@@ -6,7 +6,8 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 
 from hwcomp.errors import WorkFailed
-from hwcomp.plan import _dots, _elements, _moves, _pools, _softmax, fifos
+from hwcomp.plan import _dots, _elements, _moves, _pools, _softmax, codebooks, fifos
+from hwcomp.plan.codebooks import Logic
 from hwcomp.plan.folding import STEPS, Fold, Folds
 from hwcomp.plan.stages import ALIASES, DataflowPlan, Port, Source, Stage, unsupported
 from hwcomp.plan.streams import Permute, Stream, convert_pixel, divisors, regroup
@@ -29,9 +30,10 @@ def plan_dataflow(
     unroll: Collection[str] = (),
     steps: int = STEPS,
     skip: bool = True,
+    logic: Logic | None = None,
 ) -> DataflowPlan:
     """What `fold_dataflow` finds, with FIFOs that keep its interval; `least_fifos`: see hwcomp.plan.fifos.sized."""
-    return fifos.sized(program, fold_dataflow(program, budget, unroll, steps, skip), least_fifos)
+    return fifos.sized(program, fold_dataflow(program, budget, unroll, steps, skip, logic), least_fifos)
 
 
 def fold_dataflow(
@@ -40,11 +42,13 @@ def fold_dataflow(
     unroll: Collection[str] = (),
     steps: int = STEPS,
     skip: bool = True,
+    logic: Logic | None = None,
 ) -> DataflowPlan:
     """The plan with the shortest interval whose lanes fit `budget` (default 64, or one per dot product if more).
 
     `unroll`: names of dot products whose weights are wired in; they take no lanes of the budget. `steps`: Fold.steps.
-    `skip`: engines may leave out beats whose weights are all zero. WorkFailed where the budget has fewer lanes than the
+    `skip`: engines may leave out beats whose weights are all zero, and choose among channels. `logic`: what codebooks are weighed
+    by (None: there are none). WorkFailed where the budget has fewer lanes than the
     network has other dot products.
     """
     dots = [k for k in program.kernels if k.kind in DOTS and k.name not in unroll]
@@ -71,7 +75,8 @@ def fold_dataflow(
             low = middle + 1
     # Lanes that are left over may buy less hardware: fewer accumulators, fewer copies of a window buffer.
     compact = swept(best.interval, budget - best.lanes)
-    return compact if compact.interval <= best.interval and compact.lanes <= budget else best
+    plan = compact if compact.interval <= best.interval and compact.lanes <= budget else best
+    return codebooks.given(program, plan, logic) if logic else plan
 
 
 def check_dataflow(program: Program) -> None:

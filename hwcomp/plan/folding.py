@@ -1,6 +1,7 @@
 """Folding: how many multiply-accumulate lanes every dot-product engine gets, for the shortest interval in a budget.
 
 An engine has PE x SIMD lanes: PE outputs at a time from SIMD inputs per beat. A convolution's SIMD is taps x channels.
+Where weights follow an N:M pattern a beat brings M channels for every N lanes, which choose (hwcomp.plan.selects).
 Lane counts need not divide the channels; the last group is then partly idle (docs/hardware.md). The groups of a grouped
 convolution follow one another in one engine; a depthwise engine has several of them side by side.
 """
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from math import ceil
 
+from hwcomp.plan.selects import Select, selects
 from hwcomp.plan.skips import LEAST, Used, beats
 
 _MEMORY_BIT = 1 / 32  # LUT equivalents of a bit of window memory in distributed RAM
@@ -40,7 +42,8 @@ class Fold:
     `kind`: dense (every output reads all lanes), depthwise (every channel lane has a sum of its own; pe is 1), or sum (as
     depthwise, without multipliers). `sets`: parts of a pixel that are read one by one, each for groups / sets groups.
     `unrolled`: the weights are wired in, and no lanes of the budget. `steps`: of hwc_popcount at most, where bits are counted.
-    `kept`: where beats of zero weights are left out, those of each group.
+    `kept`: where beats of zero weights are left out, those of each group. `select`: where channels of zero weights are; more
+    are read at a time then.
     """
 
     pe: int
@@ -54,6 +57,7 @@ class Fold:
     unrolled: bool = False
     steps: int = STEPS
     kept: tuple[int, ...] = ()
+    select: Select | None = None
 
     @property
     def per_pixel(self) -> int:
@@ -64,6 +68,21 @@ class Fold:
     def lanes(self) -> int:
         """Multiply-accumulate lanes; adders alone count in the window sums that have no others."""
         return self.pe * self.taps * self.simd
+
+    @property
+    def dot(self) -> int:
+        """Lanes that one sum adds up."""
+        return self.taps * self.simd if self.kind == DENSE else self.taps
+
+    @property
+    def read(self) -> int:
+        """Channels that a beat brings of a tap."""
+        return self.simd * self.select.m // self.select.n if self.select else self.simd
+
+    @property
+    def muxes(self) -> int:
+        """Multiplexers in front of the lanes."""
+        return ceil(self.pe / self.select.share) * self.dot if self.select else 0
 
     @property
     def sums(self) -> int:
@@ -100,7 +119,7 @@ class Folds:
 
     def area(self, fold: Fold) -> float:
         parts = self.parts
-        area = fold.lanes * parts.lane + fold.sums * parts.sum
+        area = fold.lanes * parts.lane + fold.sums * parts.sum + _mux_area(fold, parts.bits)
         if fold.taps == fold.chunks == 1 and parts.window:
             return area  # a word that is repeated waits where it is
         return area + parts.window + fold.taps * self.buffered * parts.bits * _MEMORY_BIT
@@ -122,13 +141,14 @@ def conv_folds(
     groups. `used`: which weights are not zero, where beats may be left out."""
     folds = []
     for t in group_sizes(taps):
-        for s in group_sizes(channels):
-            chunks = ceil(taps / t) * ceil(channels / s)
-            for pe, kept in _kept(used, outputs, t, s, taps):
+        for simd, read, select in _widths(used, channels):
+            chunks = ceil(taps / t) * ceil(channels / read)
+            for pe, kept in _kept(used, outputs, t, read, taps):
                 groups = sets * ceil(outputs / pe)
                 each = sum(kept) or groups * chunks
-                beats = max(pixels * each, arriving * sets * ceil(channels / s))
-                folds.append(Fold(pe, t, s, groups, chunks, beats, DENSE, sets, kept=kept))
+                beats = max(pixels * each, arriving * sets * ceil(channels / read))
+                some = select and select.of(pe, outputs)
+                folds.append(Fold(pe, t, simd, groups, chunks, beats, DENSE, sets, kept=kept, select=some))
     return Folds(tuple(folds), _frontier(folds), buffered)
 
 
@@ -159,13 +179,21 @@ def best_of(*several: Folds) -> Folds:
 def dense_folds(outputs: int, slots: int, used: Used | None = None) -> Folds:
     """Folds of a dense layer over `slots` input slots."""
     folds = []
-    for s in group_sizes(slots):
-        chunks = ceil(slots / s)
-        for pe, kept in _kept(used, outputs, 1, s, 1):
+    for simd, read, select in _widths(used, slots):
+        chunks = ceil(slots / read)
+        for pe, kept in _kept(used, outputs, 1, read, 1):
             groups = ceil(outputs / pe)
             beats = max(sum(kept), chunks) if kept else groups * chunks
-            folds.append(Fold(pe, 1, s, groups, chunks, beats, kept=kept))
+            folds.append(Fold(pe, 1, simd, groups, chunks, beats, kept=kept, select=select and select.of(pe, outputs)))
     return Folds(tuple(folds), _frontier(folds), slots)
+
+
+def _widths(used: Used | None, channels: int) -> list[tuple[int, int, Select | None]]:
+    """(channel lanes, channels read for them, how they are chosen) for all sizes of groups."""
+    found: list[tuple[int, int, Select | None]] = [(s, s, None) for s in group_sizes(channels)]
+    for select in selects(used) if used else ():
+        found += [(g * select.n, g * select.m, select) for g in group_sizes(ceil(channels / select.m))]
+    return found
 
 
 def _kept(used: Used | None, outputs: int, taps: int, simd: int, all_taps: int) -> list[tuple[int, tuple[int, ...]]]:
@@ -184,9 +212,18 @@ def _kept(used: Used | None, outputs: int, taps: int, simd: int, all_taps: int) 
     return found
 
 
+def _spent(fold: Fold) -> float:
+    """LUT equivalents of what folds with the same lanes differ in."""
+    return fold.sums * Parts.sum + _mux_area(fold, Parts.bits)
+
+
+def _mux_area(fold: Fold, bits: int) -> int:
+    return fold.muxes * fold.select.luts(bits) if fold.select else 0
+
+
 def _frontier(folds: list[Fold]) -> tuple[Fold, ...]:
     best: list[Fold] = []
-    for fold in sorted(folds, key=lambda f: (f.lanes, f.beats, f.taps, f.sums)):
+    for fold in sorted(folds, key=lambda f: (f.lanes, f.beats, f.muxes > 0, f.taps, _spent(f), f.sums)):
         if not best or fold.beats < best[-1].beats:
             best.append(fold)
     return tuple(best)

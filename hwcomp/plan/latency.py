@@ -61,9 +61,7 @@ def _engine(program: Program, kernel: Kernel, stage: Stage, arrivals: list[np.nd
         done = arrival[-1] + words + _dot_delay(stage)
         return np.linspace(done - words * (1 - 1 / stage.out.pixels), done, stage.out.pixels)
     if kernel.kind == "dense":
-        return _serve(arrival, max(stage.fold.per_pixel, stage.out.beats / len(arrival))) + _dot_delay(
-            stage
-        )
+        return _serve(arrival, max(stage.fold.per_pixel, stage.out.beats / len(arrival))) + _dot_delay(stage)
     if kernel.kind in ("conv2d", "avgpool2d", "maxpool2d"):
         return _sliding(program, kernel, stage, arrival)
     if kernel.kind == "concat":
@@ -108,10 +106,11 @@ def _sliding(program: Program, kernel: Kernel, stage: Stage, arrival: np.ndarray
 
 
 def _dot_delay(stage: Stage) -> int:
-    lanes = 1 if stage.fold is None else stage.fold.taps * (stage.fold.simd if stage.fold.kind == "dense" else 1)
+    lanes = 1 if stage.fold is None else stage.fold.dot
     widths = len(stage.sources[0].steps) + (stage.serialize is not None)
     window = _WINDOW if stage.window else 0
-    return _FIFO + _WIDTH * widths + window + 3 + (lanes - 1).bit_length() // 2 + _REQUANT
+    select = int(bool(stage.fold and stage.fold.select))
+    return _FIFO + _WIDTH * widths + window + select + 3 + (lanes - 1).bit_length() // 2 + _REQUANT
 
 
 def _needed(kernel: Kernel, out: tuple[int, ...], arrival: np.ndarray, words: int) -> np.ndarray:

@@ -21,6 +21,7 @@ class WeightLayout:
     the type of a word with fields of so many bits, and a weight is `first` + `step` * field. `unit`: not 0 where only what is
     not all zero is stored, so many pair words of values at a time, of `words` for every four k. Where `slices` is not 0 the
     weights are codes, and `rows` of them are decoded so many times per group: prefix codes, or of vectors of `vector` weights.
+    `winograd`: transformed, 16 for nine.
     """
 
     rows: int
@@ -36,6 +37,7 @@ class WeightLayout:
     words: int = 2
     slices: int = 0
     vector: int = 0
+    winograd: bool = False
 
 
 @dataclass(frozen=True)
@@ -174,8 +176,8 @@ def plan(
     """`work[i]` belongs to kernel i; kernels of a kind in `aliases` give their input another name.
 
     Each kernel gets its preferred scratch unless the arena would then exceed the live tensors by more than `slack`; the
-    kernels that cost most step down first. The least scratch is always granted. `stored`: bytes of the edges that are not
-    stored as their elements.
+    kernels that cost most step down first. The least scratch is always granted, and others may use what that takes anyway, unless
+    `slack` is negative: then each gets its least. `stored`: bytes of the edges that are not stored as their elements.
     """
     stored = stored or {}
     sizes = {n: stored.get(n, e.size * e.dtype.itemsize) for n, e in program.edges.items()}
@@ -188,6 +190,9 @@ def plan(
 
     choice = [0] * len(work)
     limit = (1 + slack) * peak_tensors
+    if slack >= 0:
+        least = [Block(_round(w.scratch[-1], align), i, i) for i, w in enumerate(work) if w.scratch[-1]]
+        limit = max(limit, assign([*tensors, *least])[1])
     live = [sum(b.bytes for b in tensors if b.first <= i <= b.last) for i in range(len(work))]
     for i, w in enumerate(work):
         while live[i] + w.scratch[choice[i]] > limit and choice[i] + 1 < len(w.scratch):

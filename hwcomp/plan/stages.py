@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from hwcomp.errors import UnsupportedError
+from hwcomp.plan.codebooks import Codebook
 from hwcomp.plan.folding import Fold
 from hwcomp.plan.streams import Convert, Permute, Stream
 from sw_ref.program import Kernel
@@ -78,7 +79,7 @@ class Stage:
     `buffer`: words of a FIFO in front of the padding; `pads`: (top, left, bottom, right) inserted; `window` and `fold`
     of dot products and window sums; `serialize`: accumulators to `out.lanes` at a time; `order`: channel i of a pixel
     comes from that channel. None: not needed. `turns`: of a concat, the beats of each input in turn; of a slice, the beats
-    of a round, the first and the last that pass.
+    of a round, the first and the last that pass. `codebook`: of weights that are indices in ROM.
     """
 
     kernel: int
@@ -92,6 +93,7 @@ class Stage:
     order: tuple[int, ...] | None = None
     turns: tuple[int, ...] = ()
     buffer: int = 0
+    codebook: Codebook | None = None
 
 
 @dataclass(frozen=True)

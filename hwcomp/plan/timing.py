@@ -12,7 +12,7 @@ from hwcomp.plan import unrolled
 from hwcomp.plan.bits import PRODUCT, Weights, ahead, decides, dot_latency, thresholds, weights_of
 from hwcomp.plan.cell_timing import Buffer, Pipe
 from hwcomp.plan.execution import Execution
-from hwcomp.plan.folding import DENSE, Fold
+from hwcomp.plan.folding import Fold
 from hwcomp.plan.latency import estimate
 from hwcomp.plan.maxplus import NEVER, Frames, Graph, Link
 from hwcomp.plan.stages import OUTPUT, DataflowPlan, Reader, Source, Stage
@@ -149,9 +149,8 @@ def _sums(t: Timing, program: Program, kernel: Kernel, stage: Stage, heads: list
         words = stage.sources[0].arrives.beats_per_pixel
         last = cells.thinned(t.graph, last, f"{name}_sum", np.arange(last.count - words, last.count))
     else:
-        lanes = fold.taps * fold.simd if fold.kind == DENSE else fold.taps
         held = weights_of(kernel, program.edges[kernel.inputs[0]]) if kernel.kind != "avgpool2d" else _ONES
-        latency = unrolled.latency(kernel, fold.steps) if fold.unrolled else dot_latency(lanes, held, fold.steps)
+        latency = unrolled.latency(program, kernel, fold.steps) if fold.unrolled else dot_latency(fold, held)
         ends = _ends(fold, last.count)
         last = t.pipe(last, f"{name}_sum", latency, ends)
     results = last.count

@@ -1,8 +1,9 @@
-"""Unrolled binary layers: constant weights as a netlist of counters that the outputs share.
+"""Unrolled layers: which can be, and their pipelines; binary ones as a netlist of counters that the outputs share.
 
-The inputs are parted into small groups. In a group an output counts the inputs that agree with its weights; outputs with
-the same weights there read one counter, and those with the opposite weights read it inverted: of 2**k weight patterns
-only half need a counter. Columns of alike weights stand together, so that a group has few patterns.
+Layers of other weights are adder graphs (hwcomp.plan.unrolled_sums). In a binary one the inputs are parted into small groups.
+In a group an output counts the inputs that agree with its weights; outputs with the same weights there read one counter, and
+those with the opposite weights read it inverted: of 2**k weight patterns only half need a counter. Columns of alike weights
+stand together, so that a group has few patterns.
 Source: docs/hardware.md, "Unrolled layers".
 """
 
@@ -14,13 +15,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from hwcomp.errors import UnsupportedError, shown
+from hwcomp.plan import unrolled_sums
 from hwcomp.plan.bits import weights_of, zoned
 from sw_ref.program import Kernel, Program
 
 GROUP = 6
 """Inputs of a counter: of 1 to 7, what takes the fewest LUTs in the layers measured."""
 MOST = 1 << 18
-"""Weights of a layer beyond which synthesis takes hours."""
+"""Weights of a binary layer beyond which synthesis takes hours."""
+MOST_DIGITS = 1 << 15
+"""Signed digits of a layer of other weights beyond which it takes hours, and no device of the family holds it."""
 STEPS, REGISTER = 3, 2
 """Of hwc_popcount, as hwc_tally has it: steps of its counters at most, and levels per pipeline register."""
 ALL = "all"
@@ -35,28 +39,36 @@ def chosen(program: Program, names: Sequence[str]) -> frozenset[str]:
     found = set()
     for name in names:
         named = [k for k in program.kernels if name == k.name or name in k.origin or name == ALL]
-        why = {k.name: _obstacle(program, k) for k in named if name != ALL or k.kind in _DOTS}
+        why = {k.name: obstacle(program, k) for k in named if name != ALL or k.kind in _DOTS}
         able = [k for k in named if k.name in why and why[k.name] is None]
         if not able:
             raise UnsupportedError(
                 f"--unroll {shown(name)}{': no layer can be unrolled' if name == ALL else ''}",
                 why=_first(list(why.values()), "there is no dot product" if name == ALL else "no layer has this name"),
-                fix="only dense layers and convolutions of -1 and +1 on bipolar inputs can be; leave the option out",
+                fix="only dense layers and convolutions without groups, of a limited size, can be; leave the option out",
             )
         found |= {k.name for k in able}
     return frozenset(found)
 
 
-def _obstacle(program: Program, kernel: Kernel) -> str | None:
-    """Why a kernel can't be unrolled."""
-    if kernel.kind not in _DOTS or not weights_of(kernel, program.edges[kernel.inputs[0]]).agree:
-        return f"{kernel.name} is not binary: weights of -1 and +1 on a bipolar input"
+def binary(program: Program, kernel: Kernel) -> bool:
+    """Whether bits are counted that agree; else products are added up."""
+    return weights_of(kernel, program.edges[kernel.inputs[0]]).agree
+
+
+def obstacle(program: Program, kernel: Kernel) -> str | None:
+    """Why a kernel can't be unrolled; None where it can."""
+    if kernel.kind not in _DOTS:
+        return f"{kernel.name} is no dense layer or convolution"
     if kernel.params.get("groups", 1) > 1:
         return f"{kernel.name} has groups"
     if zoned(kernel, program.edges[kernel.inputs[0]]):
         return f"padding of {kernel.name} is a third value"
-    if (size := kernel.constants["weight"].size) > MOST:
-        return f"{kernel.name} has {size} weights, more than {MOST}"
+    weight = kernel.constants["weight"]
+    if binary(program, kernel):
+        return f"{kernel.name} has {weight.size} weights, more than {MOST}" if weight.size > MOST else None
+    if (size := unrolled_sums.count_digits(weight)) > MOST_DIGITS:
+        return f"the weights of {kernel.name} have {size} signed digits that are not zero, more than {MOST_DIGITS}"
     return None
 
 
@@ -65,9 +77,11 @@ def _first(reasons: list[str], none: str) -> str:
     return f"{reasons[0]}{f' (and {len(reasons) - 1} more)' if len(reasons) > 1 else ''}" if reasons else none
 
 
-def latency(kernel: Kernel, most: int) -> int:
-    """Cycles from a window to its results: registers of the inputs, the counters, in and behind the popcounts, the outputs.
-    `most`: Fold.steps."""
+def latency(program: Program, kernel: Kernel, most: int) -> int:
+    """Cycles from a window to its results: registers of the inputs, in the adders or counters, of the outputs.
+    `most`: Fold.steps, where bits are counted."""
+    if not binary(program, kernel):
+        return unrolled_sums.of(program, kernel).stages + 1
     steps = min(STEPS, most)
     groups = -(-kernel.constants["weight"][0].size // GROUP)
     leaf = 6 * steps + 2

@@ -6,7 +6,8 @@ from math import floor, log10
 from typing import Any
 
 from hwcomp.errors import shown
-from hwcomp.report._words import number
+from hwcomp.report import waterfall as stages_
+from hwcomp.report._words import number, share
 
 ROW = 22  # pixels of one step of the memory map
 INTERVAL_AT = 0.94  # where the interval line stands in the plot of the beats
@@ -47,6 +48,51 @@ def range_bar(lo: int, hi: int, zero: int, bits: int, signed: bool) -> dict[str,
     span = (1 << bits) - 1
     at = [min(max((v - least) / span, 0.0), 1.0) for v in (lo, hi, zero)]
     return {"left": at[0], "width": at[1] - at[0], "zero": at[2]}
+
+
+def waterfall(stages: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """Bars of the weights' bytes, stage by stage: what is left, of this what is indices, and what the stage took away. The stored
+    forms of several targets all follow the last stage before them. None without weights."""
+    if not stages or not stages[0]["bytes"]:
+        return None
+    whole, before = stages[0]["bytes"], stages[0]["bytes"]
+    top = max(s["bytes"] for s in stages)
+    rows = []
+    for s in stages:
+        size, index = s["bytes"], s["index_bytes"]
+        rows.append(
+            {
+                "stage": shown(s["stage"]), "what": stages_.WORDS.get(s["stage"], ""), "bytes": size, "index": index,
+                "at": (size - index) / top, "index_at": index / top, "from": before / top, "share": share(size / whole),
+                "weights": s["weights"], "zeros": s["zeros"], "macs": s["macs"],
+            }
+        )  # fmt: skip
+        before = before if s["stage"] in stages_.STORED else size
+    names = stages_.layers(stages)
+    return {
+        "rows": rows, "ticks": ticks(top), "names": [shown(s["stage"]) for s in stages],
+        "layers": [{"node": shown(n), "bytes": [s["layers"].get(n, 0) for s in stages]} for n in names],
+    }  # fmt: skip
+
+
+PANEL = (200, 110, 1.25)  # pixels of a break-even plot, and the largest ratio in it
+
+
+def break_even(density: float, ratio: float | None, curves: dict[str, list[float]]) -> dict[str, Any] | None:
+    """A panel: curves over density 0 to 1, in even steps up to 1, and this layer's point. None where nothing is known."""
+    if ratio is None or not curves:
+        return None
+    wide, high, top = PANEL
+
+    def place(x: float, y: float) -> tuple[float, float]:
+        return round(x * wide, 1), round((1 - min(y, top) / top) * high, 1)
+
+    lines = [
+        {"name": name, "points": " ".join("{},{}".format(*place((i + 1) / len(ys), y)) for i, y in enumerate(ys))}
+        for name, ys in curves.items()
+    ]
+    x, y = place(density, ratio)
+    return {"lines": lines, "x": x, "y": y, "one": place(0, 1)[1], "wide": wide, "high": high}
 
 
 def memory_map(mcu: dict[str, Any], kernels: list[str]) -> dict[str, Any] | None:

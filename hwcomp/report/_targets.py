@@ -20,6 +20,7 @@ _FPGA_BILL = {
     "interval": "Interval, cycles between frames", "latency_estimate": "Latency of a frame in cycles, estimate",
     "lanes": "Multiply-accumulate lanes", "budget": "Budget of lanes", "rom_bits": "ROM bits",
     "buffer_bits": "Buffer bits", "fifo_bits": "of these, FIFOs", "multipliers": "Multipliers",
+    "lut_estimate": "LUTs of int8 weights, rough estimate",
 }  # fmt: skip
 
 
@@ -116,7 +117,7 @@ def fpga(report: dict[str, Any]) -> dict[str, Any] | None:
         }
         for s in stages
     ]  # fmt: skip
-    lanes, macs = facts["lanes"], report["macs"]
+    lanes, macs = facts["lanes"], report["macs"] - _skipped(report, stages)
     used = f", {words.share(macs / (lanes * interval))} busy" if lanes and macs else ""
     have = {s["kernel"] for s in stages}
     slowest = [s["kernel"] for s in stages if s["beats"] == interval]
@@ -137,8 +138,16 @@ def fpga(report: dict[str, Any]) -> dict[str, Any] | None:
             for f in facts.get("fifos", [])
         ],
         "least": facts.get("fifos_are_least", False),
+        "wired": [{"kernel": shown(s["kernel"]), **s["wired"], "why": shown(s["wired"]["why"], 300)} for s in stages if "wired" in s],
         "ports": [_port(way, p) for way in ("inputs", "outputs") for p in facts.get("interface", {}).get(way, [])],
     }  # fmt: skip
+
+
+def _skipped(report: dict[str, Any], stages: list[dict[str, Any]]) -> int:
+    """MACs of beats that are left out."""
+    work = {layer["kernel"]: layer["macs"] for layer in report["layers"]}
+    left_out = [(s["kernel"], s["sparse"]["beats"]) for s in stages if s.get("sparse") and s["sparse"]["skips"]]
+    return round(sum(work[kernel] * (1 - beats) for kernel, beats in left_out))
 
 
 def _port(way: str, p: dict[str, Any]) -> dict[str, Any]:

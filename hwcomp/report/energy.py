@@ -12,6 +12,7 @@ import math
 from typing import Any
 
 from hwcomp.graph import Graph
+from hwcomp.plan.stages import ALIASES
 from sw_ref.program import Program
 
 WORD = 32  # bits of an access
@@ -48,8 +49,9 @@ def of_graph(graph: Graph, parameters: int, operations: int, bits: int) -> dict[
 
 
 def of_product(program: Program, macs: int, targets: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """By target: kernels with the bits of their edges, weights as the product stores them; two operations per MAC."""
-    names = [name for k in program.kernels for name in (*k.inputs, *k.outputs)]
+    """By target: kernels with the bits of their edges, but those that only give memory another shape; weights as the product
+    stores them; two operations per MAC."""
+    names = [name for k in program.kernels if k.kind not in ALIASES for name in (*k.inputs, *k.outputs)]
     moved = sum(program.edges[n].size * program.edges[n].bits for n in names)
     stored = {t: 8 * f["weight_bytes"] if "weight_bytes" in f else f["rom_bits"] for t, f in targets.items()}
     return {t: figures(moved, bits, 2 * macs) for t, bits in stored.items()}

@@ -8,8 +8,9 @@ from typing import Any
 from hwcomp.graph import Graph
 from hwcomp.lower.build import Lowered
 from hwcomp.lower.staircase import summary
+from hwcomp.passes._stages import Stage
 from hwcomp.plan.work import macs
-from hwcomp.report import energy
+from hwcomp.report import energy, waterfall
 from hwcomp.verify.noise import LayerNoise
 from sw_ref.program import Edge, Kernel
 
@@ -17,7 +18,13 @@ SCHEMA = 1
 
 
 def program_facts(
-    name: str, graph: Graph, lowered: Lowered, notes: dict[str, list[str]], warnings: list[str], targets: dict[str, Any]
+    name: str,
+    graph: Graph,
+    lowered: Lowered,
+    notes: dict[str, list[str]],
+    warnings: list[str],
+    targets: dict[str, Any],
+    stages: list[Stage],
 ) -> dict[str, Any]:
     program = lowered.program
     proofs = {p.kernel: p for p in lowered.proofs}
@@ -43,7 +50,7 @@ def program_facts(
         "boundary": {n: _type(program.edges[n]) for n in dict.fromkeys((*program.inputs, *program.outputs))},
         "macs": all_macs, "weights": sum(layer["weights"] for layer in layers),
         "proof": summary(lowered.proofs), "layers": layers, "passes": notes, "warnings": warnings, "targets": targets,
-        "memory": energy.of_product(program, all_macs, targets),
+        "memory": energy.of_product(program, all_macs, targets), "stages": waterfall.facts(stages, program, targets),
     }  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from hwcomp.pixels import Pixels
 from hwcomp.report import _plots as plots
 from hwcomp.report import _targets as targets
 from hwcomp.report import _words as words
+from hwcomp.report import _zeros as zeros
 from hwcomp.report import energy
 from hwcomp.templates_dir import templates
 
@@ -42,6 +43,8 @@ def render(report: dict[str, Any]) -> str:
         "mcu": targets.mcu(report),
         "others": targets.others(report),
         "memory": _memory(report.get("memory") or {}),
+        "zeros": zeros.values(report),
+        "fall": plots.waterfall(report.get("stages") or []),
         "energies": energy.CONSTANTS,
     }
     return _environment().get_template("report.html.j2").render(values)

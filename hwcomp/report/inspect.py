@@ -11,11 +11,12 @@ import numpy as np
 from hwcomp.driver import Watch, quantized_graph
 from hwcomp.errors import HwcompError
 from hwcomp.frontend.load import Model, load_model
-from hwcomp.graph import Graph
+from hwcomp.graph import Graph, origin_of
 from hwcomp.lower.build import lower
 from hwcomp.options import CompileOptions
+from hwcomp.passes._stages import measured
 from hwcomp.registry import BACKENDS, OPS
-from hwcomp.report import energy
+from hwcomp.report import energy, waterfall
 
 SCHEMA = 1
 
@@ -24,14 +25,15 @@ def inspect_model(path: Path, logits: bool) -> dict[str, Any]:
     """JSON values. FLOPs are two per MAC plus one per other operation, as the literature counts."""
     model = load_model(path)
     graph = model.graph
-    layers = []
+    layers, held = [], measured("float", graph)
     for node in graph.nodes:
         cost = OPS[node.op].cost(node, graph)
+        counts = held.layers.get(origin_of(node)) if cost.params else None
         layers.append(
             {
                 "node": node.origin[0] if node.origin else node.name, "operator": node.op,
                 "shape": list(graph.tensors[node.outputs[0]].shape), "parameters": cost.params, "macs": cost.macs,
-                "operations": cost.ops,
+                "operations": cost.ops, "forms": waterfall.as_they_are(*counts) if counts else None,
             }
         )  # fmt: skip
     parameters, macs = sum(n["parameters"] for n in layers), sum(n["macs"] for n in layers)
@@ -41,6 +43,7 @@ def inspect_model(path: Path, logits: bool) -> dict[str, Any]:
         "inputs": {n: list(graph.tensors[n].shape) for n in graph.inputs},
         "outputs": {n: list(graph.tensors[n].shape) for n in graph.outputs},
         "parameters": parameters, "macs": macs, "flops": flops,
+        "forms": waterfall.as_they_are(held.weights, held.zeros),
         "float_bytes": 4 * parameters, "int8_bytes": parameters, "peak_live_elements": _peak(graph),
         "memory": {f: energy.of_graph(graph, parameters, flops, b) for f, b in (("float32", 32), ("int8", 8))},
         "quantized": _stated(model), "layers": layers, "targets": _targets(model, logits),

@@ -11,7 +11,8 @@ from rich.table import Table
 
 from hwcomp.errors import shown
 from hwcomp.report import _words as words
-from hwcomp.report import energy
+from hwcomp.report import _zeros as zeros
+from hwcomp.report import energy, waterfall
 from hwcomp.report.facts import noise_json
 from hwcomp.verify.compare import Outcome
 from hwcomp.verify.evaluate import Evaluation
@@ -91,7 +92,7 @@ def report_text(report: dict[str, Any]) -> str:
                 str(s["multipliers"]), f"{s['rom_bits']:,}",
                 f"{s['buffer_bits']:,}",
             )  # fmt: skip
-        parts += [stages, "* sets the interval", "", *_fifos(fpga)]
+        parts += [stages, "* sets the interval", "", *_wired(fpga), *_fifos(fpga)]
     if (mcu := report["targets"].get("mcu")) is not None:
         memory = _table("MCU memory", "what", "bytes")
         flash = mcu["constant_bytes"] + mcu["code_bytes_estimate"]
@@ -103,7 +104,7 @@ def report_text(report: dict[str, Any]) -> str:
         ):  # fmt: skip
             memory.add_row(what, f"{size:,}")
         parts += [memory, "", *_weight_forms(mcu)]
-    parts += _memory(report["memory"], "target")
+    parts += [*_zeros(report), *_stages(report["stages"]), *_memory(report["memory"], "target")]
     parts.append("Proof lines")
     parts += [
         f"  {shown(layer['output'])}{layer['proof'][len(layer['output']) :]}"
@@ -113,6 +114,38 @@ def report_text(report: dict[str, Any]) -> str:
     if report["warnings"]:
         parts += ["", "Warnings", *(f"  {w}" for w in report["warnings"])]
     return _render(*parts)
+
+
+def _zeros(report: dict[str, Any]) -> list[Any]:
+    """Layers with zeros: skipped or not, and why."""
+    rows = zeros.rows(report)
+    if not rows:
+        return []
+    table = _table("Zeros", "target", "layer", "not zero", "form", "of dense", "why")
+    for r in rows:
+        ratio = "" if r["ratio"] is None else f"{r['ratio']:.2f}"
+        table.add_row(r["target"], r["kernel"], words.share(r["density"]), r["used"], ratio, r["why"])
+    return [table, "of dense: instructions or beats that the plan expects of skipping, relative to the dense form", ""]
+
+
+def _stages(stages: list[dict[str, Any]]) -> list[Any]:
+    """Bytes of the weights from float to the product, in all and by layer."""
+    if not stages:
+        return []
+    table = _table(
+        "Weights, stage by stage", "stage", "what", "weights", "zeros", "MACs", "bytes", "indices", "of float"
+    )
+    for s in stages:
+        macs = "" if s["macs"] is None else f"{s['macs']:,}"
+        part = words.share(s["bytes"] / (stages[0]["bytes"] or 1))
+        table.add_row(
+            s["stage"], waterfall.WORDS.get(s["stage"], ""), f"{s['weights']:,}", f"{s['zeros']:,}", macs, f"{s['bytes']:,}",
+            f"{s['index_bytes']:,}", part,
+        )  # fmt: skip
+    layers = _table("Bytes of the weights by layer", "layer", *(s["stage"] for s in stages))
+    for node in waterfall.layers(stages):
+        layers.add_row(shown(node), *(f"{s['layers'].get(node, 0):,}" for s in stages))
+    return [table, "", layers, ""]
 
 
 def _memory(rows: dict[str, Any], of: str) -> list[Any]:
@@ -133,6 +166,19 @@ def _weight_forms(mcu: dict[str, Any]) -> list[Any]:
     table = _table("Weights in C", "kernel", "weights", "bytes", "less than float", "form", "why")
     for name, w in rows:
         table.add_row(name, f"{w['weights']:,}", f"{w['bytes']:,}", f"{w['saving']:g} x", w["form"], w["why"])
+    return [table, ""]
+
+
+def _wired(fpga: dict[str, Any]) -> list[Any]:
+    """Weights as adders, where they are or could be, beside an engine."""
+    rows = [(s["kernel"], s["wired"]) for s in fpga["stages"] if "wired" in s]
+    if not rows:
+        return []
+    table = _table("Weights as adders", "kernel", "wired in", "adders", "LUTs, about", "why")
+    for name, w in rows:
+        most = "" if w["unrolled"] else "<= "
+        cells = ("yes" if w["unrolled"] else "no", f"{most}{w['adders']:,}", f"{most}{w['luts']:,}", shown(w["why"], 300))
+        table.add_row(shown(name), *cells)
     return [table, ""]
 
 
@@ -222,8 +268,18 @@ def inspection_text(data: dict[str, Any]) -> str:
             f"({stated['per_channel']} per channel){left}"
         )
     kept = "int8" if data["quantized"] is None else "keep"
-    memory = _memory(data["memory"], "tensors in")
+    memory = [*_forms(data), *_memory(data["memory"], "tensors in")]
     return _render(table, total, "", *memory, f"Targets (with --quant {kept})", *(f"  {line}" for line in targets))
+
+
+def _forms(data: dict[str, Any]) -> list[Any]:
+    """Bytes of the weights in the forms that they could be stored in as they are."""
+    table = _table("Bytes of weights and their indices, as they are", "node", *data["forms"])
+    for layer in data["layers"]:
+        if layer["forms"]:
+            table.add_row(shown(layer["node"]), *(f"{size:,}" for size in layer["forms"].values()))
+    table.add_row("in all", *(f"{size:,}" for size in data["forms"].values()))
+    return [table, ""]
 
 
 def teacher_text(report: TeacherReport) -> str:

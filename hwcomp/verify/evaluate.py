@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hwcomp import samples
+from hwcomp import samples, tuning
 from hwcomp.errors import UsageError, shown
 from hwcomp.frontend.load import load_model
 from hwcomp.graph import Graph
@@ -83,5 +83,9 @@ def fused_float_graph(built: Built) -> Graph:
     options = built.manifest["options"]
     passes = configured(options["passes"])
     before = passes[: [p.name for p in passes].index("quantize")]
-    ctx = PassContext(logits=options["logits"], input_types=built.pixels, requantize=options.get("requantize", False))
+    budget = options.get("pe_simd_budget")
+    ctx = PassContext(
+        logits=options["logits"], input_types=built.pixels, requantize=options.get("requantize", False),
+        hardware=tuning.costs(budget), tuned=tuning.tuned(options.get("tune_for"), budget),
+    )  # fmt: skip
     return run_passes(load_model(built.dir / "model.onnx").graph, ctx, [p for p in before if p.name != "calibrate"])

@@ -82,6 +82,7 @@ module hwc_engine #(
     if (BEATS > 0) begin : g_skip
       reg  fresh_q;  // the next beat in stage 0 is the first of a group
       wire ends;     // stage 0 holds the last beat of a group
+      wire unused = ^{first_q[0], last_q[0]};
       hwc_rom #(.W(1), .DEPTH(WORDS), .AW(WAW), .MEM_FILE(L_FILE)) u_last (
           .clk_i(clk_i), .en_i(take_o), .addr_i(waddr_o), .data_o(ends)
       );

@@ -131,3 +131,41 @@ def stored(tmp_path):
         return path
 
     return store
+
+
+def manifest(folder):
+    return json.loads((folder / "manifest.json").read_text())
+
+
+@pytest.fixture
+def compiled(cli, net, tmp_path):
+    """Compile the small net with more options -> (result, folder)."""
+
+    def run(*options, target="mcu", quiet=True):
+        folder = tmp_path / "out"
+        quietly = ["--quiet"] if quiet else []
+        found = cli(
+            "compile", net.model, "--target", target, "--calibration", net.data, "-o", folder, *quietly, *options
+        )
+        assert found.code == 0, found.err
+        return found, folder
+
+    return run
+
+
+@pytest.fixture
+def rejected(refused, net, tmp_path):
+    """Compile the small net with options that must be refused; nothing may be left."""
+
+    def run(*options, code=2, texts=(), target="mcu,fpga"):
+        where = tmp_path / "work"
+        where.mkdir()
+        line = refused(
+            "compile", net.model, "--target", target, "--calibration", net.data, "-o", where / "out", *options,
+            code=code,
+            texts=texts,
+        )  # fmt: skip
+        assert list(where.iterdir()) == []
+        return line
+
+    return run

@@ -21,6 +21,7 @@ def warnings(cli, net, folder, *options):
     (["--hls-dialect", "ac"], "mcu,fpga", "--hls-dialect only matters to target hls"),
     (["--c-weights", "fast"], "fpga", "--c-weights only matters to target mcu"),
     (["--share", "4"], "mcu", "--share saves flash on target mcu with --c-weights small only"),
+    (["--tune-for", "mcu"], "mcu", "--tune-for only matters to --prune, whose passes alone consult a target"),
     (["--rest", "int16"], "mcu", "--rest only matters to models that are quantized already, and keep their types"),
 ])  # fmt: skip
 def test_what_changes_nothing_is_named(cli, net, tmp_path, options, target, text):
@@ -30,3 +31,5 @@ def test_what_changes_nothing_is_named(cli, net, tmp_path, options, target, text
 def test_what_matters_is_not(cli, net, tmp_path):
     options = ("--pe-simd-budget", 40, "--hls-dialect", "ac", "--least-fifos")
     assert warnings(cli, net, tmp_path / "p", "--target", "hls", *options) == []
+    options = ("--pe-simd-budget", 40, "--tune-for", "fpga", "--prune", "filter=0.3")
+    assert warnings(cli, net, tmp_path / "q", "--target", "mcu", *options) == []

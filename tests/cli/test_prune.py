@@ -40,6 +40,40 @@ def test_the_command_line_wins_over_toml(out, toml):
     assert "prune" not in manifest["notes"]
 
 
+def test_a_target_to_tune_for(out, toml):
+    manifest = out("--prune", "block=0.3", "--tune-for", "mcu")
+    assert (
+        manifest["options"]["tune_for"] == "mcu"
+        and "blocks of 4x4: what the target skips together" in manifest["notes"]["sparsify"]
+    )
+    assert out("--config", toml('tune_for = "fpga"'), "--prune", "filter=0.3")["options"]["tune_for"] == "fpga"
+    assert "tune_for" not in out("--prune", "filter=0.3")["options"]
+
+
+@pytest.mark.parametrize("of", ["cycles", "lut", "lane_cycles", "flash"])
+def test_what_is_out_of_reach_ends_with_1(cli, net, tmp_path, of):
+    found = cli(
+        "compile",
+        net.model,
+        "--target",
+        "mcu",
+        "-o",
+        tmp_path / "out",
+        "--prune",
+        "filter=0.97",
+        "--pass",
+        f"prune.of={of}",
+    )
+    assert found.code == 1 and "can't take 97% of the" in found.err and "Traceback" not in found.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_layers_too_narrow_for_the_lanes_of_the_target(cli, net, tmp_path):
+    options = ("--target", "mcu", "-o", tmp_path / "out", "--prune", "filter=0.3", "--tune-for", "mcu")
+    found = cli("compile", net.model, *options)
+    assert found.code == 1 and "give a smaller prune.multiple" in found.err
+
+
 @pytest.mark.parametrize("wish", ["weight=0.5", "vector=0.5", "kernel=0.5", "block=0.5", "nm=1:2"])
 def test_kinds_inside_layers_leave_zeros(out, wish):
     kind, amount = wish.split("=")
@@ -53,6 +87,7 @@ def test_kinds_inside_layers_leave_zeros(out, wish):
     (["--prune", "filter"], ["'--prune filter' is not KIND=AMOUNT"]), (["--prune", "row=0.5"], ["kind 'row'", "filter, channel"]),
     (["--prune", "filter=0.1", "--prune", "filter=0.2"], ["--prune filter is given twice"]),
     (["--prune", "filter=half"], ["'half' is not a float"]), (["--prune", "filter=1"], ["prune.filter=1"]),
+    (["--tune-for", "gpu"], ["unknown target 'gpu' of --tune-for", "mcu, fpga, hls"]), (["--tune-for", ""], ["unknown target ''"]),
     (["--prune", "channel=-0.5"], ["prune.channel=-0.5"]), (["--prune", "branch=nan"], ["prune.branch=nan"]),
 ])  # fmt: skip
 def test_bad_wishes_are_refused(refused, net, tmp_path, options, texts):

@@ -80,10 +80,10 @@ def test_eval_refuses_unknown_engines(refused, net):
 # --- inspect ----------------------------------------------------------------------------------------------------------
 
 INSPECTION = [
-    "schema", "model_sha256", "opset", "inputs", "outputs", "parameters", "macs", "flops", "float_bytes", "int8_bytes",
+    "schema", "model_sha256", "opset", "inputs", "outputs", "parameters", "macs", "flops", "forms", "float_bytes", "int8_bytes",
     "peak_live_elements", "memory", "quantized", "layers", "targets",
 ]  # fmt: skip
-LAYER = ["node", "operator", "shape", "parameters", "macs", "operations"]
+LAYER = ["node", "operator", "shape", "parameters", "macs", "operations", "forms"]
 
 
 def test_inspect_counts(cli, net):
@@ -185,6 +185,19 @@ def test_a_report_of_one_target(cli, net, tmp_path, target):
     text = cli("report", tmp_path / "p").out
     assert ("FPGA engines" in text, "MCU memory" in text) == (target == "fpga", target == "mcu")
     assert list(cli("report", tmp_path / "p", "--json").json["targets"]) == [target]
+
+
+def test_a_report_of_weights_wired_in(cli, net, tmp_path):
+    command = ["compile", net.model, "--target", "fpga", "--unroll", "fc", "-o", tmp_path / "p", "--quiet"]
+    assert cli(*command).code == 0
+    conv, fc = (
+        s["wired"] for s in cli("report", tmp_path / "p", "--json").json["targets"]["fpga"]["stages"] if "wired" in s
+    )
+    assert (conv["unrolled"], fc["unrolled"]) == (False, True)
+    text = " ".join(cli("report", tmp_path / "p").out.split())
+    assert f"yes {fc['adders']:,} {fc['luts']:,} " in text and f"no <= {conv['adders']:,} <= {conv['luts']:,} " in text
+    assert "weights wired in (--unroll) one and no multiplier" in text.replace("  ", " ")
+    assert all(s in (tmp_path / "p" / "report.html").read_text() for s in ("Weights as adders", fc["why"]))
 
 
 def test_warnings_are_in_the_report(cli, net, tmp_path):

@@ -221,9 +221,10 @@ def test_a_floor_out_of_reach_says_what_is_reachable():
 
 @pytest.mark.parametrize(("options", "text"), [
     ({"filter": 0.2, "criterion": "size"}, "criterion=size"), ({"filter": 0.2, "scope": "one"}, "scope=one"),
-    ({"filter": 0.2, "of": "lut"}, "of=lut"), ({"filter": 0.2, "repair": "all"}, "repair=all"),
+    ({"filter": 0.2, "of": "lut"}, "of=lut. nobody"), ({"filter": 0.2, "of": "size"}, "of=size"),
+    ({"filter": 0.2, "saves": "size"}, "saves=size"), ({"filter": 0.2, "repair": "all"}, "repair=all"),
     ({"filter": 0.2, "most": 1.0}, "prune.most"), ({"filter": 0.2, "floor": 2.0}, "prune.floor"),
-    ({"filter": 0.2, "multiple": 0}, "multiple"), ({"filter": 0.2, "criterion": "threshold"}, "prune.threshold, not a fraction"),
+    ({"filter": 0.2, "multiple": -1}, "multiple"), ({"filter": 0.2, "criterion": "threshold"}, "prune.threshold, not a fraction"),
     ({"filter": 0.2, "threshold": 0.3}, "prune.threshold, not a fraction"), ({"floor": 0.5}, "labelled calibration data"),
     ({"filter": 0.2, "criterion": "taylor"}, "needs calibration data"), ({"filter": 0.2, "criterion": "bn"}, "needs BatchNormalization"),
     ({"filter": 0.2, "scope": "sensitivity"}, "needs calibration data"), ({"filter": 1.0}, "prune.filter=1"),

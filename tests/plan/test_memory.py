@@ -3,7 +3,8 @@ import pytest
 
 from hwcomp.backends._c_kernels import ALIASES
 from hwcomp.backends.c import CBackend
-from hwcomp.plan.memory import Block, assign, peak
+from hwcomp.plan import memory
+from hwcomp.plan.memory import Block, Work, assign, peak
 from sw_ref.program import Layout
 from tests.program_factory import Builder, lenet5
 from tests.random_programs import random_network, random_program
@@ -170,6 +171,17 @@ def test_scratch_steps_down_rather_than_exceed_the_slack():
     tight, wide = CBackend().plan(program, {}), CBackend().plan(program, {"arena_slack": 100})
     assert tight.arena_bytes == tight.peak_tensors == 400
     assert wide.arena_bytes == 2 * 784 + 300, "columns of halfwords for the first layer"
+
+
+def test_what_one_kernel_needs_anyway_is_there_for_the_others():
+    """The third kernel's only way takes 500 bytes, far over the slack: the first one's fast way, which costs no more, is kept."""
+    b = Builder(np.random.default_rng(0)).input((40,))
+    program = b.dense(40).dense(40).dense(40).dense(40).program()
+    work = [Work((80, 0)), Work((700, 300, 0)), Work((500,)), Work((0,))]
+    chosen = memory.plan(program, work, frozenset())
+    assert [s.choice for s in chosen.steps] == [0, 1, 0, 0]
+    assert chosen.arena_bytes == 500 + 80
+    assert [s.choice for s in memory.plan(program, work, frozenset(), slack=-1).steps] == [1, 2, 0, 0]
 
 
 def test_the_callers_arrays_are_used_where_the_order_agrees():

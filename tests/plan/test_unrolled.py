@@ -74,30 +74,35 @@ def test_layers_are_named_by_kernel_or_node():
     program = net().program()
     first = program.kernels[0]
     assert unrolled.chosen(program, [first.name]) == unrolled.chosen(program, [first.origin[0]]) == {first.name}
-    assert unrolled.chosen(program, ["all"]) == {program.kernels[0].name, program.kernels[2].name}
+    assert unrolled.chosen(program, ["all"]) == {k.name for k in program.kernels}
+    assert [unrolled.binary(program, k) for k in program.kernels] == [True, False, True]
     assert unrolled.chosen(program, []) == frozenset()
 
 
-@pytest.mark.parametrize(
-    ("name", "why"),
-    [("dense_1", "dense_1 is not binary"), ("nothing", "no layer has this name"), ("/dense_1/Node", "not binary")],
-)
-def test_other_layers_are_refused_by_name(name, why):
-    with pytest.raises(UnsupportedError, match=why) as error:
-        unrolled.chosen(net().program(), [name])
-    assert name in str(error.value)
+def test_other_layers_are_refused_by_name():
+    b = net().at("t0").steps(BIT)
+    for name, why in (("nothing", "no layer has this name"), (b.kernels[-1].name, "is no dense layer or convolution")):
+        with pytest.raises(UnsupportedError, match=why) as error:
+            unrolled.chosen(b.program(), [name])
+        assert name in str(error.value)
 
 
 def test_large_padded_and_grouped_layers_are_refused(monkeypatch):
     b = Bits(np.random.default_rng(1)).source((4, 5, 5), BIT)
-    b.convolution(4, "sign", BIT, groups=2).convolution(4, "sign", BIT, pads=(1, 1, 1, 1))
+    b.convolution(4, "sign", BIT, groups=2).convolution(4, "int8", BIT, pads=(1, 1, 1, 1))
     for kernel, why in zip(b.program().kernels, ("has groups", "third value"), strict=True):
         with pytest.raises(UnsupportedError, match=why):
             unrolled.chosen(b.program(), [kernel.name])
-    monkeypatch.setattr(unrolled, "MOST", 239)
-    with pytest.raises(UnsupportedError, match="240 weights"):
-        unrolled.chosen(net().program(), ["dense_0"])
     with pytest.raises(UnsupportedError) as error:
         unrolled.chosen(b.program(), ["all"])
     first = b.program().kernels[0].name
     assert f"--unroll all: no layer can be unrolled. {first} has groups (and 1 more). only dense" in str(error.value)
+    monkeypatch.setattr(unrolled, "MOST", 239)
+    with pytest.raises(UnsupportedError, match="240 weights"):
+        unrolled.chosen(net().program(), ["dense_0"])
+    digits = int(np.abs(net().program().kernels[1].constants["weight"]).sum())
+    monkeypatch.setattr(unrolled, "MOST_DIGITS", digits)
+    assert "dense_1" in unrolled.chosen(net().program(), ["all"])
+    monkeypatch.setattr(unrolled, "MOST_DIGITS", digits - 1)
+    with pytest.raises(UnsupportedError, match=f"the weights of dense_1 have {digits} signed digits"):
+        unrolled.chosen(net().program(), ["dense_1"])

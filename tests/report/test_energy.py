@@ -41,3 +41,11 @@ def test_weights_are_those_that_the_product_stores(tmp_path):
     assert mcu["weight_bytes"] == report["targets"]["mcu"]["weight_bytes"]
     assert fpga["weight_bytes"] == -(-report["targets"]["fpga"]["rom_bits"] // 8)
     assert mcu["intensity"] == round(2 * 72 / (18 + mcu["weight_bytes"]), 3)
+
+
+def test_another_shape_moves_nothing(tmp_path):
+    nodes = [("Flatten", ["x"], ["f"], {}), ("Gemm", ["f", "w"], ["y"], {})]
+    proto = model(nodes, {"x": (1, 2, 3)}, {"w": values("w", 6, 12)})
+    built = compiled(proto, tmp_path, "mcu", input_ranges={"x": (-1.0, 1.0)})
+    assert any(k.kind == "reshape" for k in built.program.kernels)
+    assert json.loads((built.dir / "report.json").read_text())["memory"]["mcu"]["activation_bytes"] == 6 + 12

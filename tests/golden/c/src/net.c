@@ -101,6 +101,30 @@ static inline int64_t net_rne(int64_t a, int64_t m, unsigned s, int64_t z)
     return ((product + ((INT64_C(1) << (s - 1)) - 1) + ((product >> s) & 1)) >> s) + z;
 }
 
+/* Put one window of 4*groups values into slot `slot` of 1. With DSP two neighbours share a word; order 0,2,1,3. */
+static inline void net_expand_1_s8(int16_t *column, size_t slot, const int8_t *from, size_t groups)
+{
+    size_t g;
+#if net_DSP
+#pragma GCC unroll 4
+    for (g = 0; g < groups; g++) {
+        const uint32_t bytes = net_load4(from + 4 * g);
+        uint32_t even, odd;
+        __asm__("sxtb16 %0, %1" : "=r"(even) : "r"(bytes));
+        __asm__("sxtb16 %0, %1, ror #8" : "=r"(odd) : "r"(bytes));
+        net_store4(column + 4 * g + 2 * slot, even);
+        net_store4(column + 4 * g + 2 + 2 * slot, odd);
+    }
+#else
+    for (g = 0; g < groups; g++) {
+        column[4 * g + slot] = from[4 * g];
+        column[4 * g + 1 + slot] = from[4 * g + 2];
+        column[4 * g + 2 + slot] = from[4 * g + 1];
+        column[4 * g + 3 + slot] = from[4 * g + 3];
+    }
+#endif
+}
+
 /* acc[row][window] += sum over 4*groups of weight * value: 2 rows of weights, 1 window. */
 #if net_DSP
 /* r0 values, r1 weights, r2 and r3 the sums of row 0 and row 1. An odd group first, then pairs of groups, 92 bytes
@@ -223,6 +247,91 @@ static net_NOINLINE void net_dot_rawx1_s8_s8(const int8_t *x, const int8_t *w, s
         a00 += (int32_t)x[3] * w[3];
     }
     acc[0] = a00;
+}
+#endif
+
+/* acc[row][window] += sum over 4*groups of weight * value: 2 rows of weights, 1 window. */
+#if net_DSP
+/* r0 values, r1 weights, r2 and r3 the sums of row 0 and row 1. An odd group first, then pairs of groups, 72 bytes
+   of code each and four in a turn; the first turn is entered in its middle. */
+static void net_ASM net_dot_1x2_s16_s8(
+    const int16_t *x __attribute__((unused)), const int8_t *w __attribute__((unused)),
+    size_t groups __attribute__((unused)), int32_t *acc __attribute__((unused)))
+{
+    __asm__ volatile(
+        ".syntax unified\n\t"
+        "push   {r3-r11, lr}\n\t"
+        "mov    lr, r2\n\t"
+        "ldm    r3, {r2-r3}\n\t"
+        "lsrs   lr, lr, #1\n\t"
+        "bcc    2f\n\t"
+        "ldrd   r4, r5, [r0], #8\n\t"
+        "ldrd   r8, r9, [r1], #8\n\t"
+        "sxtb16 r12, r8\n\t"
+        "smlad  r2, r4, r12, r2\n\t"
+        "sxtb16 r8, r8, ror #8\n\t"
+        "smlad  r3, r4, r8, r3\n\t"
+        "sxtb16 r12, r9\n\t"
+        "smlad  r2, r5, r12, r2\n\t"
+        "sxtb16 r9, r9, ror #8\n\t"
+        "smlad  r3, r5, r9, r3\n"
+        "2:\n\t"
+        "cmp    lr, #0\n\t"
+        "beq    3f\n\t"
+        "rsb    r12, lr, #4\n\t"
+        "and    r12, r12, #3\n\t"
+        "mov    r5, #72\n\t"
+        "adr.w  r4, 1f\n\t"
+        "mla    r12, r12, r5, r4\n\t"
+        "add    lr, lr, #3\n\t"
+        "lsr    lr, lr, #2\n\t"
+        "mov    pc, r12\n\t"
+        ".balign 4\n"
+        "1:\n\t"
+        ".rept 4\n\t"
+        "ldm.w  r0!, {r4-r7}\n\t"
+        "ldm.w  r1!, {r8-r11}\n\t"
+        "sxtb16.w r12, r8\n\t"
+        "smlad  r2, r4, r12, r2\n\t"
+        "sxtb16.w r8, r8, ror #8\n\t"
+        "smlad  r3, r4, r8, r3\n\t"
+        "sxtb16.w r12, r9\n\t"
+        "smlad  r2, r5, r12, r2\n\t"
+        "sxtb16.w r9, r9, ror #8\n\t"
+        "smlad  r3, r5, r9, r3\n\t"
+        "sxtb16.w r12, r10\n\t"
+        "smlad  r2, r6, r12, r2\n\t"
+        "sxtb16.w r10, r10, ror #8\n\t"
+        "smlad  r3, r6, r10, r3\n\t"
+        "sxtb16.w r12, r11\n\t"
+        "smlad  r2, r7, r12, r2\n\t"
+        "sxtb16.w r11, r11, ror #8\n\t"
+        "smlad  r3, r7, r11, r3\n\t"
+        ".endr\n\t"
+        "subs   lr, lr, #1\n\t"
+        "bne    1b\n"
+        "3:\n\t"
+        "pop    {r12}\n\t"
+        "stm    r12, {r2-r3}\n\t"
+        "pop    {r4-r11, pc}\n");
+}
+#else
+static net_NOINLINE void net_dot_1x2_s16_s8(const int16_t *x, const int8_t *w, size_t groups, int32_t *acc)
+{
+    int32_t a00 = acc[0];
+    int32_t a10 = acc[1];
+    for (; groups > 0; groups--, x += 4, w += 8) {
+        a00 += (int32_t)x[0] * w[0];
+        a10 += (int32_t)x[0] * w[1];
+        a00 += (int32_t)x[1] * w[2];
+        a10 += (int32_t)x[1] * w[3];
+        a00 += (int32_t)x[2] * w[4];
+        a10 += (int32_t)x[2] * w[5];
+        a00 += (int32_t)x[3] * w[6];
+        a10 += (int32_t)x[3] * w[7];
+    }
+    acc[0] = a00;
+    acc[1] = a10;
 }
 #endif
 
@@ -367,7 +476,7 @@ static inline int8_t net_k4_requantize(int32_t a, int32_t m)
 }
 
 /* One window of values against 4 rows of weights. */
-static void net_k4_block(const int8_t *values, int8_t *y)
+static void net_k4_block(const int16_t *values, int8_t *y)
 {
     const int8_t *w = net_w4;
     int32_t acc[2];
@@ -375,7 +484,7 @@ static void net_k4_block(const int8_t *values, int8_t *y)
     for (m = 0; m < 4; m += 2, w += 40) {
         acc[0] = net_b4[m];
         acc[1] = net_b4[m + 1];
-        net_dot_rawx2_s8_s8(values, w, 5, acc);
+        net_dot_1x2_s16_s8(values, w, 5, acc);
         y[m] = net_k4_requantize(acc[0], net_m4[m]);
         y[m + 1] = net_k4_requantize(acc[1], net_m4[m + 1]);
     }
@@ -386,10 +495,12 @@ static void net_k4_block(const int8_t *values, int8_t *y)
    72 MACs; accumulator -167032..227232 (19 bits). */
 static void net_k4_dense(const int8_t *x, int8_t *y, void *scratch)
 {
-    int8_t *const window = scratch;
-    window[18] = window[19] = 0;
-    net_copy(window, x, 18);
-    net_k4_block(window, y);
+    int16_t *const column = scratch;
+    int8_t last[4] = {0};
+    net_copy(last, x + 16, 2);
+    net_expand_1_s8(column + 16, 0, last, 1);
+    net_expand_1_s8(column, 0, x, 4);
+    net_k4_block(column, y);
 }
 
 /* Layer 5: argmax_5 (argmax), from ONNX /argmax_5/Node.
@@ -423,7 +534,7 @@ void net_run_arena(const net_in_t *in, net_out_t *out, void *arena)
     int8_t *const t0 = (int8_t *)(void *)(bytes + 92); /* image */
     int8_t *const t1 = (int8_t *)(void *)bytes; /* t1 */
     int8_t *const t2 = (int8_t *)(void *)(bytes + 92); /* t2 */
-    int8_t *const t3 = (int8_t *)(void *)bytes; /* t3 */
+    int8_t *const t3 = (int8_t *)(void *)(bytes + 40); /* t3 */
 
     net_pack0(in->image, t0);
     net_TAP(0, t0, 60); /* image */
@@ -434,7 +545,7 @@ void net_run_arena(const net_in_t *in, net_out_t *out, void *arena)
     net_k2_requantize_all(t2, t3);
     net_TAP(3, t3, 18); /* t3 */
     net_TAP(4, t3, 18); /* t4 */
-    net_k4_dense(t3, out->scores, bytes + 20);
+    net_k4_dense(t3, out->scores, bytes);
     net_TAP(5, out->scores, 4); /* scores */
     net_k5_argmax(out->scores, out->class_t);
     net_TAP(6, out->class_t, 1); /* class */

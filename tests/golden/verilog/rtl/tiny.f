@@ -17,6 +17,7 @@ hwc_maxpool.v
 hwc_modadd.v
 hwc_mvu.v
 hwc_ones.v
+hwc_operands.v
 hwc_pad.v
 hwc_popcount.v
 hwc_product.v
@@ -25,8 +26,10 @@ hwc_requant.v
 hwc_requant_lane.v
 hwc_rom.v
 hwc_round.v
+hwc_select.v
 hwc_sign.v
 hwc_skip.v
+hwc_table.v
 hwc_tap.v
 hwc_walk.v
 hwc_window.v

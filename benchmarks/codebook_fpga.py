@@ -1,0 +1,85 @@
+"""LeNet-300-100 with shared weights (`--share BITS`) in Verilog: bits of ROM, block RAMs and LUTs of Yosys synth_xilinx with weights in
+ROM, and with indices and tables.
+
+    python benchmarks/codebook_fpga.py [--shared DIR] [--bits 2,3,4] [--lanes N]
+
+Every tensor of 20 images is compared on the Verilated design with random stalls. Ends with 1 where one differs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+from pathlib import Path
+
+import binary_fpga
+import numpy as np
+
+from hwcomp import product, samples
+from hwcomp.backends.base import Product
+from hwcomp.backends.verilog import Verilog
+from hwcomp.driver import compile_model
+from hwcomp.frontend.load import load_model
+from hwcomp.options import CompileOptions
+from hwcomp.plan.codebooks import FAMILIES
+from hwcomp.plan.dataflow import plan_dataflow
+from hwcomp.verify import compare, engines
+from sw_ref import interp
+
+OUT = binary_fpga.ROOT / "build" / "bench" / "codebook_fpga"
+
+
+def measure(built: product.Built, stored: dict, lanes: int, family: str | None) -> tuple[str, str]:
+    """(whether all tensors are equal, a row of the table) of a product whose Verilog is planned again; `family` None: no tables."""
+    back_end, program = Verilog(), built.program
+    plan = plan_dataflow(program, lanes, logic=FAMILIES[family] if family else None)
+    facts = Product("net", ("a benchmark",), stored, interp.run(program, stored))
+    shutil.rmtree(built.dir / "rtl")
+    for path, text in back_end.emit(program, plan, facts).items():
+        (built.dir / path).parent.mkdir(parents=True, exist_ok=True)
+        (built.dir / path).write_text(text)
+    (outcome,) = (o for o in compare.verify(built, stored, [engines.engine("verilator")]) if o.engine != "reference")
+    report = back_end.report(program, plan)
+    cells = binary_fpga.synthesized(built.dir, "net_top")
+    rams = f"{cells.get('RAMB36E1', 0)} | {cells.get('RAMB18E1', 0)}"
+    return outcome.status, (
+        f"{'indices' if family else 'weights'} | {outcome.stats['cycles_per_frame']:,.0f} | {report['rom_bits']:,} | {rams} | "
+        f"{binary_fpga.luts_of(cells):,} | {cells.get('DSP48E1', 0)}"
+    )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "--shared", type=Path, default=binary_fpga.ROOT.parent / "shared", help="folder with models/ and data/"
+    )
+    parser.add_argument("--bits", default="2,3,4", help="of the codes")
+    parser.add_argument("--lanes", type=int, default=64)
+    options = parser.parse_args()
+    model = options.shared / "models" / "float" / "lenet300_100_mnist.onnx"
+    if not model.exists():
+        print(f"{model} is not there: nothing measured")
+        return 0
+    (entry,) = load_model(model).graph.inputs
+    with np.load(options.shared / "data" / "mnist.npz") as found:
+        images = found["x_train"][:1024, None].astype(np.float32) / np.float32(255)
+    bad = 0
+    print("| bits | ROM holds | cycles | ROM bits | RAMB36 | RAMB18 | LUTs | DSPs |\n|---|---|---|---|---|---|---|---|")
+    for bits in map(int, options.bits.split(",")):
+        folder = OUT / str(bits)
+        shutil.rmtree(folder, ignore_errors=True)
+        chosen = CompileOptions(
+            ("fpga",), calibration={entry: images}, name="net", pe_simd_budget=options.lanes, share=bits
+        )
+        built = compile_model(model, folder, chosen)
+        stored = samples.to_stored(built.program, {entry: images[:20]})
+        for family in (None, "xc7"):
+            status, row = measure(built, stored, options.lanes, family)
+            bad += status != "equal"
+            print(f"| {bits} | {row} |", flush=True)
+    return int(bad > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,144 @@
+"""Layers of a float graph as chains of smaller ones, one after the other, each fitted behind the chains in front of it."""
+
+from __future__ import annotations
+
+from collections import ChainMap
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from hwcomp.graph import Graph
+from hwcomp.passes._factored import chained, window
+from hwcomp.passes._layerwise import evaluated, spread
+from hwcomp.passes._moments import Moments, moments
+from hwcomp.passes._repair import solved
+from hwcomp.passes.base import PassContext, constant
+from hwcomp.quantize.low_rank_fit import LowRank
+from hwcomp.quantize.rounding import damped
+from hwcomp.registry import OPS
+from hwcomp.samples import operands
+from hwcomp.types import Node, Tensor
+
+_ELEMENTS = 1 << 25  # of one tensor, all samples together
+Form = tuple[str, tuple[int, ...]]  # and its ranks
+
+
+@dataclass(frozen=True)
+class Layer:
+    """`fit`: chains for it; `m`: moments of its inputs; `bias`: float64 [M], so that the mean of its results is kept."""
+
+    node: Node
+    fit: LowRank
+    m: Moments
+    bias: np.ndarray
+
+
+class Factoring:
+    """`names` of the layers that may be factored; `metric` outputs: what is lost there counts, and layers behind make up for it;
+    weights: what is lost of the weights themselves (the textbook's SVD), without corrections."""
+
+    def __init__(self, graph: Graph, ctx: PassContext, names: set[str], samples: int, metric: str):
+        self.graph, self._ctx, self._names, self._guided = graph, ctx, names, metric == "outputs"
+        data = operands(spread(ctx.calibration, samples, graph, _ELEMENTS), ctx.input_types)
+        self._data = {n: a.astype(np.float32) for n, a in data.items()}
+
+    def layers(self) -> list[Layer]:
+        """Each as it is in the whole network."""
+        found = []
+
+        def seen(layer: Layer) -> None:
+            found.append(layer)
+
+        self._walk(seen)
+        return found
+
+    def run(self, decide: Callable[[Layer], Form | None]) -> Graph:
+        """The graph with chains of the form that is decided for each layer, None: it stays."""
+        return self._walk(decide)
+
+    def nodes(self, layer: Layer, form: Form, tensors: dict[str, Tensor]) -> list[Node]:
+        return chained(layer.node, tensors, form[0], layer.fit.at(*form), layer.m, layer.bias, self._guided)
+
+    def errors(self, data: dict[str, np.ndarray]) -> Callable[[Layer, Form], float]:
+        """(layer, form) -> error of the outputs on `data`, as a part of their variance, with that layer alone factored."""
+        graph, values = self.graph, dict(data)
+        with np.errstate(all="ignore"):
+            for node in graph.nodes:
+                values[node.outputs[0]] = evaluated(node, graph.tensors, values, graph.batched)
+        outputs = [n for n in graph.outputs if graph.tensors[n].dtype == "float"]
+
+        def error(layer: Layer, form: Form) -> float:
+            tensors = dict(graph.tensors)
+            made: dict[str, np.ndarray] = {}
+            mixed = ChainMap(made, values)
+            at = next(i for i, n in enumerate(graph.nodes) if n.name == layer.node.name)
+            with np.errstate(all="ignore"):
+                for node in self.nodes(layer, form, tensors):
+                    made[node.outputs[0]] = evaluated(node, tensors, mixed, graph.batched)
+                for node in graph.nodes[at + 1 :]:
+                    if any(n in made for n in node.inputs):
+                        made[node.outputs[0]] = evaluated(node, graph.tensors, mixed, graph.batched)
+            lost = (mixed[n].astype(np.float64) - values[n] for n in outputs)
+            return sum(
+                float((d * d).mean()) / (float(values[n].var()) or 1.0) for n, d in zip(outputs, lost, strict=True)
+            )
+
+        return error
+
+    def _walk(self, decide: Callable[[Layer], Form | None]) -> Graph:
+        graph, tensors, nodes = self.graph, dict(self.graph.tensors), []
+        values, mine = dict(self._data), dict(self._data)
+        last = {n: i for i, node in enumerate(graph.nodes) for n in node.inputs}
+        with np.errstate(all="ignore"):
+            for i, node in enumerate(graph.nodes):
+                made = [node]
+                x = node.inputs[0]
+                if node.name in self._names:
+                    self._ctx.progress("low_rank", i, len(graph.nodes))
+                    layer = self._layer(node, values[x], mine[x])
+                    if form := decide(layer):
+                        made = self.nodes(layer, form, tensors)
+                    elif self._guided and mine[x] is not values[x]:
+                        made = [_repaired(layer, graph.tensors, tensors)]
+                nodes += made
+                y = values[node.outputs[0]] = evaluated(node, graph.tensors, values, graph.batched)
+                same = made == [node] and all(mine.get(n) is values.get(n) for n in node.inputs)
+                for part in made:
+                    mine[part.outputs[0]] = y if same else evaluated(part, tensors, mine, graph.batched)
+                for name in (*node.inputs, *(part.outputs[0] for part in made[:-1])):
+                    if last.get(name, i) <= i:
+                        values.pop(name, None)
+                        mine.pop(name, None)
+        return graph.rebuilt(nodes, tensors)
+
+    def _layer(self, node: Node, x: np.ndarray, mine: np.ndarray) -> Layer:
+        tensors = self.graph.tensors
+        weight = tensors[node.inputs[1]].data.astype(np.float64)
+        bias = tensors[node.inputs[2]].data.astype(np.float64) if node.inputs[2] else np.zeros(len(weight))
+        plain = node.with_(attrs=replace(node.attrs, clamp=None))
+        if node.op == "Conv":  # a graph without a batch axis has samples of batches
+            x, mine = (a.reshape(-1, *a.shape[-3:]) for a in (x, mine))
+        y = OPS[node.op].evaluate(plain, [x, weight.astype(np.float32), bias.astype(np.float32)])[0]
+        m, rows = moments(plain, y, mine, weight, bias), weight.reshape(len(weight), -1)
+        gram = damped(m.gram)[0]
+        if self._guided:
+            bias = bias + rows @ m.mean[0, 0] + m.residual
+            if mine is not x:
+                rows = rows + np.linalg.solve(gram, m.cross[0].T).T
+        else:
+            gram = np.eye(len(gram))
+        return Layer(node, LowRank(rows, gram, window(node, tensors)), m, bias)
+
+
+def _repaired(layer: Layer, old: dict[str, Tensor], tensors: dict[str, Tensor]) -> Node:
+    """A layer that stays, on the weights that make up best for what is lost in front of it."""
+    node, m = layer.node, layer.m
+    weight = old[node.inputs[1]].data.astype(np.float64)
+    weight = weight + solved(m.gram, m.cross).reshape(weight.shape)
+    bias = layer.bias - weight.reshape(len(weight), -1) @ m.mean[0, 0]
+    names = (
+        constant(tensors, f"{node.outputs[0]}__{what}", a.astype(np.float32)).name
+        for what, a in (("weight_behind", weight), ("bias_behind", bias))
+    )
+    return node.with_(inputs=(node.inputs[0], *names, *node.inputs[3:]))
