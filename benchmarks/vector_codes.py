@@ -26,7 +26,7 @@ from hwcomp.verify.evaluate import decisions
 
 FLOAT = 4
 accuracy.CALIBRATION = 4096
-NETWORKS = ("lenet300_100_mnist", "lenet5_caffe_mnist", "ic_resnet8")
+NETWORKS = ("lenet300_100_mnist", "lenet5_caffe_mnist", "ic_resnet8", "resnet8_fused_fashion")
 FULL = "ic_resnet8"  # where codes lose most; the others are measured with MAIN
 MEMO = ROOT / "build" / "bench" / "vector_codes.json"
 # (what is done, pass, its fields)
@@ -89,7 +89,7 @@ def measure(network: Network, passes: dict) -> dict:
     mine = decisions(values[built.program.outputs[0]], False)
     layers = [k for k in built.program.kernels if "weight" in k.constants]
     return {
-        "accuracy": float((mine == labels).mean()), "float": float((theirs == labels).mean()),
+        "images": len(labels), "accuracy": float((mine == labels).mean()), "float": float((theirs == labels).mean()),
         "weights": sum(k.constants["weight"].size for k in layers), "biases": sum(k.constants["bias"].size for k in layers),
         "bytes": figures["weight_bytes"], "code": figures["code_bytes"], "ram": figures["ram_bytes"],
         "instructions": figures["instructions"], "seconds": seconds, "notes": report["passes"].get("vectors", []),
@@ -111,7 +111,7 @@ def markdown(results: dict[str, dict[str, dict]]) -> str:
         first = next(iter(rows.values()))
         size = FLOAT * (first["weights"] + first["biases"])
         parts += [
-            f"## {name}", "", f"Float: {100 * first['float']:.2f} %, {size:,} bytes.", "",
+            f"## {name}", "", f"Float: {100 * first['float']:.2f} % of {first['images']:,} images, {size:,} bytes.", "",
             "| codes | bits | accuracy, percent | lost points | bytes | factor | code | RAM | instructions, M4 |",
             "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
         ]  # fmt: skip
@@ -135,7 +135,8 @@ def remarks(rows: dict[str, dict]) -> list[str]:
     for what, one, other in pairs:
         if one in rows and other in rows:
             gain = 100 * (rows[one]["accuracy"] - rows[other]["accuracy"])
-            found.append(f"- {what}: {gain:+.2f} points at {one}.")
+            spread = 100 * (rows[one]["accuracy"] * (1 - rows[one]["accuracy"]) / rows[one]["images"]) ** 0.5
+            found.append(f"- {what}: {gain:+.2f} points ({one}); the standard error of an accuracy is {spread:.2f}.")
     return found
 
 
