@@ -99,6 +99,11 @@ def parser() -> argparse.ArgumentParser:
         "--share", type=int, metavar="BITS", help="weights of a layer from a codebook of 2^BITS values (pass share)"
     )
     p.add_argument(
+        "--share-vectors",
+        metavar="SIZExCODEWORDS",
+        help="2, 4 or 8 weights at a time from a codebook, for instance 4x256 (pass vectors)",
+    )
+    p.add_argument(
         "--low-rank",
         type=float,
         metavar="ENERGY",

@@ -81,7 +81,7 @@ def compile_options(args: Namespace) -> CompileOptions:
         "golden": args.golden, "requantize_bits": args.requantize_bits,
         "logits": args.logits or None, "hls_dialect": args.hls_dialect, "unroll": tuple(args.unroll) if args.unroll else None,
         "c_weights": args.c_weights, "xnor_k": args.xnor_k or None, "fpga_family": args.fpga_family, "share": args.share,
-        "low_rank": args.low_rank, "tune_for": args.tune_for, "float16": args.float16 or None,
+        "low_rank": args.low_rank, "share_vectors": args.share_vectors, "tune_for": args.tune_for, "float16": args.float16 or None,
     }  # fmt: skip
     given = {k: v for k, v in given.items() if v is not None}
     given |= {"input_ranges": parse_ranges(args.input_range), "input_types": parse_types(args.input)}

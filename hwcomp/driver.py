@@ -35,7 +35,7 @@ from hwcomp.verify.reference import run_program
 
 _NOISE_SAMPLES = 32
 _BEYOND = 0.01  # of calibration values that no pixel stands for: more than rounding explains
-_CORRECTIONS = ("equalize", "low_rank", "share", "adaround", "bias_correction")  # passes that choose other weights
+_CORRECTIONS = ("equalize", "low_rank", "vectors", "share", "adaround", "bias_correction")  # passes that choose other weights
 _RESERVED = frozenset({
     "manifest.json", "program", "src", "rtl", "hls", "vectors", "report.json", "report.html", "model.qdq.onnx", "model.fp16.onnx",
 })  # fmt: skip
@@ -206,6 +206,7 @@ def _banner(model: Model, lowered: Lowered, options: CompileOptions) -> tuple[st
     words += [f"--c-weights {options.c_weights}"] if options.c_weights != "packed" else []
     words += [f"--low-rank {options.low_rank:g}"] if options.low_rank is not None else []
     words += [f"--share {options.share}"] if options.share is not None else []
+    words += [f"--share-vectors {options.share_vectors}"] if options.share_vectors is not None else []
     words += [f"--pe-simd-budget {options.pe_simd_budget}"] if options.pe_simd_budget else []
     words += [f"--prune {kind}={amount}" for kind, amount in options.prune.items()]
     words += [f"--tune-for {options.tune_for}"] if options.tune_for else []
@@ -248,7 +249,7 @@ def _options_json(options: CompileOptions) -> dict[str, Any]:
         del data["prune"]
     if options.share is None:
         del data["share"]
-    for name in ("low_rank", "tune_for"):
+    for name in ("share_vectors", "low_rank", "tune_for"):
         if getattr(options, name) is None:
             del data[name]
     if not options.float16:

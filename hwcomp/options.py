@@ -43,8 +43,8 @@ class CompileOptions:
     the fewest bytes, Huffman codes included (small). `xnor_k`: pass few_bits computes K maps.
     `prune`: amount by kind: a fraction, of the multiply-accumulates for filter, channel, branch, of the parameters for weight,
     vector, kernel, block; the text "n:m" for nm.
-    `share`: bits of the codes of pass share. `low_rank`: energy of pass low_rank.
-    `float16`: write model.fp16.onnx, too.
+    `share`: bits of the codes of pass share. `share_vectors`: size and codewords of pass vectors, "4x256". `low_rank`: energy of
+    pass low_rank. `float16`: write model.fp16.onnx, too.
     `tune_for`: the target whose cost model lossy passes consult; without it no target changes the Program.
     `least_fifos`: search the least depths of FIFOs however long it takes.
     """
@@ -70,6 +70,7 @@ class CompileOptions:
     xnor_k: bool = False
     prune: dict[str, float | str] = field(default_factory=dict)
     share: int | None = None
+    share_vectors: str | None = None
     low_rank: float | None = None
     float16: bool = False
     tune_for: str | None = None
@@ -80,6 +81,9 @@ class CompileOptions:
         said: dict[str, dict[str, Any]] = {"few_bits": {"xnor_k": True}} if self.xnor_k else {}
         if self.share is not None:
             said["share"] = {"enabled": True, "bits": self.share}
+        if self.share_vectors is not None:
+            size, codewords = vector_shape(self.share_vectors)
+            said["vectors"] = {"enabled": True, "size": size, "codewords": codewords}
         if self.low_rank is not None:
             said["low_rank"] = {"enabled": True, "energy": self.low_rank}
         elif any(self.passes.get("low_rank", {}).get(field) for field in ("budget", "floor")):
@@ -125,6 +129,8 @@ class CompileOptions:
             )
         if self.share is not None and not 2 <= self.share <= 8:
             raise UsageError(f"--share {self.share}", fix="2 to 8 bits are possible")
+        if self.share_vectors is not None:
+            vector_shape(self.share_vectors)
         if self.low_rank is not None and not 0 < self.low_rank <= 1:
             raise UsageError(
                 f"--low-rank {self.low_rank:g}", fix="a part of the outputs' variance, above 0 and at most 1, is needed"
@@ -167,6 +173,8 @@ class CompileOptions:
         small = self.c_weights == "small" or (self.c_weights == "packed" and (self.share or 0) <= 4)
         if self.share is not None and "mcu" in targets and not small:
             lines.append("--share saves flash on target mcu with --c-weights small, and up to 4 bits with packed")
+        if self.share_vectors is not None and "mcu" in targets and self.c_weights != "small":
+            lines.append("--share-vectors saves flash on target mcu with --c-weights small only")
         return lines
 
     def for_model(self, quantized: bool) -> CompileOptions:
@@ -224,6 +232,14 @@ def parse_prune(texts: list[str]) -> dict[str, str]:
     return found
 
 
+def vector_shape(text: str) -> tuple[int, int]:
+    """`SIZExCODEWORDS`; the pass checks the numbers."""
+    match = re.fullmatch(r"(\d{1,6})x(\d{1,6})", text)
+    if not match:
+        raise UsageError(f"--share-vectors {shown(text)}", fix="write SIZExCODEWORDS, for instance 4x256")
+    return int(match[1]), int(match[2])
+
+
 def _pruner(kind: str) -> str:
     """The pass that removes what this kind says."""
     if kind not in PRUNE_KINDS:
@@ -259,7 +275,7 @@ def from_toml(path: Path, given: dict[str, Any]) -> dict[str, Any]:
     kinds = {
         "quant": str, "rest": str, "requantize": bool, "name": str, "logits": bool, "pe_simd_budget": int,
         "least_fifos": bool, "requantize_bits": int, "golden": int, "hls_dialect": str, "c_weights": str, "xnor_k": bool,
-        "fpga_family": str, "tune_for": str, "share": int, "low_rank": float, "float16": bool,
+        "fpga_family": str, "tune_for": str, "share": int, "share_vectors": str, "low_rank": float, "float16": bool,
     }  # fmt: skip
     merged = dict(given)
     for key, value in data.items():

@@ -105,14 +105,27 @@ class Given:
 
 
 @dataclass(frozen=True)
+class Codes:
+    """How integer weights [M, ...] are sums of codewords (sw_ref.vectors has the meaning, docs/program.md the words).
+
+    `codebook` int8 [stages, parts, codewords, size], `index` uint8 [stages, M, vectors]; `dims`, `perm`: the order of a row.
+    """
+
+    codebook: np.ndarray
+    index: np.ndarray
+    dims: tuple[int, ...]
+    perm: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class Tensor:
     """One value of a graph. `shape` is the ONNX shape with a batch axis of 1 where the model has one.
 
     `dtype` is "float", "int64", "bool" (ONNX values before quantization), or for constants of an already quantized model
     the integer type. `qtype` is set by the quantizer, or by the model: then `stored` is the ONNX element type of the
     integers that the model itself holds there (INT8, UINT8, ...); the graph computes with the real values they stand for.
-    `data` holds a constant (float32/int64; integers under `qtype`), `given` the integers that the model states for it.
-    `range`: provable real interval (lo, hi) of a float tensor, or None.
+    `data` holds a constant (float32/int64; integers under `qtype`), `given` the integers that the model states for it,
+    `codes` the codewords that these are sums of. `range`: provable real interval (lo, hi) of a float tensor, or None.
     """
 
     name: str
@@ -123,6 +136,7 @@ class Tensor:
     range: tuple[float, float] | None = None
     stored: str = ""
     given: Given | None = None
+    codes: Codes | None = None
 
     @property
     def is_constant(self) -> bool:

@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from sw_ref import vectors
+
 SCHEMA = 1
 
 
@@ -174,6 +176,8 @@ class Program:
             if missing:
                 raise ValueError(f"kernel {k.name!r} reads {missing[0]!r} before it is written")
             known.update(k.outputs)
+            if "vectors" in k.params or {"codebook", "index"} & set(k.constants):
+                vectors.check(k)
         for name in (*self.outputs, *known):
             if name not in known or name not in self.edges:
                 raise ValueError(f"{name!r} is not an edge of the program")

@@ -23,7 +23,7 @@ from hwcomp.registry import BACKENDS, OPS, PASSES, Registry
 from hwcomp.templates_dir import templates
 from hwcomp.verify import engines
 from hwcomp.verify.reference import run_program
-from tests import few_bits, program_factory, random_programs
+from tests import few_bits, program_factory, random_programs, vector_codes
 from tests.models import ROOT, op_cases, quantized
 
 # --- imports ----------------------------------------------------------------------------------------------------------
@@ -261,7 +261,7 @@ def emitted():
                     backend.supports(program)
                     for dialect in HLS_DIALECTS[:: -1 if target == "hls" else 2]:  # C and Verilog: once
                         wired = ("all",) if label in ("binary", "codes") else ()
-                        form = {"codes": "small", "winograd": "fast"}.get(label, "packed")
+                        form = {"codes": "small", "vector codes": "small", "winograd": "fast"}.get(label, "packed")
                         plan = backend.plan(program, {"hls_dialect": dialect, "unroll": wired, "c_weights": form})
                         found[label, target] = backend.emit(program, plan, product)
     return read, found
@@ -286,6 +286,7 @@ def programs():
     shared.flatten().dense(64, weight=rng.choice([-90, 17, 50], (64, 392)))
     few = np.where(rng.random((64, 64)) < 0.05, rng.integers(-90, 90, (64, 64)), 0)
     yield "shared", shared.dense(64, weight=few).program()
+    yield "vector codes", vector_codes.network()
     yield "winograd", program_factory.Builder(rng).input((16, 8, 8), 8).conv2d(16).program()
     for seed in range(24):
         yield f"random {seed}", random_programs.random_program(seed)

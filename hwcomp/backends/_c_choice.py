@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hwcomp.backends import _c_book, _c_codes, _c_fields, _c_sparse, _c_steps
+from hwcomp.backends import _c_book, _c_codes, _c_fields, _c_sparse, _c_steps, _c_vectors
 from hwcomp.backends import _c_dot as dot
 from hwcomp.plan.memory import WeightLayout
 from sw_ref.program import Edge, Kernel
@@ -25,12 +25,14 @@ class Candidate:
     instructions: float
 
 
-def layout_of(kernel: Kernel, x: Edge, weight: np.ndarray, groups: int, count: int, form: str) -> WeightLayout:
-    """Of `weight` [rows, k] as it lies in memory, against `count` windows.
+def layout_of(
+    kernel: Kernel, x: Edge, weight: np.ndarray, groups: int, count: int, form: str, codes: _c_vectors.Vectors | None
+) -> WeightLayout:
+    """Of `weight` [rows, k] as it lies in memory, against `count` windows; `codes`: of its vectors, if it has such.
 
     `fast`: bytes, index lists or steps, what is expected to be fastest. `packed`: fields of few bits where the weights allow it, else
     that of the same and of indices into a codebook which has the least product of bytes and instructions; none larger than bytes, none
-    slower but indices, these twice as slow at most. `small`: what takes the fewest bytes of all these and prefix codes.
+    slower but indices, these twice as slow at most. `small`: what takes the fewest bytes of all these, `codes` and prefix codes.
     """
     rows, k = weight.shape
     plain = WeightLayout(rows, k, -(-k // 4) * 4, 2, x.dtype.itemsize == 1, dot.weight_type(weight))
@@ -64,5 +66,7 @@ def layout_of(kernel: Kernel, x: Edge, weight: np.ndarray, groups: int, count: i
         fit = [bytes_, *(c for c in fit if c.bytes <= bytes_.bytes)]
         return min(fit, key=lambda c: c.bytes * c.instructions).layout
     few = [Candidate(fields, dot.stored(weight, groups, fields).nbytes, 0)] if fields else []
+    if (layout := _c_vectors.layout(codes, plain, groups, count == 1)) is not None:
+        few.append(Candidate(layout, codes.bytes, 0))
     least = min([bytes_, *faster, *indices, *few], key=lambda c: c.bytes)
     return _c_codes.choose(least.layout, least.bytes, weight, groups, cut, once, dot.stored, plain)

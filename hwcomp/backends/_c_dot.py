@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from hwcomp.backends import _c_book, _c_codes, _c_fields, _c_sparse, _c_steps, _c_threshold
+from hwcomp.backends import _c_book, _c_codes, _c_fields, _c_sparse, _c_steps, _c_threshold, _c_vectors
 from hwcomp.backends._c_text import c_type, literal
 from hwcomp.plan.memory import WeightLayout
 from sw_ref.program import Edge, Kernel
@@ -57,9 +57,17 @@ def side_by_side(count: int) -> int:
 
 
 def add_weights(
-    out: Printed, index: int, weight: np.ndarray, groups: int, layout: WeightLayout, order: str, way: Way
-) -> None:
+    out: Printed, index: int, weight: np.ndarray, groups: int, layout: WeightLayout, order: str, way: Way,
+    codes: _c_vectors.Vectors | None,
+) -> None:  # fmt: skip
     """Add the arrays of weights [rows, k], and what decodes them; `order` says what k runs over."""
+    if layout.vector:
+        out.arrays += _c_vectors.arrays(codes, index)
+        prim = _c_vectors.primitive(codes)
+        out.prims["vectors", prim["name"]] = prim
+        at, count = way.scratch - _c_codes.buffer(layout), layout.rows * layout.k_stored
+        out.k["coded"] = _c_vectors.call(codes, layout.rows) | {"book": False, "runs": False, "at": at, "count": count}
+        return
     if layout.slices:
         at = way.scratch - _c_codes.buffer(layout)
         if layout.book:
@@ -102,8 +110,8 @@ def _add_codes(out: Printed, index: int, found: _c_codes.Coded, layout: WeightLa
         prim |= {"x": out.k["x"], "acc": out.k["acc"]}
     out.prims["scatter" if layout.scatter else "decode", name] = {"name": name, **prim}
     out.k["coded"] = {
-        "book": False, "name": name, "runs": prim["runs"], "first": found.first, "tables": made, "seen": (1 << found.values.longest) - 1,
-        "far": (1 << found.gaps.longest) - 1 if found.gaps else 0,
+        "book": False, "vectors": False, "name": name, "runs": prim["runs"], "first": found.first, "tables": made,
+        "seen": (1 << found.values.longest) - 1, "far": (1 << found.gaps.longest) - 1 if found.gaps else 0,
     }  # fmt: skip
 
 
@@ -122,13 +130,8 @@ def _add_indices(out: Printed, index: int, weight, groups: int, layout: WeightLa
     name = f"{layout.book}_{_SHORT[layout.ctype]}"
     out.prims["book", name] = {"name": name, "w": layout.ctype, "bits": layout.book, "decode": True}
     size = layout.rows * layout.k_stored
-    out.k["coded"] = {
-        "book": True,
-        "name": name,
-        "runs": False,
-        "at": at,
-        "count": -(-size // _c_book.EIGHT) * _c_book.EIGHT,
-    }
+    count = -(-size // _c_book.EIGHT) * _c_book.EIGHT
+    out.k["coded"] = {"book": True, "vectors": False, "name": name, "runs": False, "at": at, "count": count}
 
 
 def add_multiplied(out: Printed, index: int, weight: np.ndarray, layout: WeightLayout, x: Edge, order: str) -> None:

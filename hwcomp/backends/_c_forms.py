@@ -70,12 +70,16 @@ def _form(kernel: Kernel, step: Step, printed: Printed) -> tuple[str, str]:
     if step.weights.book:
         return _indices(step, printed)
     if coded := printed.k.get("coded"):
-        what = "Huffman codes of distances and weights" if coded["runs"] else "Huffman codes"
         if step.weights.scatter:
             how = f"multiplied as they are read, with {4 * step.weights.rows} bytes of sums"
         else:
             size = coded["count"] * np.dtype(step.weights.ctype[:-2]).itemsize
             how = f"{printed.k['rows']} rows at a time are decoded into {size} bytes"
+        if coded["vectors"]:
+            stages = f", {coded['stages']} stages" if coded["stages"] > 1 else ""
+            what = f"indices of {coded['bits']} bits for {coded['size']} weights{stages}"
+            return what, f"fewest bytes, codebooks included (--c-weights small); {how} of the arena"
+        what = "Huffman codes of distances and weights" if coded["runs"] else "Huffman codes"
         return what, f"fewest bytes (--c-weights small); {how} and {step.weights.tables} of tables in the arena"
     if step.weights.winograd:
         return "Winograd F(2x2, 3x3), int16_t", printed.k["zeros"]

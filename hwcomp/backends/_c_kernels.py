@@ -7,7 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from hwcomp.backends import _c_attention, _c_elements, _c_joins, _c_recurrent, _c_softmax, _c_winograd, _c_xnor
+from hwcomp.backends import (
+    _c_attention,
+    _c_elements,
+    _c_joins,
+    _c_recurrent,
+    _c_softmax,
+    _c_vectors,
+    _c_winograd,
+    _c_xnor,
+)
 from hwcomp.backends import _c_dot as dot
 from hwcomp.backends._c_bits import Bits
 from hwcomp.backends._c_choice import layout_of
@@ -76,7 +85,8 @@ def _conv_work(program: Program, kernel: Kernel, form: str) -> Work:
         return Work((taps * k["c"] * x.dtype.itemsize if k["border"] else 0,), weights)
     if form == "fast" and _c_winograd.chosen(program, kernel):
         return Work((_c_winograd.scratch(kernel),), _c_winograd.layout(kernel))
-    layout = layout_of(kernel, x, _conv_rows(kernel), kernel.params["groups"], k["oh"] * k["ow"], form)
+    groups, codes = kernel.params["groups"], _conv_codes(kernel)
+    layout = layout_of(kernel, x, _conv_rows(kernel), groups, k["oh"] * k["ow"], form, codes)
     return Work(tuple(w.scratch for w in _conv_ways(kernel, x, k, layout)), layout)
 
 
@@ -84,6 +94,11 @@ def _conv_rows(kernel: Kernel) -> np.ndarray:
     """The weights [M, K], K in the order of a window of a channels-last map."""
     weight = kernel.constants["weight"]
     return weight.transpose(0, 2, 3, 1).reshape(len(weight), -1)
+
+
+def _conv_codes(kernel: Kernel) -> _c_vectors.Vectors | None:
+    shape = kernel.constants["weight"].shape[1:]
+    return _c_vectors.of(kernel, np.arange(math.prod(shape)).reshape(shape).transpose(1, 2, 0).ravel())
 
 
 def _conv_ways(kernel: Kernel, x: Edge, k: dict[str, Any], layout: WeightLayout) -> list[Way]:
@@ -123,7 +138,7 @@ def _conv_printed(program: Program, plan: MemoryPlan, index: int) -> Printed:
         k["in_place"] = not way.columns and not way.window
         add_dot(out, x, step.weights, acc, way, k["rows"])
         order = "kernel row, kernel column, channel"
-        dot.add_weights(out, index, _conv_rows(kernel), p["groups"], step.weights, order, way)
+        dot.add_weights(out, index, _conv_rows(kernel), p["groups"], step.weights, order, way, _conv_codes(kernel))
     add_constants(out, index, bias, arrays)
     return out
 
@@ -147,6 +162,11 @@ def _dense_rows(program: Program, kernel: Kernel) -> np.ndarray:
     return kernel.constants["weight"][np.ix_(order_out, order_in)]
 
 
+def _dense_codes(program: Program, kernel: Kernel) -> _c_vectors.Vectors | None:
+    order_in, order_out, _ = _dense_orders(program, kernel)
+    return _c_vectors.of(kernel, order_in, order_out)
+
+
 def rows_of(program: Program, kernel: Kernel) -> np.ndarray:
     """The weights [M, K] of a convolution or a dense layer as they lie in memory."""
     return _conv_rows(kernel) if kernel.kind == "conv2d" else _dense_rows(program, kernel)
@@ -160,7 +180,7 @@ def _dense_check(program: Program, kernel: Kernel) -> None:
 def _dense_work(program: Program, kernel: Kernel, form: str) -> Work:
     x, _ = ends(program, kernel)
     weight, vectors = _dense_rows(program, kernel), x.size // kernel.constants["weight"].shape[1]
-    layout = layout_of(kernel, x, weight, 1, vectors, form)
+    layout = layout_of(kernel, x, weight, 1, vectors, form, _dense_codes(program, kernel))
     ways = dot.ways_of(x, layout, acc_type(kernel), vectors, copied=False, joined=True)
     return Work(tuple(w.scratch for w in ways), layout)
 
@@ -179,15 +199,16 @@ def _dense_printed(program: Program, plan: MemoryPlan, index: int) -> Printed:
     })  # fmt: skip
     way = dot.ways_of(x, step.weights, acc, vectors, copied=False, joined=True)[step.choice]
     bias = c["bias"][order_out].astype(np.int32 if acc == "int32_t" else np.int64)
+    weight, order = _dense_rows(program, kernel), "input as in memory"
     if step.weights.scatter:
-        dot.add_scattered(out, index, _dense_rows(program, kernel), step.weights, acc)
+        dot.add_scattered(out, index, weight, step.weights, acc)
     elif step.weights.book and not step.weights.slices:
-        dot.add_multiplied(out, index, _dense_rows(program, kernel), step.weights, x, "input as in memory")
+        dot.add_multiplied(out, index, weight, step.weights, x, order)
     elif step.weights.steps:
-        dot.add_steps(out, index, _dense_rows(program, kernel), step.weights, x, "input as in memory")
+        dot.add_steps(out, index, weight, step.weights, x, order)
     else:
         add_dot(out, x, step.weights, acc, way, out.k["rows"])
-        dot.add_weights(out, index, _dense_rows(program, kernel), 1, step.weights, "input as in memory", way)
+        dot.add_weights(out, index, weight, 1, step.weights, order, way, _dense_codes(program, kernel))
     add_constants(out, index, bias, arrays)
     return out
 

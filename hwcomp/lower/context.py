@@ -218,7 +218,11 @@ class LowerContext:
         if kind == "conv2d":
             layout = Layout.channels_last(shape)
         self.add_edge(y, int(at_lo.min()), int(at_hi.max()), layout)
-        self.add_kernel(kind, node, params, {"weight": weight, "bias": bias, **rq.constants()})
+        more = {}
+        if codes := w_tensor.codes:  # rows without weights are codeword 0, which is zero
+            params |= {"vectors": {"dims": list(codes.dims), "perm": list(codes.perm)}}
+            more = {"codebook": codes.codebook, "index": np.where(live[:, None], codes.index, 0)}
+        self.add_kernel(kind, node, params, {"weight": weight, "bias": bias, **more, **rq.constants()})
 
     def pointwise(self, node: Node, gain: np.ndarray, shift: np.ndarray, clamp=None) -> None:
         """y = clamp(gain * x + shift), real float64 [channels or 1] along axis 0 of the sample -> a requantize kernel."""

@@ -137,7 +137,8 @@ def _corrected(node: Node, layer: Layer, tensors: dict[str, Tensor], correction:
     names = []
     for old, data in zip(node.inputs[1:], correction(layer), strict=True):
         made = constant(tensors, old, data.astype(tensors[old].data.dtype))
-        tensors[made.name] = made.with_(qtype=tensors[old].qtype)
+        same = np.array_equal(data, tensors[old].data)
+        tensors[made.name] = made.with_(qtype=tensors[old].qtype, codes=tensors[old].codes if same else None)
         names.append(made.name)
     return node.with_(inputs=(node.inputs[0], *names))
 

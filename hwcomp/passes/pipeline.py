@@ -19,7 +19,7 @@ ORDER = (
     "strip_qdq", "fold_constants", "infer_shapes", "eliminate_dead", "cancel_transposes", "merge_reshapes", "fuse_pad",
     "drop_softmax", "fuse_gates", "channel_scales", "streamline", "fuse_bias", "fuse_batchnorm", "fuse_activation",
     "constant_channels", "prune", "sparsify", "absorb_qdq", "equalize", "low_rank", "analyze_ranges", "calibrate", "type_inputs",
-    "few_bits", "share", "quantize", "adaround", "bias_correction", "logarithms",
+    "few_bits", "vectors", "share", "quantize", "adaround", "bias_correction", "logarithms",
 )  # fmt: skip
 _IN_FLOAT = ORDER[: ORDER.index("quantize")]
 _PROBES = 4

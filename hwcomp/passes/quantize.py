@@ -185,7 +185,8 @@ def _keep_weights(node: Node, tensors: dict[str, Tensor], given: tuple[np.ndarra
     least, most = int(q.min(initial=0)), int(q.max(initial=0))
     bits = max(8, max(~least if least < 0 else 0, most).bit_length() + 1)
     qw = constant(tensors, f"{node.outputs[0]}__weight_q", q)
-    tensors[qw.name] = qw.with_(qtype=QType(bits, True, "affine", tuple(map(float, scales)), 0, 0))
+    codes = tensors[node.inputs[1]].codes
+    tensors[qw.name] = qw.with_(qtype=QType(bits, True, "affine", tuple(map(float, scales)), 0, 0), codes=codes)
     qb = constant(tensors, f"{node.outputs[0]}__bias_q", bias)
     tensors[qb.name] = qb.with_(qtype=QType(64, True, "affine", tuple(map(float, step)), 0, 0))
     return node.with_(inputs=(node.inputs[0], qw.name, qb.name))

@@ -16,15 +16,13 @@ import numpy as np
 from hwcomp.errors import UsageError, WorkFailed
 from hwcomp.graph import Graph
 from hwcomp.passes._compensated import Compensated, dots
-from hwcomp.passes._layerwise import evaluated
+from hwcomp.passes._fitting import Problem, layers
 from hwcomp.passes._mixed import distance, outputs
-from hwcomp.passes._moments import moments
-from hwcomp.passes.base import Pass, PassContext, constant
+from hwcomp.passes.base import Pass, PassContext
 from hwcomp.quantize.obs import pruned
-from hwcomp.quantize.rounding import damped
 from hwcomp.quantize.share_fit import Shared, shared
-from hwcomp.registry import OPS, graph_pass
-from hwcomp.types import Given, Node, Tensor
+from hwcomp.registry import graph_pass
+from hwcomp.types import Node, Tensor
 
 _MEGABIT = 1e6
 _RATES = (1e-3, 1e3)  # of `rate`, between which `loss` is looked for
@@ -54,6 +52,9 @@ class Share(Pass):
     def run(self, graph: Graph, ctx: PassContext) -> Graph:
         self._check(ctx)
         nodes = [n for n in dots(graph) if graph.tensors[n.inputs[1]].given is None]
+        if not nodes and ctx.chosen:
+            ctx.note(self.name, "vector codes have taken all layers")
+            return graph
         if not nodes:
             raise UsageError("--share finds nothing to share", why="no layer has float weights", fix="leave it out")
         data = Compensated(graph, ctx, self.samples)
@@ -98,62 +99,40 @@ class Share(Pass):
 
     def _made(self, graph: Graph, ctx: PassContext, data: Compensated, rate: float, notes: PassContext) -> Graph:
         """The graph on shared weights, layer by layer."""
-        tensors, nodes, total, bits = dict(graph.tensors), [], 0, 0.0
-        values, mine = dict(data.fitted_to), dict(data.fitted_to)
-        last = {n: i for i, node in enumerate(graph.nodes) for n in node.inputs}
-        names = {n.name for n in dots(graph) if graph.tensors[n.inputs[1]].given is None}
-        with np.errstate(all="ignore"):
-            for i, node in enumerate(graph.nodes):
-                made = node
-                if node.name in names:
-                    ctx.progress(self.name, len(nodes), len(graph.nodes))
-                    made, fit, error = self._layer(
-                        node, tensors, values[node.inputs[0]], mine[node.inputs[0]], rate, ctx
-                    )
-                    total, bits = total + fit.integers.size, bits + fit.bits
-                    levels, zeros = len(np.unique(fit.integers)), np.mean(fit.integers == 0)
-                    text = f"{levels} values, {100 * zeros:.1f} % zeros, {fit.bits / fit.integers.size:.2f} bits of entropy"
-                    notes.note(self.name, f"{node.op} '{node.name}': {text}, error {error:.2g} of its output's energy")
-                nodes.append(made)
-                values[node.outputs[0]] = evaluated(node, graph.tensors, values, graph.batched)
-                mine[node.outputs[0]] = evaluated(made, tensors, mine, graph.batched)
-                for name in node.inputs:
-                    if last.get(name, i) <= i:
-                        values.pop(name, None)
-                        mine.pop(name, None)
-        notes.note(self.name, f"{bits / total:.2f} bits of entropy per weight on average")
-        return graph.rebuilt(nodes, tensors)
+        names, fits = {n.name for n in dots(graph) if graph.tensors[n.inputs[1]].given is None}, []
+
+        def fitted(node: Node, tensors: dict[str, Tensor], problem: Problem) -> Node:
+            made, fit, error = self._layer(node, tensors, problem, rate)
+            fits.append(fit)
+            ctx.chosen.add(made.inputs[1])
+            levels, zeros = len(np.unique(fit.integers)), np.mean(fit.integers == 0)
+            text = f"{levels} values, {100 * zeros:.1f} % zeros, {fit.bits / fit.integers.size:.2f} bits of entropy"
+            notes.note(self.name, f"{node.op} '{node.name}': {text}, error {error:.2g} of its output's energy")
+            return made
+
+        made = layers(graph, ctx, self.name, data.fitted_to, names, fitted)
+        bits = sum(f.bits for f in fits) / sum(f.integers.size for f in fits)
+        notes.note(self.name, f"{bits:.2f} bits of entropy per weight on average")
+        return made
 
     def _layer(
-        self, node: Node, tensors: dict[str, Tensor], x: np.ndarray, xq: np.ndarray, rate: float, ctx: PassContext
+        self, node: Node, tensors: dict[str, Tensor], problem: Problem, rate: float
     ) -> tuple[Node, Shared, float]:
         """(node on shared weights, what they are, error of its output as a part of its energy)."""
-        weight = tensors[node.inputs[1]].data.astype(np.float64)
-        bias = tensors[node.inputs[2]].data.astype(np.float64) if node.inputs[2] else np.zeros(len(weight))
-        plain = node.with_(attrs=replace(node.attrs, clamp=None))
-        if node.op == "Conv":  # a graph without a batch axis has samples of batches
-            x, xq = (a.reshape(-1, *a.shape[-3:]) for a in (x, xq))
-        y = OPS[node.op].evaluate(plain, [x, weight.astype(np.float32), bias.astype(np.float32)])[0]
-        m = moments(plain, y, xq, weight, bias)
-        shape, gram = m.cross.shape, damped(m.gram)
-        own = weight.reshape(shape)
-        sizes = np.ones((*shape[:2], 1))
-        if node.op == "Conv" and shape[0] == len(weight) > 1:  # depthwise: no channel shall be lost among larger ones
+        own, gram = problem.own, problem.gram
+        sizes = np.ones((*own.shape[:2], 1))
+        if (
+            node.op == "Conv" and own.shape[0] == len(problem.bias) > 1
+        ):  # depthwise: no channel shall be lost among larger ones
             largest = np.abs(own).max(axis=2, keepdims=True)
             sizes = np.where(largest > 0, largest, 1.0)
-        target = (own + np.linalg.solve(gram, m.cross.transpose(0, 2, 1)).transpose(0, 2, 1)) / sizes
+        target = problem.target / sizes
         energy = float(((target @ gram) * target).sum()) or 1.0
         keep, start = (own != 0 if (own == 0).any() else None), None
         if self.prune or keep is not None:
             start = pruned(target, gram, self.prune, keep)
             keep = start != 0
         fit = shared(target, gram, 1 << self.bits, rate / _MEGABIT * energy, start, keep)
-        away, real = target - fit.weights, fit.weights * sizes
-        moved = m.residual + ((own - real) @ m.mean.transpose(0, 2, 1)).ravel()
-        made = constant(tensors, f"{node.outputs[0]}__weight_shared", real.reshape(weight.shape).astype(np.float32))
-        scales = np.broadcast_to((fit.scale * sizes).astype(np.float32), shape).reshape(weight.shape)
-        tensors[made.name] = made.with_(given=Given(fit.integers.reshape(weight.shape).astype(np.int8), scales))
-        ctx.chosen.add(made.name)
-        added = constant(tensors, f"{node.outputs[0]}__bias_shared", (bias + moved).astype(np.float32))
+        away = target - fit.weights
         error = float(((away @ gram) * away).sum()) / energy
-        return node.with_(inputs=(node.inputs[0], made.name, added.name)), fit, error
+        return problem.node(node, tensors, "shared", fit.integers, fit.scale * sizes), fit, error

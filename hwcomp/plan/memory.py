@@ -20,9 +20,10 @@ class WeightLayout:
     `k_stored` is `k` rounded up; the extra columns are zero. `ctype` is the C type of one weight; where `bits` is not 0, it is
     the type of a word with fields of so many bits, and a weight is `first` + `step` * field. `unit`: not 0 where only what is
     not all zero is stored, so many pair words of values at a time, of `words` for every four k. Where `slices` is not 0 the
-    weights are prefix codes, and `rows` of them are decoded so many times per group; with `scatter` the codes are multiplied as they
-    are read, input by input. `tables`: bytes of scratch that decoding needs. With `steps` each row is a list of weights that are
-    not 0, with the distances between them; with `book` weights are indices of so many bits into their values.
+    weights are codes, and `rows` of them are decoded so many times per group: prefix codes, or of vectors of `vector` weights; with
+    `scatter` prefix codes are multiplied as they are read, input by input. `tables`: bytes of scratch that decoding needs. With
+    `steps` each row is a list of weights that are not 0, with the distances between them; with `book` weights are indices of so
+    many bits into their values.
     `winograd`: transformed, 16 for nine.
     """
 
@@ -42,6 +43,7 @@ class WeightLayout:
     tables: int = 0
     steps: bool = False
     book: int = 0
+    vector: int = 0
     winograd: bool = False
 
 

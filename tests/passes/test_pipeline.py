@@ -13,7 +13,7 @@ from hwcomp.registry import PASSES
 from tests.models import SPINE, loaded, model, op_cases, spine, values
 
 CASES = op_cases()
-OFF = ("equalize", "low_rank", "share", "adaround", "bias_correction")  # run only where they are asked for
+OFF = ("equalize", "low_rank", "vectors", "share", "adaround", "bias_correction")  # run only where they are asked for
 RELU = [("Relu", ["x"], ["h"], {}), ("MaxPool", ["h"], ["y"], {"kernel_shape": [2, 2]})]
 
 
