@@ -130,7 +130,7 @@ def fpga(report: dict[str, Any]) -> dict[str, Any] | None:
             tile("Buffers", facts["buffer_bits"], words.kib(facts["buffer_bits"] / 8), "bits"),
         ],
         "bill": _bill(facts, _FPGA_BILL), "rows": rows, "interval": interval, "line": plots.INTERVAL_AT,
-        "slowest": f"{words.listed(slowest)} {'set' if len(slowest) > 1 else 'sets'} the interval.",
+        "slowest": f"{words.listed(slowest) or 'A stream between engines'} {'set' if len(slowest) > 1 else 'sets'} the interval.",
         "busy": words.share(plots.fraction(sum(s["beats"] for s in stages), interval * len(stages))),
         "without": words.listed([layer["kernel"] for layer in report["layers"] if layer["kernel"] not in have]),
         "fifos": [

@@ -294,6 +294,9 @@ def test_the_interval_line_and_the_bottleneck(report):
     text = render(report)
     assert text.count('<tr class="hot">') == len(slowest) and text.count('class="limit"') == len(fpga["stages"])
     assert f"interval {fpga['interval']:,}" in text
+    fpga["interval"] += 1
+    text = render(report)
+    assert '<tr class="hot">' not in text and "A stream between engines sets the interval." in text
 
 
 @pytest.mark.parametrize(("top", "want"), [(0, ["0"]), (3, ["0", "1", "2", "3"]), (640, ["0", "200", "400", "600"])])
