@@ -7,6 +7,7 @@ import pytest
 
 from hwcomp import samples
 from hwcomp.plan import timing, unrolled_sums
+from hwcomp.plan.adders import bits_of
 from hwcomp.plan.dataflow import plan_dataflow
 from hwcomp.plan.unrolled import chosen
 from hwcomp.registry import BACKENDS
@@ -87,6 +88,12 @@ def test_the_text_is_the_netlist(tmp_path):
     assert len(graph.adds) < unrolled_sums.count_digits(program.kernels[0].constants["weight"])
     assert "x_q[47:39]" in text and "x_q[40 +: " not in text  # the input that nobody reads, and a bit of that before
     assert "x_q[7]" in text and "x_q[0 +: 7]" in text  # inputs of 0..127 have no eighth bit
+
+
+@pytest.mark.parametrize(("lo", "hi", "bits"), [(-1, -1, 1), (-8, -8, 4), (-8, 7, 4), (-9, -8, 5), (0, 7, 3), (0, 0, 1)])
+def test_bits_of_a_range(lo, hi, bits):
+    """A bit too many for powers of two below zero would leave the accumulator's width."""
+    assert bits_of(lo, hi) == bits
 
 
 def test_many_inputs_that_nobody_reads_take_short_lines(tmp_path):
