@@ -26,6 +26,10 @@ _INT16, _INT32 = (1 << 15) - 1, (1 << 31) - 1
 _SPREAD, _BORDER, _OUTSIDE, _OUTPUT, _DIRECT_OUTPUT, _BLOCK = 180.0, 48.0, 9.0, 17.0, 12.0, 40.0
 
 
+# Bytes of code there at -O3: of a layer, of its tiles that reach over the edge, of products, of each quad of channels in their turn.
+_LAYER, _EDGE, _PRODUCTS, _QUAD = 1050, 1100, 50, 90
+
+
 def transformed(weight: np.ndarray) -> np.ndarray:
     """int64 [M, 16, C]: 4 G g G^T of weights [M, C, 3, 3]."""
     found = np.einsum("ai,mcij,bj->mabc", _G, weight.astype(np.int64), _G)
@@ -108,6 +112,17 @@ def explained(program: Program, kernel: Kernel) -> str:
     """What the choice rests on, for the report."""
     mine, others = instructions(program, kernel)
     return f"16 products for 36, {mine / others:.2f} of the instructions expected, 32 bytes for 9 (--c-weights fast)"
+
+
+def code_bytes(out: Printed) -> int:
+    """Of a layer without its products, for a Cortex-M4."""
+    return _LAYER + (_EDGE if out.k["outside"] else 0)
+
+
+def shared_code_bytes(printed: list[Printed]) -> int:
+    """Of the products of all layers: those with as many channels share them."""
+    turns = {name: v["turn"] for out in printed for (kind, name), v in out.prims.items() if kind == "winograd"}
+    return sum(_PRODUCTS + _QUAD * n for n in turns.values())
 
 
 def add(out: Printed, program: Program, index: int) -> None:

@@ -49,8 +49,14 @@ def _counted(name: str, kernel: Kernel, stage: Stage, x: Edge, y: Edge, lat: int
         "steps": min(unrolled.STEPS, stage.fold.steps),
         "reg": unrolled.REGISTER, "outputs": outputs,
         "counters": [_inputs(c.inputs[g], int(p)) for g, p in zip(c.group, c.pattern, strict=True)],
-        "idle": [f"x_q[{i}]" for i in np.setdiff1d(np.arange(lanes), c.inputs)],
+        "idle": _idle(~np.isin(np.arange(lanes), c.inputs)),
     }  # fmt: skip
+
+
+def _idle(unread: np.ndarray) -> list[str]:
+    """The bits of a word that nothing reads, those side by side together: tools limit the tokens of a line."""
+    ends = np.flatnonzero(np.diff(unread, prepend=False, append=False)).reshape(-1, 2)
+    return [f"x_q[{end - 1}:{start}]" if end - start > 1 else f"x_q[{start}]" for start, end in ends]
 
 
 def _inputs(lanes: np.ndarray, pattern: int) -> list[str]:
@@ -100,7 +106,7 @@ def _adders(name: str, graph: Adders, kernel: Kernel, stage: Stage, x: Edge, y: 
             {"name": f"v{v}_{n}", "width": graph.width(v), "of": f"v{v}_{n - 1}" if n > 1 else f"v{v}"}
             for v, most in delays.items() for n in range(1, most + 1)
         ],
-        "idle": [f"x_q[{i}]" for i in np.flatnonzero(~held)],
+        "idle": _idle(~held),
     }  # fmt: skip
 
 

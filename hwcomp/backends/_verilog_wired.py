@@ -38,8 +38,8 @@ def _engine(program: Program, kernel: Kernel, lanes: int) -> str:
     x, y = (program.edges[n] for n in (kernel.inputs[0], kernel.outputs[0]))
     held = bits.weights_of(kernel, x)
     if held.kind == bits.PRODUCT and not x.bipolar and x.bits + held.bits > bits.SMALL:
-        return f"{lanes:,} multipliers and about {lanes * _LANE:,} LUTs"
-    return f"{lanes:,} lanes, about {round(lanes * bits.parts(kernel, x, y).lane):,} LUTs"
+        return f"{lanes:,} multiplier{'s' * (lanes != 1)} and about {lanes * _LANE:,} LUTs"
+    return f"{lanes:,} lane{'s' * (lanes != 1)}, about {round(lanes * bits.parts(kernel, x, y).lane):,} LUTs"
 
 
 def _beats(count: int) -> str:

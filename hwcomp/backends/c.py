@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from hwcomp.backends import _c_forms, _c_zeros
+from hwcomp.backends import _c_forms, _c_winograd, _c_zeros
 from hwcomp.backends import _c_kernels as kernels
 from hwcomp.backends._c_bits import Bits, packed
 from hwcomp.backends._c_dot import Printed
@@ -125,7 +125,7 @@ class CBackend(Backend):
             "constant_bytes": sum(sizes),
             "weight_bytes": sum(weights),
             "stack_bytes_estimate": _STACK_FRAMES,
-            "code_bytes_estimate": _CODE_BASE + sum(_CODE[k.kind] * (1 + any(k.params.get("pads", ()))) for k in program.kernels),
+            "code_bytes_estimate": _code_bytes(program, printed),
             "macs": sum(macs(program, k) for k in program.kernels),
             "kernels": [
                 {
@@ -137,6 +137,16 @@ class CBackend(Backend):
             ],
             "buffers": [asdict(b) for b in memory.buffers(program, plan)],
         }  # fmt: skip
+
+
+def _code_bytes(program: Program, printed: list[Printed]) -> int:
+    each = (
+        _c_winograd.code_bytes(out)
+        if out.template == "winograd"
+        else _CODE[k.kind] * (1 + any(k.params.get("pads", ())))
+        for k, out in zip(program.kernels, printed, strict=True)
+    )
+    return _CODE_BASE + sum(each) + _c_winograd.shared_code_bytes(printed)
 
 
 def _zeros(program: Program, kernel: Kernel, step: Step, out: Printed) -> dict[str, Any] | None:

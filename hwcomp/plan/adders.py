@@ -106,7 +106,7 @@ class Adders:
 
 def bits_of(lo: int, hi: int) -> int:
     """Bits of the integers lo..hi, at least one."""
-    return max(hi.bit_length(), (~lo).bit_length()) + 1 if lo < 0 else max(hi.bit_length(), 1)
+    return max(max(hi, 0).bit_length(), (~lo).bit_length()) + 1 if lo < 0 else max(hi.bit_length(), 1)
 
 
 def linear_ranges(

@@ -31,14 +31,16 @@ Depths = dict[Reader, int]
 
 def sized(program: Program, plan: DataflowPlan, least: bool = False) -> DataflowPlan:
     """The plan with the least depths of its FIFOs; in a large design with some words more, in a huge one whole frames.
+    Where converters of widths take longer than the largest engine, the interval is theirs.
 
     `least`: the least in a large design too, which takes minutes.
     """
     if not followed(program, plan):
         return plan.with_depths(whole_frames(program, plan))
-    depths, exact = _Search(program, plan, least).depths()
+    search = _Search(program, plan, least)
+    depths, exact = search.depths()
     stages = tuple(replace(s, buffer=depths.get((s.kernel, PAD), s.buffer)) for s in plan.stages)
-    return replace(plan, stages=stages, least_fifos=exact).with_depths(depths)
+    return replace(plan, stages=stages, interval=search.interval, least_fifos=exact).with_depths(depths)
 
 
 class _Search:

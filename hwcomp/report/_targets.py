@@ -22,6 +22,7 @@ _FPGA_BILL = {
     "buffer_bits": "Buffer bits", "fifo_bits": "of these, FIFOs", "multipliers": "Multipliers",
     "lut_estimate": "LUTs of int8 weights, rough estimate",
 }  # fmt: skip
+_PLAIN = ("int8_t", "uint8_t", "int16_t")  # forms of weights that need no words
 
 
 def tile(label: str, value: int | str, note: str = "", unit: str = "") -> dict[str, str]:
@@ -69,7 +70,7 @@ def mcu(report: dict[str, Any]) -> dict[str, Any] | None:
         ],
         "bill": _bill(facts | {"ram_bytes": sum(facts[k] for k in _RAM)}, _MCU_BILL), "rows": rows,
         "ports": ports, "arena": arena,
-        "forms": [{"kernel": shown(k["name"]), **k["weights"]} for k in kernels if k["weights"] and k["weights"]["saving"] > 4],
+        "forms": [_form(k) for k in kernels if k["weights"] and k["weights"]["form"] not in _PLAIN],
         "map": plots.memory_map(facts, [shown(k["name"]) for k in kernels]),
         "buffers": [_buffer(b, len(kernels)) for b in facts.get("buffers", [])],
         "most": _most(kernels, facts["macs"]),
@@ -98,6 +99,11 @@ def _buffer(b: dict[str, Any], steps: int) -> dict[str, Any]:
         "kernel": shown(b["kernel"]) if b["kernel"] else "input", "offset": b["offset"], "bytes": b["bytes"],
         "steps": first if first == last else f"{first} to {last}",
     }  # fmt: skip
+
+
+def _form(kernel: dict[str, Any]) -> dict[str, Any]:
+    facts = kernel["weights"]
+    return {**facts, "kernel": shown(kernel["name"]), "form": shown(facts["form"]), "why": shown(facts["why"], 300)}
 
 
 def fpga(report: dict[str, Any]) -> dict[str, Any] | None:
@@ -130,7 +136,7 @@ def fpga(report: dict[str, Any]) -> dict[str, Any] | None:
             tile("Buffers", facts["buffer_bits"], words.kib(facts["buffer_bits"] / 8), "bits"),
         ],
         "bill": _bill(facts, _FPGA_BILL), "rows": rows, "interval": interval, "line": plots.INTERVAL_AT,
-        "slowest": f"{words.listed(slowest)} {'set' if len(slowest) > 1 else 'sets'} the interval.",
+        "slowest": f"{words.listed(slowest) or 'A stream between engines'} {'set' if len(slowest) > 1 else 'sets'} the interval.",
         "busy": words.share(plots.fraction(sum(s["beats"] for s in stages), interval * len(stages))),
         "without": words.listed([layer["kernel"] for layer in report["layers"] if layer["kernel"] not in have]),
         "fifos": [

@@ -21,7 +21,8 @@ def rows(report: dict[str, Any]) -> list[dict[str, Any]]:
             found.append(_row("mcu", kernel["name"], zeros, zeros["used"], ratio))
     for stage in report["targets"].get("fpga", {}).get("stages", []):
         if (zeros := stage.get("sparse")) is not None:
-            used = f"skips beats, {zeros['lanes']} lanes" if zeros["skips"] else f"all beats, {zeros['lanes']} lanes"
+            lanes = f"{zeros['lanes']} lane{'s' * (zeros['lanes'] != 1)}"
+            used = f"skips beats, {lanes}" if zeros["skips"] else f"all beats, {lanes}"
             found.append(_row("fpga", stage["kernel"], zeros, used, zeros["beats"]))
     return found
 

@@ -92,7 +92,9 @@ def report_text(report: dict[str, Any]) -> str:
                 str(s["multipliers"]), f"{s['rom_bits']:,}",
                 f"{s['buffer_bits']:,}",
             )  # fmt: skip
-        parts += [stages, "* sets the interval", "", *_wired(fpga), *_fifos(fpga)]
+        engines = any(s["beats"] == fpga["interval"] for s in fpga["stages"])
+        limit = "* sets the interval" if engines else "a stream between engines sets the interval"
+        parts += [stages, limit, "", *_wired(fpga), *_fifos(fpga)]
     if (mcu := report["targets"].get("mcu")) is not None:
         memory = _table("MCU memory", "what", "bytes")
         flash = mcu["constant_bytes"] + mcu["code_bytes_estimate"]

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from hwcomp.backends import _c_winograd as winograd
 from hwcomp.backends._c_common import ends
 from hwcomp.backends.c import CBackend
-from hwcomp.verify.c_host import CHost
+from hwcomp.verify.c_host import CHost, compile_all
+from hwcomp.verify.m4 import ARCH
 from sw_ref.program import Program
 from tests.program_factory import Builder, assert_all_equal, c_product, samples
 
@@ -197,6 +198,23 @@ def test_it_is_faster_and_the_model_says_by_how_much(tmp_path):
     mine, others = winograd.instructions(program, program.kernels[0])
     assert count["fast"] < 0.5 * count["packed"]
     assert count["fast"] / count["packed"] == pytest.approx(mine / others, rel=0.1)
+
+
+@m4
+@pytest.mark.parametrize(
+    ("shapes", "pads"), [([(8, 8, 8)], 0), ([(8, 7, 7)], 0), ([(32, 8, 8)], 1), ([(32, 8, 8), (32, 8, 8)], 1)], ids=str
+)
+def test_the_code_is_about_as_large_as_the_report_says(shapes, pads, tmp_path):
+    """Layers of as many channels share a primitive; what reaches over the edge of the map takes as much again as the rest."""
+    b = Builder(np.random.default_rng(1)).input(shapes[0])
+    for shape in shapes:
+        b.conv2d(shape[0], pads=(pads,) * 4, form="affine")
+    program, backend = b.program(), CBackend()
+    folder = c_product(program, tmp_path, "net", **FAST).dir / "src"
+    compile_all(["arm-none-eabi-gcc", *ARCH, "-std=c99", "-O3", "-c", "net.c"], folder)
+    code = int(compile_all(["arm-none-eabi-size", "net.o"], folder).splitlines()[1].split()[0])
+    expected = backend.report(program, backend.plan(program, FAST))["code_bytes_estimate"]
+    assert expected == pytest.approx(code, rel=0.2)
 
 
 def test_the_report_says_why():

@@ -7,6 +7,7 @@ import pytest
 
 from hwcomp import samples
 from hwcomp.plan import timing, unrolled_sums
+from hwcomp.plan.adders import bits_of
 from hwcomp.plan.dataflow import plan_dataflow
 from hwcomp.plan.unrolled import chosen
 from hwcomp.registry import BACKENDS
@@ -85,9 +86,24 @@ def test_the_text_is_the_netlist(tmp_path):
     graph = unrolled_sums.of(program, program.kernels[0])
     assert text.count("hwc_shift_add #") == len(graph.adds)
     assert len(graph.adds) < unrolled_sums.count_digits(program.kernels[0].constants["weight"])
-    at = 5 * 8
-    assert f"x_q[{at}]" in text and f"x_q[{at} +: " not in text  # the input that nobody reads
+    assert "x_q[47:39]" in text and "x_q[40 +: " not in text  # the input that nobody reads, and a bit of that before
     assert "x_q[7]" in text and "x_q[0 +: 7]" in text  # inputs of 0..127 have no eighth bit
+
+
+@pytest.mark.parametrize(("lo", "hi", "bits"), [(-1, -1, 1), (-8, -8, 4), (-8, 7, 4), (-9, -8, 5), (0, 7, 3), (0, 0, 1)])
+def test_bits_of_a_range(lo, hi, bits):
+    """A bit too many for powers of two below zero would leave the accumulator's width."""
+    assert bits_of(lo, hi) == bits
+
+
+def test_many_inputs_that_nobody_reads_take_short_lines(tmp_path):
+    """Verilator refuses lines of more than 40,000 tokens."""
+    weight = np.zeros((2, 1200), np.int64)
+    weight[:, ::2] = [[1], [-1]]
+    program = Builder(np.random.default_rng(1)).input((1200,)).dense(2, weight=weight).program()
+    text = (from_program(program, tmp_path, "fpga", unroll=("all",)).dir / "rtl" / "net_k0_unrolled.v").read_text()
+    assert "x_q[15:8]" in text and "x_q[9599:9592]" in text
+    assert max(len(line) for line in text.splitlines()) < 400
 
 
 def test_the_report_weighs_adders_against_an_engine():

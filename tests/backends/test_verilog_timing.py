@@ -132,6 +132,14 @@ def test_many_networks_take_the_cycles_of_the_model(seed, tmp_path):
     check_times(program, None, tmp_path)
 
 
+def test_a_converter_may_take_longer_than_the_engines(tmp_path):
+    """15 lanes become 12 of which the last word of 255 channels fills a quarter: two cycles more than the engine's 22 beats."""
+    program = Builder(np.random.default_rng(1)).input((255,)).dense(5).program()
+    plan = plan_dataflow(program, 60)
+    assert max(s.beats for s in plan.stages) < plan.interval
+    check_times(program, 60, tmp_path)
+
+
 def test_lenet5_takes_the_cycles_of_the_model(tmp_path):
     program = lenet5()
     plan = plan_dataflow(program)

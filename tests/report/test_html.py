@@ -288,12 +288,26 @@ def test_noise_is_shown_where_it_is_known(report):
     assert "a exact 0" in text and "b 42.2 0.125" in text and "c -3.0" in text
 
 
+def test_every_form_of_weights_that_is_not_plain_is_shown(report):
+    """Those that take more bytes than plain ones, too."""
+    kernel, *others = (k for k in report["targets"]["mcu"]["kernels"] if k["weights"])
+    for k in (kernel, *others):
+        k["weights"]["form"] = "int8_t"
+    assert "Forms of weights" not in render(report)
+    kernel["weights"] |= {"form": "Winograd F(2x2, 3x3), int16_t", "saving": 1.1, "why": "16 products for 36"}
+    text = render(report)
+    assert "Forms of weights" in text and "1.1 ×" in text and text.count("16 products for 36") == 1
+
+
 def test_the_interval_line_and_the_bottleneck(report):
     fpga = report["targets"]["fpga"]
     slowest = [s["kernel"] for s in fpga["stages"] if s["beats"] == fpga["interval"]]
     text = render(report)
     assert text.count('<tr class="hot">') == len(slowest) and text.count('class="limit"') == len(fpga["stages"])
     assert f"interval {fpga['interval']:,}" in text
+    fpga["interval"] += 1
+    text = render(report)
+    assert '<tr class="hot">' not in text and "A stream between engines sets the interval." in text
 
 
 @pytest.mark.parametrize(("top", "want"), [(0, ["0"]), (3, ["0", "1", "2", "3"]), (640, ["0", "200", "400", "600"])])
