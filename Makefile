@@ -72,6 +72,8 @@ bench: setup ## measure instructions beside a peer on a simulated Cortex-M4, cyc
 	@$(BIN)/python benchmarks/pruning.py --products
 	@$(BIN)/python benchmarks/low_rank.py --products
 	@$(BIN)/python benchmarks/compression.py
+	@$(BIN)/python benchmarks/vector_codes.py
+	@$(BIN)/python benchmarks/compressed.py
 
 clean: ## remove what was built (keeps .venv)
 	@rm -rf build dist sim_build .pytest_cache .ruff_cache .hypothesis

@@ -128,27 +128,38 @@ def _words(values: np.ndarray, slots: np.ndarray) -> np.ndarray:
     return np.where(slots >= 0, wide[slots], 0)
 
 
+def multiplies(program: Program, stage: Stage) -> bool:
+    """Whether a dot product is one of products as multipliers give them, which alone take a codebook here."""
+    kernel = program.kernels[stage.kernel]
+    x, y = (program.edges[n] for n in (kernel.inputs[0], kernel.outputs[0]))
+    return bits.weights_of(kernel, x).kind == bits.PRODUCT and not x.bipolar and not bits.decides(kernel, y)
+
+
 def _dot(site: Site) -> Net:
     kernel, stage = site.kernel, site.stage
     start = few.starts(kernel, site.x, site.y)
-    decides, width = bits.decides(kernel, site.y), start.width
-    plain = bits.weights_of(kernel, site.x).kind == bits.PRODUCT and not site.x.bipolar and not decides
-    made = (_sums if plain else _few_sums)(site, start)
-    if decides:
+    made = (_sums if multiplies(site.program, stage) else _few_sums)(site, start)
+    if bits.decides(kernel, site.y):
         made = wiring.convert(site.design, made, f"{site.name}_serial", stage.serialize)
     else:
-        made = site.requantize(made, width, None if stage.order is None else f"{site.name}_apart")
+        made = site.requantize(made, start.width, None if stage.order is None else f"{site.name}_apart")
     return made if stage.order is None else wiring.reorder(site.design, made, site.out, stage.order)
 
 
 def _sums(site: Site, start: few.Starts) -> Net:
     """Products as multipliers give them."""
     kernel, stage, fold = site.kernel, site.stage, site.stage.fold
-    acc, ww = start.width, bits.weights_of(kernel, site.x).bits
-    roms = [
-        site.design.rom(f"{site.name}_weight", ww, True, rom.weight_words(kernel, stage, site.x, site.y)),
-        site.design.rom(f"{site.name}_bias", acc, True, rom.start_words(start.values, kernel, stage, site.y)),
-    ]
+    acc, ww, book = start.width, bits.weights_of(kernel, site.x).bits, stage.codebook
+    words = rom.weight_words(kernel, stage, site.x, site.y)
+    if book:
+        values = np.array(book.codes) - (np.array(book.codes) >> (ww - 1) << ww)  # codes are without a sign
+        roms = [
+            site.design.rom(f"{site.name}_index", book.bits, False, book.indices(words)),
+            site.design.rom(f"{site.name}_value", ww, True, values[None]),
+        ]
+    else:
+        roms = [site.design.rom(f"{site.name}_weight", ww, True, words)]
+    roms.append(site.design.rom(f"{site.name}_bias", acc, True, rom.start_words(start.values, kernel, stage, site.y)))
     net = site.windows()
     made = site.sums(fold.sums, net.beats // fold.chunks, acc)
     tail = [acc, ww, fold.groups, fold.chunks, made.beats // fold.groups]
@@ -156,6 +167,8 @@ def _sums(site: Site, start: few.Starts) -> Net:
         params, cell = [net.element, fold.simd, fold.taps, *tail], "hwc_depthwise"
     else:
         params, cell = [net.element, fold.taps * fold.simd, fold.pe, *tail], "hwc_dense"
+        if book:
+            params, cell = [*params, len(book.codes)], "hwc_coded"
     site.design.call(cell, cell, params, [net.name, made.name, *roms])
     return made
 

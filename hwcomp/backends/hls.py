@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jinja2
@@ -18,12 +18,14 @@ from hwcomp.backends._dataflow_ports import interface, masters, slaves
 from hwcomp.backends._hls_design import Design, Net, Rom, element
 from hwcomp.backends.base import Backend, Product, refuse_kinds
 from hwcomp.names import comment
+from hwcomp.plan.codebooks import FAMILIES
 from hwcomp.plan.dataflow import check_dataflow, plan_dataflow
 from hwcomp.plan.stages import ALIASES, OUTPUT, DataflowPlan, Port
 from hwcomp.registry import backend
 from sw_ref.program import Program
 
 DEFAULT_DIALECT = "vitis"
+_LOGIC = FAMILIES["xc7"]  # what codebooks are weighed with: an HLS tool does not say what it will build on
 _INCLUDE = re.compile(r'^#include "(hwc_\w+)\.h"', re.MULTILINE)
 
 
@@ -46,10 +48,10 @@ class Hls(Backend):
         check_dataflow(program)
 
     def plan(self, program: Program, options: dict[str, Any]) -> HlsPlan:
-        return HlsPlan(
-            plan_dataflow(program, options.get("pe_simd_budget"), bool(options.get("least_fifos")), skip=False),
-            options.get("hls_dialect", DEFAULT_DIALECT),
+        flow = plan_dataflow(
+            program, options.get("pe_simd_budget"), bool(options.get("least_fifos")), skip=False, logic=_LOGIC
         )
+        return HlsPlan(_coded(program, flow), options.get("hls_dialect", DEFAULT_DIALECT))
 
     def emit(self, program: Program, plan: HlsPlan, product: Product) -> dict[str, str | bytes]:
         design = build(program, plan.flow)
@@ -85,6 +87,13 @@ class Hls(Backend):
             "multipliers": sum(costs.multipliers(program, s) for s in flow.stages),
             "interface": {**interface(flow), "dialect": plan.dialect},
         }  # fmt: skip
+
+
+def _coded(program: Program, flow: DataflowPlan) -> DataflowPlan:
+    """`flow` with codebooks only where an engine here takes them."""
+    coded = [s.codebook is None or engines.multiplies(program, s) for s in flow.stages]
+    stages = [s if c else replace(s, codebook=None) for s, c in zip(flow.stages, coded, strict=True)]
+    return replace(flow, stages=tuple(stages))
 
 
 def build(program: Program, plan: DataflowPlan) -> Design:
