@@ -10,7 +10,7 @@ from hwcomp.errors import ModelError, UnsupportedError, UsageError, WorkFailed
 from hwcomp.passes import pipeline
 from hwcomp.passes.base import Pass, PassContext
 from hwcomp.registry import PASSES
-from tests.models import SPINE, loaded, model, op_cases, spine, values
+from tests.models import SPINE, loaded, model, op_cases, quantized, spine, values
 
 CASES = op_cases()
 OFF = ("equalize", "low_rank", "vectors", "share", "adaround", "bias_correction")  # run only where they are asked for
