@@ -199,7 +199,7 @@ class _Part:
 def factors(rows: np.ndarray, gram: np.ndarray) -> np.ndarray:
     """float64 [min(M, K), K], for weights [M, K] on inputs of covariance `gram` [K, K]: any r first rows span the part of the
     inputs that tells most of the outputs, and give values of variance 1 that do not depend on each other."""
-    lower = _cholesky(gram)
+    lower = np.linalg.cholesky(gram)
     _, _, vt = np.linalg.svd(rows @ lower, full_matrices=False)
     return np.linalg.solve(lower.T, vt.T).T
 

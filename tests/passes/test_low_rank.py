@@ -307,11 +307,6 @@ def test_layers_that_stay_keep_their_zeros():
     assert not new[sparse == 0].any()
 
 
-def test_one_constant_sample_is_enough_for_a_clear_answer():
-    ctx = PassContext(calibration={"x": np.ones((1, 8, 8, 8), np.float32)})
-    LowRank(**ON, energy=0.9).run(fused(deep()), ctx)
-
-
 def test_a_floor_for_several_outputs_or_other_labels_is_refused():
     graph, x = fused(deep()), {"x": data(20, 8)}
     with pytest.raises(UsageError, match="labels go from 99 to 99"):
