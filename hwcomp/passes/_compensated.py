@@ -18,10 +18,11 @@ from hwcomp.ops.steps import StepsAttrs
 from hwcomp.passes._k_map import KMap, possible
 from hwcomp.passes._layerwise import evaluated, spread
 from hwcomp.passes._moments import moments
+from hwcomp.passes._patterns import refitted
 from hwcomp.passes._refit import by_channel
 from hwcomp.passes.base import PassContext, constant, free_name
 from hwcomp.quantize.few_fit import fitted
-from hwcomp.quantize.few_weights import few
+from hwcomp.quantize.few_weights import ZERO, few
 from hwcomp.quantize.rounding import damped
 from hwcomp.registry import OPS
 from hwcomp.samples import operands
@@ -145,14 +146,19 @@ class Compensated:
             plain = plain.with_(attrs=_padded(plain.attrs, threshold))
         m = moments(plain, y, xq, start, bias)
         shape, gram, found = m.cross.shape, damped(m.gram), {}
-        target = start.reshape(shape)
+        target, kept = start.reshape(shape), None
         if self._guided:
             target = target + np.linalg.solve(gram, m.cross.transpose(0, 2, 1)).transpose(0, 2, 1)
+            if (start == 0).any() and ZERO & set(kinds):  # zeros that a pass or the model made stay
+                kept = (start != 0).reshape(shape)
+                sparse = refitted(target, gram, kept)
         for kind in kinds:
-            real = target.astype(np.float32)
+            mask = kept if kind in ZERO else None
+            aim = target if mask is None else sparse
+            real = aim.astype(np.float32)
             if kind != "int8":
                 q, scales = (
-                    fitted(target, gram, kind, _SWEEPS) if self._guided else _plain(target, kind)
+                    fitted(aim, gram, kind, _SWEEPS, mask) if self._guided else _plain(target, kind)
                 )  # fmt: skip
                 real = (q * scales.astype(np.float64)[..., None]).astype(np.float32)
             away = start.reshape(shape) - real.astype(np.float64)

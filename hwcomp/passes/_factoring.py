@@ -12,7 +12,7 @@ from hwcomp.graph import Graph
 from hwcomp.passes._factored import chained, window
 from hwcomp.passes._layerwise import evaluated, spread
 from hwcomp.passes._moments import Moments, moments
-from hwcomp.passes._repair import solved
+from hwcomp.passes._repair import refilled
 from hwcomp.passes.base import PassContext, constant
 from hwcomp.quantize.low_rank_fit import LowRank
 from hwcomp.quantize.rounding import damped
@@ -132,10 +132,10 @@ class Factoring:
 
 
 def _repaired(layer: Layer, old: dict[str, Tensor], tensors: dict[str, Tensor]) -> Node:
-    """A layer that stays, on the weights that make up best for what is lost in front of it."""
+    """A layer that stays, on the weights that make up best for what is lost in front of it; those that are zero stay so."""
     node, m = layer.node, layer.m
-    weight = old[node.inputs[1]].data.astype(np.float64)
-    weight = weight + solved(m.gram, m.cross).reshape(weight.shape)
+    own = old[node.inputs[1]].data.astype(np.float64)
+    weight = refilled(own.reshape(m.cross.shape), m.gram, m.cross).reshape(own.shape)
     bias = layer.bias - weight.reshape(len(weight), -1) @ m.mean[0, 0]
     names = (
         constant(tensors, f"{node.outputs[0]}__{what}", a.astype(np.float32)).name

@@ -82,14 +82,17 @@ def logits_of(graph: Graph) -> str:
 def loss_gradient(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Of the cross entropy of each sample: softmax minus one at its class; [N, ...] as the logits."""
     flat = logits.reshape(len(logits), -1).astype(np.float64)
-    if labels.min() < 0 or labels.max() >= flat.shape[1]:
-        raise UsageError(
-            f"labels go from {labels.min()} to {labels.max()}", why=f"the network has {flat.shape[1]} classes"
-        )
+    within(labels, flat.shape[1])
     e = np.exp(flat - flat.max(axis=1, keepdims=True))
     e /= e.sum(axis=1, keepdims=True)
     e[np.arange(len(e)), labels] -= 1
     return e.reshape(logits.shape)
+
+
+def within(labels: np.ndarray, classes: int) -> None:
+    """UsageError for labels that are no classes of the network."""
+    if labels.min() < 0 or labels.max() >= classes:
+        raise UsageError(f"labels go from {labels.min()} to {labels.max()}", why=f"the network has {classes} classes")
 
 
 def inside(y: np.ndarray, clamp: tuple[float | None, float | None]) -> np.ndarray:

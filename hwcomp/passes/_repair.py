@@ -15,8 +15,10 @@ import numpy as np
 from hwcomp.graph import Graph
 from hwcomp.passes._layerwise import evaluated, spread
 from hwcomp.passes._moments import moments
+from hwcomp.passes._patterns import refitted
 from hwcomp.passes._units import DOT
 from hwcomp.passes.base import PassContext, constant
+from hwcomp.quantize.rounding import damped
 from hwcomp.samples import operands
 from hwcomp.types import Node, Tensor
 
@@ -83,14 +85,21 @@ def _fitted(node: Node, y: np.ndarray, kept: np.ndarray, x: np.ndarray, tensors:
     m = moments(_open(node), y, x, weight, bias)
     bias = bias + m.residual
     if mode == "weights":
-        change = solved(m.gram, m.cross)
-        weight = weight + change.reshape(weight.shape)
+        fitted = refilled(weight.reshape(m.cross.shape), m.gram, m.cross)
+        change = fitted - weight.reshape(fitted.shape)
+        weight = fitted.reshape(weight.shape)
         bias = bias - (change * m.mean).sum(axis=2).ravel()
     names = [
         constant(tensors, f"{node.outputs[0]}__{what}", a.astype(np.float32)).name
         for what, a in (("weight", weight), ("bias", bias))
     ]
     return node.with_(inputs=(node.inputs[0], *names, *node.inputs[3:]))
+
+
+def refilled(own: np.ndarray, gram: np.ndarray, cross: np.ndarray) -> np.ndarray:
+    """[G, M, K]: the weights of least squares in place of `own`; what is zero there stays so. As `solved`."""
+    fitted = own + solved(gram, cross)
+    return refitted(fitted, damped(gram), own != 0) if (own == 0).any() else fitted
 
 
 def solved(gram: np.ndarray, cross: np.ndarray) -> np.ndarray:

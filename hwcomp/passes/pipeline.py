@@ -23,6 +23,7 @@ ORDER = (
 )  # fmt: skip
 _IN_FLOAT = ORDER[: ORDER.index("quantize")]
 _PROBES = 4
+_SPARSE = 0.05  # of the weights: fewer zeros are nothing that one would miss
 _ALGEBRAIC = 1e-5  # of a tensor's largest value
 
 
@@ -70,7 +71,11 @@ def run_passes(
         if not p.enabled:
             continue
         ctx.progress(p.name, i, len(passes))
-        new = p.run(graph, ctx)
+        try:
+            new = p.run(graph, ctx)
+        except np.linalg.LinAlgError as error:
+            why = f"what tensors hold on calibration data has no usable second moments ({error})"
+            raise UsageError(f"pass {p.name} can't be fitted", why=why, fix="check the range of the data, or give more") from None
         try:
             new.check()
             if check and p.kind != "lossy":
@@ -89,6 +94,9 @@ def _staged(name: str, old: Graph, new: Graph, ctx: PassContext) -> None:
     before, now = measured(name, old), measured(name, new)
     if before != now:
         ctx.stages.append(now)
+    was, left = (s.zeros / max(s.weights, 1) for s in (before, now))
+    if was >= _SPARSE and left < was / 2:
+        ctx.warn(f"pass {name} fills zeros in: {left:.1%} of its weights are zero, {was:.1%} were before it")
 
 
 def _probe(p: Pass, old: Graph, new: Graph, ctx: PassContext) -> None:

@@ -17,7 +17,7 @@ from hwcomp.frontend.float_run import batch_size, run_float
 from hwcomp.graph import Graph, origin_of
 from hwcomp.passes import _branches, _criteria, _ranking, _repair
 from hwcomp.passes._costs import COSTS, HARDWARE, cost
-from hwcomp.passes._gradients import logits_of
+from hwcomp.passes._gradients import logits_of, within
 from hwcomp.passes._layerwise import spread
 from hwcomp.passes._units import DOT, Mixed, Units
 from hwcomp.passes.base import Pass, PassContext
@@ -238,7 +238,7 @@ class _Pruning:
                 raise WorkFailed(what, why=why, fix="give a smaller prune.multiple, for instance 1")
             if least >= self.whole:
                 why = f"none of the {self.kind}s can go without another shape of what others need"
-                raise WorkFailed(what, why=why, fix="leave its shapes as they are")
+                raise WorkFailed(what, why=why, fix="prune inside its layers, for instance --prune weight=0.5")
             why = f"at most {1 - least / self.whole:.1%} can go"
             raise WorkFailed(what, why=why, fix="ask for less, or allow more with --pass prune.most=0.95")
         while low < high:
@@ -385,8 +385,13 @@ def _results(graph: Graph, data: dict[str, np.ndarray]) -> dict[str, np.ndarray]
 
 
 def accuracy(graph: Graph, ctx: PassContext) -> float:
-    """On labelled calibration samples, in float."""
+    """On labelled calibration samples, in float. UsageError where these are no classes of the network."""
+    if len(graph.outputs) != 1:
+        what = f"an accuracy floor for a network with {len(graph.outputs)} outputs"
+        raise UsageError(what, why="labels are classes of one output", fix="leave the floor out")
     chosen = spread({**ctx.calibration, "": ctx.labels}, _JUDGES, graph)
     labels = chosen.pop("")
     (scores,) = _results(graph, operands(chosen, ctx.input_types)).values()
-    return float((scores.reshape(len(scores), -1).argmax(axis=1) == labels).mean())
+    scores = scores.reshape(len(scores), -1)
+    within(labels, scores.shape[1])
+    return float((scores.argmax(axis=1) == labels).mean())

@@ -8,6 +8,7 @@ How few values are stored is the Plan's choice (`--c-weights small`).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -88,8 +89,8 @@ class Share(Pass):
         if not 0 <= self.prune < 1:
             raise UsageError(f"share.prune={self.prune}", fix="a part of the weights, 0 or more and below 1, is needed")
         for name, least in (("rate", 0), ("loss", 0), ("samples", 1)):
-            if not getattr(self, name) >= least:
-                raise UsageError(f"share.{name}={getattr(self, name)}", fix=f"{least} or more is needed")
+            if not least <= getattr(self, name) < math.inf:
+                raise UsageError(f"share.{name}={getattr(self, name)}", fix=f"{least} or more is needed, finite")
         if self.rate and self.loss:
             raise UsageError("share.rate and share.loss", why="the loss finds the rate", fix="leave one out")
         if ctx.quant != "int8":

@@ -174,7 +174,9 @@ class _Sparsifying:
 
     def at(self, part: float) -> tuple[Graph, list[str]]:
         """(the graph with `part` of the amounts gone, what each layer has lost)."""
-        o, kept = self.options, {name: np.ones(score.shape, bool) for name, score in self._scores.items()}
+        o = self.options
+        # What is zero already stays so: weights are fitted, and would fill it in.
+        kept = {n.outputs[0]: _split(self.graph, n, self.graph.tensors[n.inputs[1]].data) != 0 for n in self.layers}
         if o.threshold:
             for node in self.layers:
                 self._below(node, part * o.threshold, kept)
@@ -209,6 +211,9 @@ class _Sparsifying:
         block = patterns.sizes(self.options.block_size, "x", "a size of blocks")
         numbers = {n.outputs[0]: patterns.units(kind, _shape(graph, n), block) for n in self.layers}
         numbers = {name: unit for name, unit in numbers.items() if unit is not None}
+        if not numbers:
+            why = "no dot product has float weights to prune" if not self.layers else "no kernel has more than one position"
+            raise UsageError(f"sparsify.{kind}={amount:g} finds nothing to prune", why=why, fix="take --prune weight or block")
         values = {name: patterns.worth(self._scores[name] * kept[name], unit) for name, unit in numbers.items()}
         size = {name: v / (v.mean() or 1.0) for name, v in values.items()}
         costs = {name: np.bincount(unit.ravel()) * self._places[name] for name, unit in numbers.items()}
@@ -216,7 +221,7 @@ class _Sparsifying:
             for node in self.layers:
                 if node.outputs[0] in numbers:
                     size[node.outputs[0]] = self._slope(node, values, numbers, costs, kept)
-        if scope != "layer" and values:
+        if scope != "layer":
             every = np.concatenate(list(size.values()))
             within = np.concatenate(
                 [np.argsort(np.argsort(v, kind="stable"), kind="stable") / len(v) for v in values.values()]

@@ -25,6 +25,7 @@ from hwcomp.types import Codes, Node, Tensor
 
 SIZES = (2, 4, 8)
 _LEAST, _MOST = 4, 256  # codewords
+_NOISE = 10  # most of `noise`
 _EACH = 4  # vectors for each codeword at least (Stock et al., "And the Bit Goes Down", ICLR 2020)
 
 
@@ -100,8 +101,8 @@ class Vectors(Pass):
                 raise UsageError(
                     f"vectors.{name}={getattr(self, name)}", fix=f"{least} or more is needed, {most:,} at most"
                 )
-        if not 0 <= self.noise < math.inf:
-            raise UsageError(f"vectors.noise={self.noise}", fix="0 or more is needed")
+        if not 0 <= self.noise <= _NOISE:
+            raise UsageError(f"vectors.noise={self.noise:g}", fix=f"0 to {_NOISE} deviations are possible")
         if ctx.quant != "int8":
             raise UsageError(
                 f"{self._option} with --quant {ctx.quant}", why="codes stand for 8-bit integers", fix="use int8"

@@ -8,6 +8,7 @@ import numpy as np
 
 # Name of a `--quant` value -> bits that a weight takes in memory.
 BITS = {"binary": 1, "binary-weights": 1, "ternary": 2, "int2": 2, "int3": 3, "int4": 4, "log2": 4, "int8": 8}
+ZERO = BITS.keys() - {"binary", "binary-weights"}  # schemes with a zero
 _TRIALS = np.linspace(0.3, 1.0, 36)  # scales that are tried, in parts of the one that clips nothing
 _EXPONENTS = 7  # of log2 weights: 2^0 .. 2^6, with sign and zero 15 values
 _RANGES = {"ternary": (-1, 1), "int2": (-2, 1), "int3": (-3, 3), "int4": (-7, 7), "int8": (-127, 127)}

@@ -291,3 +291,26 @@ def test_data_and_layers_are_needed():
 def test_a_budget_alone_turns_the_pass_on():
     graph, ctx = quantized(net(), calibration={"x": data()}, passes={"low_rank": {"budget": "0.8"}})
     assert ctx.notes["low_rank"] and any("__rank" in n.outputs[0] for n in graph.nodes)
+
+
+def test_layers_that_stay_keep_their_zeros():
+    graph = fused(deep())
+    node = next(n for n in graph.nodes if n.outputs[0] == "r1" or (n.origin and "c1" in n.outputs[0]))
+    weight = graph.tensors[node.inputs[1]]
+    sparse = weight.data * (np.random.default_rng(2).random(weight.data.shape) < 0.5)
+    graph = replace(graph, tensors=graph.tensors | {weight.name: weight.with_(data=sparse.astype(np.float32))})
+    first = next(n for n in graph.nodes if n.op == "Conv")
+    factoring = Factoring(graph, PassContext(calibration={"x": data(200, 8)}), {first.name, node.name}, 200, "outputs")
+    made = factoring.run(lambda layer: ("svd", (3,)) if layer.node.name == first.name else None)
+    new = made.tensors[next(n for n in made.nodes if n.outputs == node.outputs).inputs[1]].data
+    assert not np.array_equal(new, sparse)
+    assert not new[sparse == 0].any()
+
+
+def test_a_floor_for_several_outputs_or_other_labels_is_refused():
+    graph, x = fused(deep()), {"x": data(20, 8)}
+    with pytest.raises(UsageError, match="labels go from 99 to 99"):
+        accuracy(graph, PassContext(calibration=x, labels=np.full(20, 99)))
+    two = replace(graph, outputs=(*graph.outputs, "g"))
+    with pytest.raises(UsageError, match="floor for a network with 2 outputs"):
+        accuracy(two, PassContext(calibration=x, labels=np.zeros(20, np.int64)))

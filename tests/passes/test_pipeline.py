@@ -10,7 +10,7 @@ from hwcomp.errors import ModelError, UnsupportedError, UsageError, WorkFailed
 from hwcomp.passes import pipeline
 from hwcomp.passes.base import Pass, PassContext
 from hwcomp.registry import PASSES
-from tests.models import SPINE, loaded, model, op_cases, spine, values
+from tests.models import SPINE, loaded, model, op_cases, quantized, spine, values
 
 CASES = op_cases()
 OFF = ("equalize", "low_rank", "vectors", "share", "adaround", "bias_correction")  # run only where they are asked for
@@ -267,3 +267,11 @@ def test_shared_weights_get_scales_of_their_own(run):
     first, second = out.after.nodes
     assert out.after.tensors[first.inputs[1]].data.tolist() == out.after.tensors[second.inputs[1]].data.tolist()
     assert out.after.tensors[first.inputs[2]].qtype != out.after.tensors[second.inputs[2]].qtype
+
+
+def test_equations_without_a_solution_are_refused_by_the_name_of_the_pass():
+    huge = {"x": np.full((4, 2, 4, 4), 1e30, np.float32)}
+    w, v = values("w", 8, 2, 3, 3, scale=1e6), values("v", 8, 8, 3, 3, scale=1e6)
+    proto = model([("Conv", ["x", "w"], ["c"], {"pads": [1] * 4}), ("Conv", ["c", "v"], ["y"], {})], {"x": (1, 2, 4, 4)}, {"w": w, "v": v})
+    with pytest.raises(UsageError, match="pass low_rank can't be fitted"):
+        quantized(proto, calibration=huge, passes={"low_rank": {"enabled": True}})

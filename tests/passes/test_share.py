@@ -128,3 +128,9 @@ def test_nothing_to_share():
     proto = model([("Relu", ["x"], ["y"], {})], {"x": (1, 2, 8, 8)}, {})
     with pytest.raises(UsageError, match="finds nothing to share"):
         compiled(proto)
+
+
+@pytest.mark.parametrize("field", ["rate", "loss"])
+def test_what_is_not_finite_is_refused(field):
+    with pytest.raises(UsageError, match="finite"):
+        compiled(**{field: float("inf")})

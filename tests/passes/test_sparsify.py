@@ -8,6 +8,7 @@ from hwcomp.frontend.float_run import run_float
 from hwcomp.passes._patterns import refitted
 from hwcomp.passes.base import PassContext
 from hwcomp.passes.pipeline import configured, run_passes
+from hwcomp.passes.sparsify import Sparsify
 from tests.models import loaded, model, values
 
 PASSES = ("cancel_transposes", "merge_reshapes", "sparsify")
@@ -305,3 +306,38 @@ def test_everything_but_a_little_is_refused_by_a_scan():
     most = float(str(caught.value).split("give ")[1].split(" ")[0])
     assert 0.9 < most < 0.999
     sparse(convs(), samples(64), weight=most)
+
+
+def test_weights_that_are_zero_already_stay_so():
+    data = samples(64)
+    _, made, _, _ = sparse(convs(), data, weight=0.6, scope="layer")
+    ctx = PassContext(calibration=data)
+    again = Sparsify(weight=0.1, scope="layer").run(made, ctx)
+    for node in again.nodes:
+        if node.op in ("Conv", "Dense"):
+            old = made.tensors[next(n for n in made.nodes if n.outputs == node.outputs).inputs[1]].data
+            new = again.tensors[node.inputs[1]].data
+            assert (old == 0).any()
+            assert not new[old == 0].any()
+
+
+@pytest.mark.parametrize("kind", ["vector", "kernel"])
+def test_kinds_that_no_layer_has_are_refused(kind):
+    dense = model([("Gemm", ["x", "w"], ["y"], {"transB": 1})], {"x": (1, 8)}, {"w": values("w", 16, 8)})
+    with pytest.raises(UsageError, match=r"finds nothing to prune\. no kernel has more than one position"):
+        sparse(dense, **{kind: 0.5})
+
+
+@pytest.mark.parametrize(("quant", "kept"), [("ternary", True), ("int4", True), ("log2", True), ("binary", False)])
+def test_zeros_stay_in_weights_of_few_bits_or_a_warning_says_that_they_go(quant, kept):
+    ctx = PassContext(calibration=samples(200), quant=quant)
+    warned, found = [], {}
+    ctx.warn = warned.append
+
+    def after(name, graph):
+        found[name] = [graph.tensors[n.inputs[1]].data for n in graph.nodes if n.op in ("Conv", "Dense")]
+
+    run_passes(loaded(convs()).graph, ctx, configured({"sparsify": {"weight": 0.5}}), after=after)
+    lost = sum(int(new[old == 0].astype(bool).sum()) for old, new in zip(found["sparsify"], found["few_bits"], strict=True))
+    assert (lost == 0) == kept
+    assert any("pass few_bits fills zeros in" in t for t in warned) != kept
