@@ -108,6 +108,10 @@ class Pipe:
         for link in (self.out, self.backward.source):
             link.spaced, link.around = come, around
 
+    def hold_one(self) -> None:
+        """Hold one result at a time: what a pipeline does at worst, when bubbles of a pausing input stand behind the first."""
+        self.backward.offset, self.backward.index, self.backward.delay = 0, before(self.source, self.last, 1), 0
+
     def tap(self, target: Link, beats: np.ndarray, stage: int) -> None:
         bound = arc(target, self.out, 0, index=before(self.source, self.last, self.latency - stage, beats), leaves=True)
         self.taps.append(Tap(target, beats.tolist(), stage, bound))

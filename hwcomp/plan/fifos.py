@@ -24,6 +24,8 @@ _SWEEPS = 400
 _FRAMES = 6  # from an idle start, of which the last half must keep the interval
 EXACT_TOTAL = 1_000_000
 """Beats that are followed one by one, in all, to find the least depths of a design."""
+FLOWING = 1_500_000
+"""Beats of a frame up to which it is looked whether pauses can stop a design for ever."""
 _WIDE = 8  # steps between depths that are tried one after the other, before it goes by halves
 
 Depths = dict[Reader, int]
@@ -38,7 +40,9 @@ def sized(program: Program, plan: DataflowPlan, least: bool = False) -> Dataflow
     if not followed(program, plan):
         return plan.with_depths(whole_frames(program, plan))
     search = _Search(program, plan, least)
-    depths, exact = search.depths()
+    found, exact = search.depths()
+    depths = search.flowing(found)
+    exact = exact and depths == found
     stages = tuple(replace(s, buffer=depths.get((s.kernel, PAD), s.buffer)) for s in plan.stages)
     return replace(plan, stages=stages, interval=search.interval, least_fifos=exact).with_depths(depths)
 
@@ -74,6 +78,34 @@ class _Search:
             return deepest, False
         deepest = {name: min(depth, max(least[name], self.held.get(name, depth))) for name, depth in deepest.items()}
         return _reduced(self.timing, self._keeps, deepest, least), self.runs >= 0
+
+    def flowing(self, depths: Depths) -> Depths:
+        """`depths`, with more words in front of joins and behind forks where the design could stop for ever: engines stall as a
+        whole, so where inputs pause bubbles stand in them, and they hold less than in back to back frames."""
+        held = [name for name in depths if name[1] != PAD and self._may_hold(name)]
+        timing = build(self.program, self.plan)
+        if not held or timing.graph.beats() > FLOWING:
+            return depths
+        for pipe in timing.pipes:
+            pipe.hold_one()
+
+        def more(words: int) -> Depths:
+            return {name: depth + (words if name in held else 0) for name, depth in depths.items()}
+
+        def flows(words: int) -> bool:
+            for name, depth in more(words).items():
+                timing.buffers[name].resize(depth)
+            return not Execution(timing.graph, [], 1 if timing.graph.beats() > EXACT else 2).stuck
+
+        low, high = -1, 0
+        while not flows(high):
+            if high > self.interval:
+                return depths
+            low, high = high, max(4, 2 * high)
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (low, middle) if flows(middle) else (middle, high)
+        return more(high)
 
     def _large(self) -> tuple[Depths, bool]:
         """Two words everywhere but in front of joins and padding and behind forks; there what they hold without a limit."""
