@@ -295,8 +295,8 @@ def from_toml(path: Path, given: dict[str, Any]) -> dict[str, Any]:
             merged["prune"] = {**value, **given.get("prune", {})}
         elif key == "unroll" and isinstance(value, list) and all(isinstance(v, str) for v in value):
             merged.setdefault(key, tuple(value))
-        elif key in kinds and type(value) is kinds[key]:
-            merged.setdefault(key, value)
+        elif key in kinds and (type(value) is kinds[key] or (kinds[key] is float and type(value) is int)):
+            merged.setdefault(key, kinds[key](value))
         else:
             raise UsageError(f"'{shown(key)}' in '{Path(path).name}' is not an option or has the wrong type")
     return merged

@@ -232,7 +232,7 @@ class _Pruning:
 
         low, high, budget = 0, len(ranking.order), (1 - amount) * self.whole
         if (least := left(high)) > budget:
-            what = f"pruning can't take {amount:.0%} of the {_WORDS[self.options.of]} with {self.kind}s"
+            what = f"pruning can't take {100 * amount:g}% of the {_WORDS[self.options.of]} with {self.kind}s"
             if least >= self.whole and ranking.multiple != 1 and len(ranking.order):
                 why = f"at most {max(0.0, 1 - least / self.whole):.1%} can go while rows and columns stay multiples"
                 raise WorkFailed(what, why=why, fix="give a smaller prune.multiple, for instance 1")
@@ -240,7 +240,8 @@ class _Pruning:
                 why = f"none of the {self.kind}s can go without another shape of what others need"
                 raise WorkFailed(what, why=why, fix="prune inside its layers, for instance --prune weight=0.5")
             why = f"at most {1 - least / self.whole:.1%} can go"
-            raise WorkFailed(what, why=why, fix="ask for less, or allow more with --pass prune.most=0.95")
+            more = ", or allow more with --pass prune.most=0.95" if self.options.most < 0.95 else ""
+            raise WorkFailed(what, why=why, fix=f"ask for less{more}")
         while low < high:
             middle = (low + high) // 2
             if left(middle) <= budget:
@@ -328,7 +329,7 @@ class _Pruning:
                 found.append((error(small) / max(saved, 1), len(found), branch))
             if not found:
                 raise WorkFailed(
-                    f"pruning can't take {amount:.0%} of the {_WORDS[self.options.of]} with branches",
+                    f"pruning can't take {100 * amount:g}% of the {_WORDS[self.options.of]} with branches",
                     why=f"at most {1 - now / self.whole:.1%} can go" if now < self.whole else "the network has no residual branch",
                     fix="ask for less, or prune filters",
                 )  # fmt: skip

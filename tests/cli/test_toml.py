@@ -88,3 +88,8 @@ def test_toml_that_is_no_text_or_no_file(rejected, refused, net, tmp_path):
     path.write_bytes(b"\xff\xfe\x00")
     rejected("--config", path, texts=["'bytes.toml' is not valid TOML"])
     refused("compile", net.model, "--target", "mcu", "-o", tmp_path / "o", "--config", tmp_path, texts=["can't read"])
+
+
+def test_a_whole_number_is_a_number(compiled, toml):
+    _, folder = compiled("--config", toml("low_rank = 1"))
+    assert manifest(folder)["options"]["low_rank"] == 1.0
