@@ -17,14 +17,13 @@ from hwcomp.ops import _steps
 from hwcomp.ops.steps import StepsAttrs
 from hwcomp.passes._k_map import KMap, possible
 from hwcomp.passes._layerwise import evaluated, spread
-from hwcomp.passes._moments import moments
+from hwcomp.passes._moments import float_layer, moments
 from hwcomp.passes._patterns import refitted
 from hwcomp.passes._refit import by_channel
 from hwcomp.passes.base import PassContext, constant, free_name
 from hwcomp.quantize.few_fit import fitted
 from hwcomp.quantize.few_weights import ZERO, few
 from hwcomp.quantize.rounding import damped
-from hwcomp.registry import OPS
 from hwcomp.samples import operands
 from hwcomp.types import Node, QType, Tensor
 
@@ -129,13 +128,7 @@ class Compensated:
 
     def _fits(self, node: Node, kinds: tuple[str, ...], x: np.ndarray, xq: np.ndarray, sign: bool) -> dict[str, Fit]:
         """By scheme: weights for the inputs `xq` (sign: for what one bit leaves of them) that give what the layer makes of x."""
-        tensors = self._graph.tensors
-        weight = tensors[node.inputs[1]].data.astype(np.float64)
-        bias = tensors[node.inputs[2]].data.astype(np.float64) if node.inputs[2] else np.zeros(len(weight))
-        plain = node.with_(attrs=replace(node.attrs, clamp=None))
-        if node.op == "Conv":  # a graph without a batch axis has samples of batches
-            x, xq = (a.reshape(-1, *a.shape[-3:]) for a in (x, xq))
-        y = OPS[node.op].evaluate(plain, [x, weight.astype(np.float32), bias.astype(np.float32)])[0]
+        plain, weight, bias, x, xq, y = float_layer(node, self._graph.tensors, x, xq)
         threshold, start = None, weight
         if sign:
             threshold, sizes = _thresholds(node, xq, by_channel(self._graph, node))

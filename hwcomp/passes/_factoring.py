@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections import ChainMap
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from hwcomp.graph import Graph
 from hwcomp.passes._factored import chained, window
 from hwcomp.passes._layerwise import evaluated, spread
-from hwcomp.passes._moments import Moments, moments
+from hwcomp.passes._moments import Moments, float_layer
 from hwcomp.passes._repair import refilled
 from hwcomp.passes.base import PassContext, constant
 from hwcomp.quantize.low_rank_fit import LowRank
 from hwcomp.quantize.rounding import damped
-from hwcomp.registry import OPS
 from hwcomp.samples import operands
 from hwcomp.types import Node, Tensor
 
@@ -113,22 +112,16 @@ class Factoring:
         return graph.rebuilt(nodes, tensors)
 
     def _layer(self, node: Node, x: np.ndarray, mine: np.ndarray) -> Layer:
-        tensors = self.graph.tensors
-        weight = tensors[node.inputs[1]].data.astype(np.float64)
-        bias = tensors[node.inputs[2]].data.astype(np.float64) if node.inputs[2] else np.zeros(len(weight))
-        plain = node.with_(attrs=replace(node.attrs, clamp=None))
-        if node.op == "Conv":  # a graph without a batch axis has samples of batches
-            x, mine = (a.reshape(-1, *a.shape[-3:]) for a in (x, mine))
-        y = OPS[node.op].evaluate(plain, [x, weight.astype(np.float32), bias.astype(np.float32)])[0]
-        m, rows = moments(plain, y, mine, weight, bias), weight.reshape(len(weight), -1)
+        layer = float_layer(node, self.graph.tensors, x, mine)
+        m, rows, bias = layer.moments, layer.weight.reshape(len(layer.weight), -1), layer.bias
         gram = damped(m.gram)[0]
         if self._guided:
             bias = bias + rows @ m.mean[0, 0] + m.residual
-            if mine is not x:
+            if layer.xq is not layer.x:
                 rows = rows + np.linalg.solve(gram, m.cross[0].T).T
         else:
             gram = np.eye(len(gram))
-        return Layer(node, LowRank(rows, gram, window(node, tensors)), m, bias)
+        return Layer(node, LowRank(rows, gram, window(node, self.graph.tensors)), m, bias)
 
 
 def _repaired(layer: Layer, old: dict[str, Tensor], tensors: dict[str, Tensor]) -> Node:

@@ -7,16 +7,15 @@ ICML 2020).
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from hwcomp.graph import Graph
 from hwcomp.passes._layerwise import evaluated
-from hwcomp.passes._moments import Moments, moments
+from hwcomp.passes._moments import Moments, float_layer
 from hwcomp.passes.base import PassContext, constant
 from hwcomp.quantize.rounding import damped
-from hwcomp.registry import OPS
 from hwcomp.types import Codes, Given, Node, Tensor
 
 
@@ -48,16 +47,11 @@ class Problem:
 
 def problem(node: Node, tensors: dict[str, Tensor], x: np.ndarray, xq: np.ndarray) -> Problem:
     """What to fit: `x` is what the float layer gets, `xq` what the layer gets now."""
-    weight = tensors[node.inputs[1]].data.astype(np.float64)
-    bias = tensors[node.inputs[2]].data.astype(np.float64) if node.inputs[2] else np.zeros(len(weight))
-    plain = node.with_(attrs=replace(node.attrs, clamp=None))
-    if node.op == "Conv":  # a graph without a batch axis has samples of batches
-        x, xq = (a.reshape(-1, *a.shape[-3:]) for a in (x, xq))
-    y = OPS[node.op].evaluate(plain, [x, weight.astype(np.float32), bias.astype(np.float32)])[0]
-    m = moments(plain, y, xq, weight, bias)
-    gram, own = damped(m.gram), weight.reshape(m.cross.shape)
+    layer = float_layer(node, tensors, x, xq)
+    m = layer.moments
+    gram, own = damped(m.gram), layer.weight.reshape(m.cross.shape)
     target = own + np.linalg.solve(gram, m.cross.transpose(0, 2, 1)).transpose(0, 2, 1)
-    return Problem(own, target, gram, weight.shape, bias, m)
+    return Problem(own, target, gram, layer.weight.shape, layer.bias, m)
 
 
 Fit = Callable[[Node, dict[str, Tensor], Problem], Node]

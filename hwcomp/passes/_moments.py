@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
 from hwcomp.ops._window import taps
 from hwcomp.registry import OPS
-from hwcomp.types import Node
+from hwcomp.types import Node, Tensor
 
 _MULTIPLICATIONS = 1 << 33  # for the second moments of one layer; more input windows than that are sampled
 _CHUNK = 1 << 22  # window elements in memory at once
@@ -27,6 +28,32 @@ class Moments:
     cross: np.ndarray
     mean: np.ndarray
     residual: np.ndarray
+
+
+class FloatLayer(NamedTuple):
+    """A dot product as the float graph has it. `node` has no clamp; `weight`, `bias`: float64, zeros for no bias; `x`: its inputs
+    float32 [samples, *shape], `xq`: those that it gets instead; `y`: what it gives on `x`."""
+
+    node: Node
+    weight: np.ndarray
+    bias: np.ndarray
+    x: np.ndarray
+    xq: np.ndarray
+    y: np.ndarray
+
+    @property
+    def moments(self) -> Moments:
+        return moments(self.node, self.y, self.xq, self.weight, self.bias)
+
+
+def float_layer(node: Node, tensors: dict[str, Tensor], x: np.ndarray, xq: np.ndarray) -> FloatLayer:
+    weight = tensors[node.inputs[1]].data.astype(np.float64)
+    bias = tensors[node.inputs[2]].data.astype(np.float64) if node.inputs[2] else np.zeros(len(weight))
+    plain = node.with_(attrs=replace(node.attrs, clamp=None))
+    if node.op == "Conv":  # a graph without a batch axis has samples of batches
+        x, xq = (a.reshape(-1, *a.shape[-3:]) for a in (x, xq))
+    y = OPS[node.op].evaluate(plain, [x, weight.astype(np.float32), bias.astype(np.float32)])[0]
+    return FloatLayer(plain, weight, bias, x, xq, y)
 
 
 def moments(node: Node, y: np.ndarray, xq: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> Moments:

@@ -9,12 +9,11 @@ import numpy as np
 
 from hwcomp.graph import Graph
 from hwcomp.passes._layerwise import evaluated, spread
-from hwcomp.passes._moments import Moments, moments
+from hwcomp.passes._moments import Moments, float_layer
 from hwcomp.passes._patterns import refitted
 from hwcomp.passes.base import PassContext, constant
 from hwcomp.quantize.obs import fitted_where
 from hwcomp.quantize.rounding import damped
-from hwcomp.registry import OPS
 from hwcomp.samples import operands
 from hwcomp.types import Node
 
@@ -101,13 +100,8 @@ class Refit:
         bias = self._graph.tensors[node.inputs[2]].data if node.inputs[2] else np.zeros(len(weight))
         return weight, bias.astype(np.float64)
 
-    def _moments(self, node: Node, x: np.ndarray, mine: np.ndarray):
-        weight, bias = self._operands(node)
-        plain = node.with_(attrs=replace(node.attrs, clamp=None))
-        if node.op == "Conv":  # a graph without a batch axis has samples of batches
-            x, mine = (a.reshape(-1, *a.shape[-3:]) for a in (x, mine))
-        y = OPS[node.op].evaluate(plain, [x, weight.astype(np.float32), bias.astype(np.float32)])[0]
-        return moments(plain, y, mine, weight, bias)
+    def _moments(self, node: Node, x: np.ndarray, mine: np.ndarray) -> Moments:
+        return float_layer(node, self._graph.tensors, x, mine).moments
 
 
 def by_channel(graph: Graph, node: Node) -> int:
