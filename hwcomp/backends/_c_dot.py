@@ -186,14 +186,16 @@ def requantizer(kernel: Kernel, acc: str, lo: int, hi: int, order=None) -> tuple
     if affine:
         constants["c"] = kernel.constants["offset"].astype(np.int64)
     values = [_bounds(rq, int(m), c, lo, hi) for m, c in _pairs(constants)]
-    narrow = all(_INT32[0] <= v <= _INT32[1] for v in np.ravel(values).tolist())
+    narrow = _fits(values)
     shift, fn = rq["shift"], rq["form"]
+    m_type = "int32_t" if _fits(constants["m"]) else "int64_t"
+    if affine and narrow and acc == m_type == "int32_t" and (up := _high(constants, shift, lo, hi)) is not None:
+        fn, shift = "affine_high", shift + up
+        constants = {n: np.array([v << up for v in values.tolist()], object) for n, values in constants.items()}
     single = {n: int(v.flat[0]) for n, v in constants.items() if (v == v.flat[0]).all()}
     offset = single.get("c")
-    m_type = "int32_t" if all(_INT32[0] <= m <= _INT32[1] for m in constants["m"].tolist()) else "int64_t"
-    high = affine and narrow and acc == m_type == "int32_t" and shift >= 32 and offset is not None
-    if high and offset % (1 << 32) == 0:
-        fn, rest = "affine_high", f"{literal(offset >> 32)}, {shift - 32}"
+    if fn == "affine_high":
+        rest = f"{literal(offset >> 32)}, {shift - 32}"
     elif affine:
         rest = f"{'c' if offset is None else literal(offset, 'int64_t')}, {shift}"
     else:
@@ -223,6 +225,26 @@ def saturation(lo: int, hi: int) -> tuple[str, int] | None:
     if bits >= 31 or bits == 0 or hi != (1 << bits) - 1:
         return None
     return ("UNSIGNED", bits) if lo == 0 else ("SIGNED", bits + 1) if lo == ~hi else None
+
+
+def _fits(values) -> bool:
+    """Whether int32 holds all of them."""
+    return all(_INT32[0] <= v <= _INT32[1] for v in np.ravel(np.array(values, object)).tolist())
+
+
+def _high(constants: dict[str, np.ndarray], shift: int, lo: int, hi: int) -> int | None:
+    """By how many bits multipliers, offset and shift grow so that the high words of products suffice: the shift is 32 bits at
+    least, the low word of the offset is zero, and so is what carries from it; int32 holds the multipliers and the sums of high words.
+    """
+    m, c = constants["m"], constants["c"].tolist()
+    if len(set(c)) > 1:
+        return None
+    low = (c[0] & -c[0]).bit_length() - 1 if c[0] else 32
+    up = max(0, 32 - shift, 32 - low)
+    scaled = [int(v) << up for v in m.tolist()]
+    high = (c[0] << up) >> 32
+    ends = [(v * a >> 32) + high for v in scaled for a in (lo, hi)]
+    return up if _fits([*scaled, high, *ends]) else None
 
 
 def _pairs(constants: dict[str, np.ndarray]):
