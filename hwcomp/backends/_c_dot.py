@@ -216,6 +216,8 @@ def requantizer(kernel: Kernel, acc: str, lo: int, hi: int, order=None) -> tuple
         "formula": formula, "saturate": saturation(rq["lo"], rq["hi"]),
         "args": [{"name": n, "type": types[n], "count": 1, "shared": False} for n in arrays],
     }  # fmt: skip
+    if fn == "affine_high":
+        record |= {"high": offset >> 32, "shift": shift - 32, "single": single.get("m")}
     return record, {n: v.astype(types[n][:-2]) for n, v in arrays.items()}
 
 
@@ -270,7 +272,7 @@ def add_dot(out: Printed, x: Edge, layout: WeightLayout, acc: str, way: Way, row
     out.k |= {"columns": way.columns, "window": way.window, "gathers": way.columns or way.window}
     out.k |= {"scratch": way.columns or way.window or layout.slices > 0, "coded": None}
     out.k["operand"] = "column" if way.columns else "window" if way.window else "x"
-    out.k |= {"bits": 0, "unit": layout.unit, "per": n * layout.words // 2}
+    out.k |= {"fused": None, "bits": 0, "unit": layout.unit, "per": n * layout.words // 2}
     if layout.unit:
         _add_sparse(out, layout, n, xt)
         return

@@ -12,6 +12,7 @@ from hwcomp.backends import (
     _c_elements,
     _c_joins,
     _c_recurrent,
+    _c_rows,
     _c_softmax,
     _c_vectors,
     _c_winograd,
@@ -139,6 +140,7 @@ def _conv_printed(program: Program, plan: MemoryPlan, index: int) -> Printed:
         add_dot(out, x, step.weights, acc, way, k["rows"])
         order = "kernel row, kernel column, channel"
         dot.add_weights(out, index, _conv_rows(kernel), p["groups"], step.weights, order, way, _conv_codes(kernel))
+        _c_rows.add(out)
     add_constants(out, index, bias, arrays)
     return out
 
@@ -209,6 +211,7 @@ def _dense_printed(program: Program, plan: MemoryPlan, index: int) -> Printed:
     else:
         add_dot(out, x, step.weights, acc, way, out.k["rows"])
         dot.add_weights(out, index, weight, 1, step.weights, order, way, _dense_codes(program, kernel))
+        _c_rows.add(out)
     add_constants(out, index, bias, arrays)
     return out
 
