@@ -19,6 +19,7 @@ _SHORT = {
     "int8_t": "s8", "uint8_t": "u8", "int16_t": "s16", "uint16_t": "u16", "int32_t": "s32", "uint32_t": "u32",
     "int64_t": "s64", "uint64_t": "u64",
 }  # fmt: skip
+_DIRECT = 32  # elements of a window that are put into columns one by one, at most: each takes code
 _WEIGHT_TYPES = ("int8", "uint8", "int16", "int32")
 
 
@@ -280,7 +281,9 @@ def add_dot(out: Printed, x: Edge, layout: WeightLayout, acc: str, way: Way, row
     if way.columns:
         name = f"{n}_{_SHORT[xt]}" + ("" if paired else "_plain")
         out.k["expand"] = f"expand_{name}"
-        out.prims["expand", name] = {"name": name, "x": xt, "col": col, "n": n, "quads": layout.quads, "dsp": paired}
+        made = {"name": name, "x": xt, "col": col, "n": n, "quads": layout.quads, "dsp": paired}
+        out.k["put"] = f"put_{name}" if way.direct else None
+        out.prims |= {(kind, name): made for kind in ["put"] * way.direct + ["expand"] * (way.window or not way.direct)}
     if layout.bits:
         _add_fields(out, layout, way, col, paired)
         return
@@ -333,24 +336,29 @@ class Way:
     """One way to run a dot product: `windows` side by side, in `columns` of halfwords or as they lie in memory.
 
     `window`: scratch for one window as it lies in memory. `scratch`: bytes of both, and of a decoded slice of weights.
+    `direct`: the elements of windows inside the map go into the columns one by one.
     """
 
     windows: int
     columns: bool
     window: bool
     scratch: int
+    direct: bool = False
 
 
-def ways_of(x: Edge, layout: WeightLayout, acc: str, count: int, copied: bool, joined: bool) -> list[Way]:
-    """The fastest first. `copied`: columns are filled by way of a copy of the window. `joined`: a window lies together
-    in the input and touches no padding, so that it can be read there.
+def ways_of(x: Edge, layout: WeightLayout, acc: str, count: int, border: bool, split: bool, joined: bool) -> list[Way]:
+    """The fastest first. `border`: some windows touch padding, so that columns are filled by way of a copy. `split`: a window's
+    stretches of memory are no whole fours, so that columns are filled like this or element by element. `joined`: a window lies
+    together in the input and touches no padding, so that it can be read there.
     """
     column, window = layout.k_stored * _column_dtype(x).itemsize, layout.k_stored * x.dtype.itemsize
     more = _c_codes.buffer(layout)
     if layout.steps or layout.scatter or (layout.book and not layout.slices):
         return [Way(1, False, False, more)]
+    direct = split and layout.k <= _DIRECT and not layout.unit
+    copied = border or (split and not direct)
     ways = [
-        Way(n, True, copied, n * column * layout.words // 2 + copied * window + more) for n in WINDOWS if n <= count
+        Way(n, True, copied, n * column * layout.words // 2 + copied * window + more, direct) for n in WINDOWS if n <= count
     ]
     if not layout.unit and (x.dtype.itemsize == 1 or not dsp(x, layout, acc)):
         copied = not joined or layout.k != layout.k_stored

@@ -105,7 +105,7 @@ def _conv_codes(kernel: Kernel) -> _c_vectors.Vectors | None:
 def _conv_ways(kernel: Kernel, x: Edge, k: dict[str, Any], layout: WeightLayout) -> list[Way]:
     run, runs = _conv_runs(kernel)
     joined = k["kh"] * runs == 1 and not k["border"]
-    return dot.ways_of(x, layout, acc_type(kernel), k["oh"] * k["ow"], k["border"] or run % 4 != 0, joined)
+    return dot.ways_of(x, layout, acc_type(kernel), k["oh"] * k["ow"], k["border"], run % 4 != 0, joined)
 
 
 def _conv_printed(program: Program, plan: MemoryPlan, index: int) -> Printed:
@@ -183,7 +183,7 @@ def _dense_work(program: Program, kernel: Kernel, form: str) -> Work:
     x, _ = ends(program, kernel)
     weight, vectors = _dense_rows(program, kernel), x.size // kernel.constants["weight"].shape[1]
     layout = layout_of(kernel, x, weight, 1, vectors, form, _dense_codes(program, kernel))
-    ways = dot.ways_of(x, layout, acc_type(kernel), vectors, copied=False, joined=True)
+    ways = dot.ways_of(x, layout, acc_type(kernel), vectors, border=False, split=False, joined=True)
     return Work(tuple(w.scratch for w in ways), layout)
 
 
@@ -199,7 +199,7 @@ def _dense_printed(program: Program, plan: MemoryPlan, index: int) -> Printed:
         "border": False, "m": m, "rows": m // max(1, step.weights.slices), "each": m, "cg": 0, "k": k_size, "vectors": vectors,
         "comment": heading(program, index, _acc_line(kernel, program) + "."),
     })  # fmt: skip
-    way = dot.ways_of(x, step.weights, acc, vectors, copied=False, joined=True)[step.choice]
+    way = dot.ways_of(x, step.weights, acc, vectors, border=False, split=False, joined=True)[step.choice]
     bias = c["bias"][order_out].astype(np.int32 if acc == "int32_t" else np.int64)
     weight, order = _dense_rows(program, kernel), "input as in memory"
     if step.weights.scatter:
