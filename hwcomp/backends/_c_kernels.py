@@ -11,6 +11,7 @@ from hwcomp.backends import (
     _c_attention,
     _c_depthwise,
     _c_elements,
+    _c_held,
     _c_joins,
     _c_recurrent,
     _c_rows,
@@ -75,14 +76,16 @@ def _conv_runs(kernel: Kernel) -> tuple[int, int]:
 
 def _conv_work(program: Program, kernel: Kernel, form: str) -> Work:
     x, y = ends(program, kernel)
-    k = map_values(kernel, x, y)
+    k = map_values(kernel, x, y) | {"groups": kernel.params["groups"]}
     if _c_depthwise.is_depthwise(kernel):
         return _c_depthwise.work(kernel, x, k)
     if form == "fast" and _c_winograd.chosen(program, kernel):
         return Work((_c_winograd.scratch(kernel),), _c_winograd.layout(kernel))
     groups, codes = kernel.params["groups"], _conv_codes(kernel)
     layout = layout_of(kernel, x, _conv_rows(kernel), groups, k["oh"] * k["ow"], form, codes)
-    return Work(tuple(w.scratch for w in _conv_ways(kernel, x, k, layout)), layout)
+    ways = tuple(w.scratch for w in _conv_ways(kernel, x, k, layout))
+    held = _c_held.of(kernel, x, k, layout)
+    return Work((max(held["scratch"], ways[0]), *ways) if held else ways, layout)
 
 
 def _conv_rows(kernel: Kernel) -> np.ndarray:
@@ -119,7 +122,8 @@ def _conv_printed(program: Program, plan: MemoryPlan, index: int) -> Printed:
     else:
         run, runs = _conv_runs(kernel)
         m, cg, kh, kw = c["weight"].shape
-        way = _conv_ways(kernel, x, k, step.weights)[step.choice]
+        held = _c_held.of(kernel, x, k, step.weights)
+        way = _conv_ways(kernel, x, k, step.weights)[max(0, step.choice - 1) if held else step.choice]
         k |= {"run": run, "runs": runs, "cg": cg, "k": cg * kh * kw}
         each = m // p["groups"]
         k |= {"rows": each // max(1, step.weights.slices), "each": each}
@@ -127,7 +131,10 @@ def _conv_printed(program: Program, plan: MemoryPlan, index: int) -> Printed:
         add_dot(out, x, step.weights, acc, way, k["rows"])
         order = "kernel row, kernel column, channel"
         dot.add_weights(out, index, _conv_rows(kernel), p["groups"], step.weights, order, way, _conv_codes(kernel))
-        _c_rows.add(out)
+        if held and step.choice == 0:
+            _c_held.add(out, held)
+        else:
+            _c_rows.add(out)
     add_constants(out, index, bias, arrays)
     return out
 
