@@ -14,7 +14,7 @@ from sw_ref.program import Edge, Kernel
 _WORDS = 8  # of a window, at most
 _WINDOWS = 16  # at least: the record is made for each call
 _OFFSET = 4095  # farthest address in an instruction
-_UNROLLED = 8  # rows of weights, at most
+_UNROLLED = 4  # rows of weights, at most
 _BYTES = ("int8_t", "uint8_t")
 _ACC, _HIGH = 10, 9  # registers of the sum and, where a window leaves one free, of the requantization's constant
 _QUADS = (0, 2, 1, 3)
