@@ -358,7 +358,9 @@ def ways_of(x: Edge, layout: WeightLayout, acc: str, count: int, border: bool, s
     direct = split and layout.k <= _DIRECT and not layout.unit
     copied = border or (split and not direct)
     ways = [
-        Way(n, True, copied, n * column * layout.words // 2 + copied * window + more, direct) for n in WINDOWS if n <= count
+        Way(n, True, copied, n * column * layout.words // 2 + copied * window + more, direct)
+        for n in WINDOWS
+        if n <= count
     ]
     if not layout.unit and (x.dtype.itemsize == 1 or not dsp(x, layout, acc)):
         copied = not joined or layout.k != layout.k_stored

@@ -298,8 +298,10 @@ def _woven(at: np.ndarray) -> int:
     """Half of a period where the output has its halves' elements in turn, in whole words; else 0."""
     start, loops = _loops(at) or (0, [])
     half = loops[-1][1] if start == 0 and len(loops) in (2, 3) else 0
-    woven = [(half, 1), (2, half)] if len(loops) == 2 else [(at.size // (2 * half), 2 * half), (half, 1), (2, half)] if half else []
-    return half if half % 4 == 0 and half and loops == woven else 0
+    if half == 0 or half % 4:
+        return 0
+    outer = [(at.size // half // 2, 2 * half)] if len(loops) == 3 else []
+    return half if loops == [*outer, (half, 1), (2, half)] else 0
 
 
 def _shifts(at: np.ndarray, period: int) -> bool:

@@ -17,7 +17,7 @@ def add(out: Printed) -> None:
     """
     k, rq = out.k, out.k["rq"]
     pairs, length = k["rows"] // 2, 2 * k["k_stored"]
-    steps = -(-k["k"] // 4) * 2 - (k["k"] % 4 == 1)  # of four k the first and third are a pair, and the second and fourth
+    steps = -(-k["k"] // 4) * 2 - (k["k"] % 4 == 1)  # of four k, 0 and 2 are a pair, and 1 and 3
     plain = k["n"] == 4 and not k["bits"] and not k["unit"] and not k["coded"] and k["col"] == "int16_t"
     small = k["y"] in ("int8_t", "uint8_t", "int16_t", "uint16_t") and 2 <= steps <= _MOST
     dsp = plain and out.prims.get(("dot", k["dot"].get(2)), {}).get("dsp") and k["x"] in ("int8_t", "uint8_t")

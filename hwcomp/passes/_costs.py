@@ -1,7 +1,7 @@
 """What a float graph costs: what pruning has to save a part of.
 
 Instructions and flash are those of its int8 C product on a Cortex-M4, estimated before it is quantized. The instructions per
-multiply-accumulate, element and gathered element were fitted to QEMU's counts of the kernels of seven networks; the estimate is
+multiply-accumulate, element and gathered element were fitted to QEMU's counts of the kernels of six networks; the estimate is
 within a tenth of the counts of each of these networks.
 """
 
@@ -41,7 +41,7 @@ _ELEMENT = {
     "ChannelShuffle": 2.4,
 }
 _OTHER = 4.0  # per element of a function's result, which is a table
-_PER_TAP = 1.8  # per element that a pool reads
+_PER_TAP = 1.0  # per element that a pool reads
 _HELD = 16  # products of a window that registers hold, at most
 _ROW = 8  # bytes of a row's bias and multiplier
 
@@ -72,8 +72,11 @@ def _instructions(node: Node, graph: Graph) -> float:
     form, gathered = "dense", 0
     if node.op == "Conv":
         whole = math.prod(shape[2:]) == 1
-        few = math.prod(shape[1:]) <= _HELD
-        form = "depthwise" if shape[1] == 1 and node.attrs.groups > 1 else "held" if few else "pointwise" if whole else "window"
+        form = "pointwise" if whole else "window"
+        if math.prod(shape[1:]) <= _HELD:
+            form = "held"
+        if shape[1] == 1 and node.attrs.groups > 1:
+            form = "depthwise"
         gathered = made // shape[0] * math.prod(shape[1:]) * node.attrs.groups
     per_mac, per_element, per_read = _DOTS[form]
     return per_mac * macs + per_element * made + per_read * gathered

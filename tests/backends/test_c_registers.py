@@ -1,4 +1,4 @@
-"""Kernels of the generated C whose sums stay in registers: the same bits as the interpreter on a Cortex-M4 and on the host, and few instructions."""
+"""Kernels of the generated C whose sums stay in registers: the same bits on a Cortex-M4 and on the host, and few instructions."""
 
 import re
 
@@ -16,7 +16,12 @@ def network(shape, seed=0, **how) -> Builder:
     return Builder(np.random.default_rng(seed)).input(shape, **how)
 
 
-CALLS = {"rows": r"net_rows_\w+\(values", "put": r"net_put_\w+\(column, \w+, 0,", "held": r"net_held_\w+\((?:x|map)", "fours": r"net_fours_\w+\(map"}
+CALLS = {
+    "rows": r"net_rows_\w+\(values",
+    "put": r"net_put_\w+\(column, \w+, 0,",
+    "held": r"net_held_\w+\((?:x|map)",
+    "fours": r"net_fours_\w+\(map",
+}
 
 
 def check(builder: Builder, outputs: list[str], folder, primitive: str, layers: int):
@@ -90,7 +95,12 @@ HELD = {
     "groups with padding": ((6, 5, 5), 12, (2, 2), {"groups": 2, "pads": (1, 0, 0, 1)}),
     "pointwise groups": ((24, 4, 4), 24, (1, 1), {"groups": 4}),
     "pointwise by two": ((8, 9, 9), 10, (1, 1), {"strides": (2, 2)}),
-    "unsigned weights": ((1, 5, 6), 4, (3, 3), {"pads": (1, 1, 1, 1), "weight": np.arange(0, 252, 7).reshape(4, 1, 3, 3)}),
+    "unsigned weights": (
+        (1, 5, 6),
+        4,
+        (3, 3),
+        {"pads": (1, 1, 1, 1), "weight": np.arange(0, 252, 7).reshape(4, 1, 3, 3)},
+    ),
     **{f"{k} channels": ((k, 4, 5), 10, (1, 1), {}) for k in range(2, 17)},
 }
 
