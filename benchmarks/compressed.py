@@ -61,8 +61,12 @@ def key(network: str, given: str) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", action="append", metavar="NAME", help="measure the rows of this network again (repeatable)")
-    parser.add_argument("--engines", default=",".join(TARGETS), metavar="LIST", help="only these (c,c:m4,verilator,hls)")
+    parser.add_argument(
+        "--only", action="append", metavar="NAME", help="measure the rows of this network again (repeatable)"
+    )
+    parser.add_argument(
+        "--engines", default=",".join(TARGETS), metavar="LIST", help="only these (c,c:m4,verilator,hls)"
+    )
     parser.add_argument("--tables", action="store_true", help="measure nothing, write the tables")
     options = parser.parse_args()
     OUT.mkdir(parents=True, exist_ok=True)

@@ -43,7 +43,13 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=2000, help="of the test set")
     options = parser.parse_args()
     known = {n.name: n for n in networks(options.shared)}
-    print("| network | float |", " | ".join(f"{c}, {s}" for c, s in ROWS), "|\n| --- |", " | ".join(["---:"] * (len(ROWS) + 1)), "|")
+    print(
+        "| network | float |",
+        " | ".join(f"{c}, {s}" for c, s in ROWS),
+        "|\n| --- |",
+        " | ".join(["---:"] * (len(ROWS) + 1)),
+        "|",
+    )
     for name, amount in CASES:
         if name not in (options.only or known):
             continue
