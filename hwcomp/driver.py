@@ -35,7 +35,8 @@ from hwcomp.verify.reference import run_program
 
 _NOISE_SAMPLES = 32
 _BEYOND = 0.01  # of calibration values that no pixel stands for: more than rounding explains
-_CORRECTIONS = ("equalize", "low_rank", "vectors", "share", "adaround", "bias_correction")  # passes that choose other weights
+# Passes that choose other weights.
+_CORRECTIONS = ("equalize", "low_rank", "vectors", "share", "adaround", "bias_correction")
 _RESERVED = frozenset({
     "manifest.json", "program", "src", "rtl", "hls", "vectors", "report.json", "report.html", "model.qdq.onnx", "model.fp16.onnx",
 })  # fmt: skip

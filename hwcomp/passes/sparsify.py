@@ -212,8 +212,14 @@ class _Sparsifying:
         numbers = {n.outputs[0]: patterns.units(kind, _shape(graph, n), block) for n in self.layers}
         numbers = {name: unit for name, unit in numbers.items() if unit is not None}
         if not numbers:
-            why = "no dot product has float weights to prune" if not self.layers else "no kernel has more than one position"
-            raise UsageError(f"sparsify.{kind}={amount:g} finds nothing to prune", why=why, fix="take --prune weight or block")
+            why = (
+                "no dot product has float weights to prune"
+                if not self.layers
+                else "no kernel has more than one position"
+            )
+            raise UsageError(
+                f"sparsify.{kind}={amount:g} finds nothing to prune", why=why, fix="take --prune weight or block"
+            )
         values = {name: patterns.worth(self._scores[name] * kept[name], unit) for name, unit in numbers.items()}
         size = {name: v / (v.mean() or 1.0) for name, v in values.items()}
         costs = {name: np.bincount(unit.ravel()) * self._places[name] for name, unit in numbers.items()}

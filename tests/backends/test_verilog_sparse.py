@@ -75,7 +75,9 @@ def test_hls_reads_all_beats():
     assert plan.flow == plan_dataflow(program, 16, skip=False) != plan_dataflow(program, 16)
 
 
-@pytest.mark.parametrize(("pattern", "budget"), [("blocks", 6), ("blocks", 40), ("2:4 shared", 12), ("rows", 24), ("single", 9)])
+@pytest.mark.parametrize(
+    ("pattern", "budget"), [("blocks", 6), ("blocks", 40), ("2:4 shared", 12), ("rows", 24), ("single", 9)]
+)
 def test_every_bit_and_cycle(pattern, budget, tmp_path):
     """All taps with random stalls; frames back to back at the cycles of the timing model."""
     program = short_chain(pattern, signed=budget % 2 == 0)
