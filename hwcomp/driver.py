@@ -91,7 +91,7 @@ def quantized_graph(model: Model, options: CompileOptions, watch: Watch) -> tupl
     ctx = PassContext(
         calibration, options.input_ranges, options.input_types, options.logits, quant, options.requantize,
         labels=labels, progress=watch.progress, warn=watch.warned, hardware=tuning.costs(options.pe_simd_budget),
-        tuned=tuning.tuned(options.tune_for, options.pe_simd_budget),
+        zeros=tuning.zeros(options.pe_simd_budget), tuned=tuning.tuned(options.tune_for, options.pe_simd_budget),
     )  # fmt: skip
     passes = configured(options.pass_options)
     wanted = [p.name for p in passes if p.name in _CORRECTIONS and p.enabled]

@@ -9,10 +9,11 @@ import numpy as np
 
 from hwcomp.backends import _c_book, _c_codes, _c_fields, _c_sparse, _c_steps, _c_threshold, _c_vectors
 from hwcomp.backends._c_text import c_type, literal
+from hwcomp.plan import index_lists, row_steps
 from hwcomp.plan.memory import WeightLayout
+from hwcomp.plan.weight_forms import WINDOWS
 from sw_ref.program import Edge, Kernel
 
-WINDOWS = (4, 2, 1)  # windows that a dot product takes side by side, the fastest first
 _RECORD = {"m": "multipliers", "c": "offsets", "t": "thresholds", "d": "channels that fall"}
 _INT32 = (-(1 << 31), (1 << 31) - 1)
 _SHORT = {
@@ -51,11 +52,6 @@ def dsp(x: Edge, layout: WeightLayout, acc: str) -> bool:
     return _column_dtype(x) == np.int16 and halves and acc == "int32_t"
 
 
-def side_by_side(count: int) -> int:
-    """The windows that the fastest way takes of `count`."""
-    return next(n for n in WINDOWS if n <= count)
-
-
 def add_weights(
     out: Printed, index: int, weight: np.ndarray, groups: int, layout: WeightLayout, order: str, way: Way,
     codes: _c_vectors.Vectors | None,
@@ -78,7 +74,7 @@ def add_weights(
         out.k["coded"] |= {"at": at, "count": layout.rows * layout.k_stored}
         return
     what = weights_text(layout, order)
-    if groups == 1 and out.k["acc"] == "int32_t" and _c_sparse.possible(layout):
+    if groups == 1 and out.k["acc"] == "int32_t" and index_lists.possible(layout):
         out.k["zeros"] = _c_sparse.explained(weight, layout, out.k["n"])
     if not layout.unit:
         out.arrays.append((layout.ctype, f"w{index}", stored(weight, groups, layout), what))
@@ -154,7 +150,7 @@ def add_steps(out: Printed, index: int, weight: np.ndarray, layout: WeightLayout
         "name": name, "x": xt, "element": element, "acc": "int32_t", "dsp": x.dtype.itemsize == 1
     }  # fmt: skip
     out.arrays.append((element, f"w{index}", _c_steps.stored(weight, layout), _c_steps.text(order)))
-    counts = _c_steps.count(weight)
+    counts = row_steps.count(weight)
     out.arrays.append((c_type(counts.dtype), f"wl{index}", counts, "steps of each row"))
 
 
@@ -274,7 +270,7 @@ def _add_sparse(out: Printed, layout: WeightLayout, n: int, xt: str) -> None:
     """The primitives of index lists: values in pair words, and dot products of two rows, then two more, or of four."""
     name = f"{n}_{_SHORT[xt]}_{layout.words}"
     out.prims["words", name] = {
-        "name": name, "x": xt, "n": n, "words": layout.words, "pairs": _c_sparse.PAIRS, "dsp": True,
+        "name": name, "x": xt, "n": n, "words": layout.words, "pairs": index_lists.PAIRS, "dsp": True,
     }  # fmt: skip
     out.k |= {"expand": f"words_{name}", "w": "uint32_t", "sparse": []}
     for following in range(1 if n == 1 else 2):

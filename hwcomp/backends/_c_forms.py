@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from hwcomp.backends import _c_sparse
 from hwcomp.backends._c_dot import Printed
+from hwcomp.plan.index_lists import QUAD
 from hwcomp.plan.memory import Step
 from sw_ref.program import Kernel
 
@@ -89,7 +89,7 @@ def _form(kernel: Kernel, step: Step, printed: Printed) -> tuple[str, str]:
     if step.weights.steps:
         return "lists of weights and distances", printed.k["zeros"]
     if step.weights.unit:
-        each = "4 outputs x 4 inputs" if step.weights.unit == _c_sparse.QUAD else "4 outputs x 2 of 4 inputs"
+        each = "4 outputs x 4 inputs" if step.weights.unit == QUAD else "4 outputs x 2 of 4 inputs"
         return f"index lists, {each}", printed.k["zeros"]
     least, most = int(kernel.constants["weight"].min()), int(kernel.constants["weight"].max())
     if most - least >= _FEW:
