@@ -61,12 +61,17 @@ def layout_of(
         expected = _c_book.instructions(layout, rows, bytes_.instructions, columns)
         indices.append(Candidate(layout, _c_book.size(weight, groups, layout), expected))
     if form == "packed":
-        fit = [c for c in faster if c.instructions <= bytes_.instructions]
-        fit += [c for c in indices if c.instructions <= _SLOWER * bytes_.instructions]
-        fit = [bytes_, *(c for c in fit if c.bytes <= bytes_.bytes)]
-        return min(fit, key=lambda c: c.bytes * c.instructions).layout
+        return balanced(bytes_, faster, indices)
     few = [Candidate(fields, dot.stored(weight, groups, fields).nbytes, 0)] if fields else []
     if (layout := _c_vectors.layout(codes, plain, groups, count == 1)) is not None:
         few.append(Candidate(layout, codes.bytes, 0))
     least = min([bytes_, *faster, *indices, *few], key=lambda c: c.bytes)
     return _c_codes.choose(least.layout, least.bytes, weight, groups, cut, once, dot.stored, plain)
+
+
+def balanced(bytes_: Candidate, faster: list[Candidate], indices: list[Candidate]) -> WeightLayout:
+    """That with the least product of bytes and instructions, none larger than `bytes_`."""
+    fit = [c for c in faster if c.instructions <= bytes_.instructions]
+    fit += [c for c in indices if c.instructions <= _SLOWER * bytes_.instructions]
+    fit = [bytes_, *(c for c in fit if c.bytes <= bytes_.bytes)]
+    return min(fit, key=lambda c: c.bytes * c.instructions).layout

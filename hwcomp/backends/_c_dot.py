@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -69,13 +70,7 @@ def add_weights(
         out.k["coded"] = _c_vectors.call(codes, layout.rows) | {"book": False, "runs": False, "at": at, "count": count}
         return
     if layout.slices:
-        at = way.scratch - _c_codes.buffer(layout)
-        if layout.book:
-            _add_indices(out, index, weight, groups, layout, order, at)
-            return
-        found = _c_codes.coded(stored(weight, groups * layout.slices, layout))
-        _add_codes(out, index, found, layout, way.scratch - layout.tables)
-        out.k["coded"] |= {"at": at, "count": layout.rows * layout.k_stored}
+        add_coded(out, index, weight, groups, layout, order, way.scratch, stored)
         return
     what = weights_text(layout, order)
     if groups == 1 and out.k["acc"] == "int32_t" and _c_sparse.possible(layout):
@@ -86,6 +81,21 @@ def add_weights(
     stream, lists = _c_sparse.stored(weight, layout, out.k["n"])
     out.arrays.append(("uint32_t", f"w{index}", stream, what))
     out.arrays.append(("uint32_t", f"wl{index}", lists, "every 4 rows: bytes of the list, entry << 16"))
+
+
+def add_coded(
+    out: Printed, index: int, weight: np.ndarray, groups: int, layout: WeightLayout, order: str, scratch: int, store: Callable
+) -> None:  # fmt: skip
+    """Add weights [rows, k], of which slices are decoded into the end of `scratch` bytes, as indices or prefix codes of what
+    `store`(weight, slices, layout) gives.
+    """
+    at = scratch - _c_codes.buffer(layout)
+    if layout.book:
+        _add_indices(out, index, weight, groups, layout, order, at, store)
+        return
+    flat = store(weight, groups * layout.slices, layout)
+    _add_codes(out, index, _c_codes.coded(flat), layout, scratch - layout.tables)
+    out.k["coded"] |= {"at": at, "count": flat.size // (groups * layout.slices)}
 
 
 def _add_codes(out: Printed, index: int, found: _c_codes.Coded, layout: WeightLayout, at: int) -> None:
@@ -122,10 +132,12 @@ def add_scattered(out: Printed, index: int, weight: np.ndarray, layout: WeightLa
     _add_codes(out, index, _c_codes.scattered(weight, layout), layout, 4 * layout.rows)
 
 
-def _add_indices(out: Printed, index: int, weight, groups: int, layout: WeightLayout, order: str, at: int) -> None:
+def _add_indices(
+    out: Printed, index: int, weight, groups: int, layout: WeightLayout, order: str, at: int, store: Callable
+) -> None:  # fmt: skip
     """Indices of weights, which are decoded behind `at` bytes of other scratch, and the decoder."""
     out.arrays += [
-        (t, f"{n}{index}", v, what) for t, n, v, what in _c_book.arrays(weight, groups, layout, order, stored)
+        (t, f"{n}{index}", v, what) for t, n, v, what in _c_book.arrays(weight, groups, layout, order, store)
     ]
     name = f"{layout.book}_{_SHORT[layout.ctype]}"
     out.prims["book", name] = {"name": name, "w": layout.ctype, "bits": layout.book, "decode": True}
