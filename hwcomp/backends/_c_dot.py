@@ -63,11 +63,11 @@ def add_weights(
 ) -> None:  # fmt: skip
     """Add the arrays of weights [rows, k], and what decodes them; `order` says what k runs over."""
     if layout.vector:
-        out.arrays += _c_vectors.arrays(codes, index)
-        prim = _c_vectors.primitive(codes)
+        out.arrays += _c_vectors.arrays(codes, index, layout)
+        prim = _c_vectors.primitive(codes, layout)
         out.prims["vectors", prim["name"]] = prim
         at, count = way.scratch - _c_codes.buffer(layout), layout.rows * layout.k_stored
-        out.k["coded"] = _c_vectors.call(codes, layout.rows) | {"book": False, "runs": False, "at": at, "count": count}
+        out.k["coded"] = _c_vectors.call(codes, layout) | {"book": False, "runs": False, "at": at, "count": count}
         return
     if layout.slices:
         add_coded(out, index, weight, groups, layout, order, way.scratch, stored)
@@ -140,10 +140,11 @@ def _add_indices(
         (t, f"{n}{index}", v, what) for t, n, v, what in _c_book.arrays(weight, groups, layout, order, store)
     ]
     name = f"{layout.book}_{_SHORT[layout.ctype]}"
-    out.prims["book", name] = {"name": name, "w": layout.ctype, "bits": layout.book, "decode": True}
+    out.prims["book", name] = {"name": name, "w": layout.ctype, "bits": layout.book, "decode": True, "pairs": _c_book.paired(layout)}
     size = layout.rows * layout.k_stored
     count = -(-size // _c_book.EIGHT) * _c_book.EIGHT
-    out.k["coded"] = {"book": True, "vectors": False, "name": name, "runs": False, "at": at, "count": count}
+    pairs = _c_book.paired(layout)
+    out.k["coded"] = {"book": True, "pairs": pairs, "vectors": False, "name": name, "runs": False, "at": at, "count": count}
 
 
 def add_multiplied(out: Printed, index: int, weight: np.ndarray, layout: WeightLayout, x: Edge, order: str) -> None:

@@ -106,7 +106,8 @@ def _indices(step: Step, printed: Printed) -> tuple[str, str]:
         how = f"{_part(printed)} at a time are decoded into {printed.k['coded']['count']} bytes"
     else:
         how = "multiplied as they are read"
-    return f"indices of {layout.book} bits", f"few values; {how}, with {layout.tables} of tables in the arena"
+    tables = f", with {layout.tables} of tables in the arena" if layout.tables else ""
+    return f"indices of {layout.book} bits", f"few values; {how}{tables}"
 
 
 def _part(printed: Printed) -> str:
