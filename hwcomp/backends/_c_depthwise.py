@@ -43,9 +43,7 @@ def _layout(kernel: Kernel, outputs: int, form: str) -> WeightLayout:
     weight = _rows(kernel)
     m, taps = weight.shape
     plain = WeightLayout(m, taps, taps, m, False, dot.weight_type(weight))
-    bytes_ = Candidate(
-        plain, m * taps * np.dtype(plain.ctype[:-2]).itemsize, outputs * m * (_PRODUCT * taps + _OUTPUT)
-    )
+    bytes_ = Candidate(plain, m * taps * np.dtype(plain.ctype[:-2]).itemsize, outputs * m * (_PRODUCT * taps + _OUTPUT))
     each = _channels(m)
     cut = replace(plain, rows=each, block=each, slices=m // each)
     if form == "fast":

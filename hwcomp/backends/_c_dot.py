@@ -140,11 +140,25 @@ def _add_indices(
         (t, f"{n}{index}", v, what) for t, n, v, what in _c_book.arrays(weight, groups, layout, order, store)
     ]
     name = f"{layout.book}_{_SHORT[layout.ctype]}"
-    out.prims["book", name] = {"name": name, "w": layout.ctype, "bits": layout.book, "decode": True, "pairs": _c_book.paired(layout)}
+    out.prims["book", name] = {
+        "name": name,
+        "w": layout.ctype,
+        "bits": layout.book,
+        "decode": True,
+        "pairs": _c_book.paired(layout),
+    }
     size = layout.rows * layout.k_stored
     count = -(-size // _c_book.EIGHT) * _c_book.EIGHT
     pairs = _c_book.paired(layout)
-    out.k["coded"] = {"book": True, "pairs": pairs, "vectors": False, "name": name, "runs": False, "at": at, "count": count}
+    out.k["coded"] = {
+        "book": True,
+        "pairs": pairs,
+        "vectors": False,
+        "name": name,
+        "runs": False,
+        "at": at,
+        "count": count,
+    }
 
 
 def add_multiplied(out: Printed, index: int, weight: np.ndarray, layout: WeightLayout, x: Edge, order: str) -> None:

@@ -15,7 +15,11 @@ from tests.program_factory import Builder, assert_all_equal, c_product, samples
 
 pytestmark = pytest.mark.skipif(not shutil.which("gcc"), reason="gcc is not installed")
 VALUES = {2: [-128, 127, 5], 3: [-90, -3, 0, 7, 11, 100], 4: [-128, -77, -31, -5, 0, 1, 9, 22, 47, 81, 127]}
-MORE = {5: [*range(-60, 65, 5)], 6: [*range(-128, 128, 6)], 7: [*range(-128, 126, 2), 127]}  # that are decoded one by one
+MORE = {
+    5: [*range(-60, 65, 5)],
+    6: [*range(-128, 128, 6)],
+    7: [*range(-128, 126, 2), 127],
+}  # that are decoded one by one
 
 
 def unpacked(packed, bits, count):
@@ -83,7 +87,9 @@ def larger(values, seed=6):
 def test_layers_of_more_values(bits, tmp_path):
     """They are taken where bytes fall more than instructions rise: not where each weight is used once."""
     program = larger(MORE[bits])
-    assert [(w.book, w.tables, w.slices > 0) for w in layers(program)][: 3 if bits < 7 else 1] == [(bits, 0, True)] * (3 if bits < 7 else 1)
+    assert [(w.book, w.tables, w.slices > 0) for w in layers(program)][: 3 if bits < 7 else 1] == [(bits, 0, True)] * (
+        3 if bits < 7 else 1
+    )
     built = c_product(program, tmp_path, "net")
     assert_all_equal(built, CHost())
     if shutil.which("arm-none-eabi-gcc"):
@@ -104,11 +110,16 @@ def test_instructions_of_more_values_are_those_that_are_expected(bits, tmp_path)
     from hwcomp.verify.m4 import per_kernel
 
     rng = np.random.default_rng(8)
-    program = Builder(rng).input((60, 2, 2)).conv2d(64, (2, 2), weight=rng.choice(MORE[bits], (64, 60, 2, 2))).program()
-    (plain,), (coded,) = (layers(program, f) for f in ("fast", "small"))
-    assert (plain.book, coded.slices > 0) == (0, True)
-    found = [next(iter(per_kernel(c_product(program, tmp_path / f, c_weights=f)).values())) for f in ("fast", "packed")]
-    print(found)
+    program = (
+        Builder(rng).input((320, 9, 9)).conv2d(11, (1, 1), weight=rng.choice(MORE[bits], (11, 320, 1, 1))).program()
+    )
+    (layout,) = layers(program)
+    assert (layout.book, layout.slices) == (bits, 1)
+    dense, found = (
+        next(iter(per_kernel(c_product(program, tmp_path / f, c_weights=f, arena_slack=100)).values()))
+        for f in ("fast", "packed")
+    )
+    assert found - dense == pytest.approx(_c_book.instructions(layout, 11, 0, 0), rel=0.1), (found - dense) / 3520
 
 
 @pytest.mark.parametrize("signed", [True, False])

@@ -12,7 +12,12 @@ from hwcomp.verify.c_host import CHost
 from tests.program_factory import Builder, assert_all_equal, c_product, samples
 
 pytestmark = pytest.mark.skipif(not shutil.which("gcc"), reason="gcc is not installed")
-FEW = {"three": [-128, 127, 5], "twelve": [*range(-60, 60, 10)], "mostly zero": [0] * 12 + [-90, 17, 101], "forty": [*range(-40, 120, 4)]}
+FEW = {
+    "three": [-128, 127, 5],
+    "twelve": [*range(-60, 60, 10)],
+    "mostly zero": [0] * 12 + [-90, 17, 101],
+    "forty": [*range(-40, 120, 4)],
+}
 
 
 def chain(values, seed=1, **how):
@@ -54,7 +59,9 @@ def test_layers(label, form, tmp_path):
         assert all(np.array_equal(have[n], want[n]) for n in want)
 
 
-@pytest.mark.parametrize(("values", "bits"), [([255, 3, 40], 8), ([300, -9, 1000, 0, 0, 0], 8), ([5, -7, 100], 16), ([-300, 7, 0], 16)])
+@pytest.mark.parametrize(
+    ("values", "bits"), [([255, 3, 40], 8), ([300, -9, 1000, 0, 0, 0], 8), ([5, -7, 100], 16), ([-300, 7, 0], 16)]
+)
 def test_other_types(values, bits, tmp_path):
     """Weights of unsigned bytes and halfwords, inputs of 16 bits; an odd number of channels."""
     rng = np.random.default_rng(2)
@@ -91,10 +98,17 @@ def test_the_fewest_bytes_and_why():
     found = {f: backend.report(program, backend.plan(program, {"c_weights": f})) for f in ("small", "packed", "fast")}
     sizes = {f: [k["weights"]["bytes"] for k in r["kernels"] if k["weights"]] for f, r in found.items()}
     assert all(a <= b <= c for a, b, c in zip(*sizes.values(), strict=True))
-    whys = [k["weights"]["why"] for k in found["small"]["kernels"] if k["weights"] and k["weights"]["weights"] == 96 * 9]
+    whys = [
+        k["weights"]["why"] for k in found["small"]["kernels"] if k["weights"] and k["weights"]["weights"] == 96 * 9
+    ]
     assert "32 channels at a time are decoded into 288 bytes" in whys[0]
     rng = np.random.default_rng(4)
-    other = Builder(rng).input((8, 5, 5)).conv2d(8, (3, 3), groups=8, weight=rng.permutation(72).reshape(8, 1, 3, 3) - 36).program()
+    other = (
+        Builder(rng)
+        .input((8, 5, 5))
+        .conv2d(8, (3, 3), groups=8, weight=rng.permutation(72).reshape(8, 1, 3, 3) - 36)
+        .program()
+    )
     assert [s.weights.slices for s in plans(other, c_weights="small")] == [0]
 
 
