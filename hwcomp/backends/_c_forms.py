@@ -74,7 +74,7 @@ def _form(kernel: Kernel, step: Step, printed: Printed) -> tuple[str, str]:
             how = f"multiplied as they are read, with {4 * step.weights.rows} bytes of sums"
         else:
             size = coded["count"] * np.dtype(step.weights.ctype[:-2]).itemsize
-            how = f"{printed.k['rows']} rows at a time are decoded into {size} bytes"
+            how = f"{_part(printed)} at a time are decoded into {size} bytes"
         if coded["vectors"]:
             stages = f", {coded['stages']} stages" if coded["stages"] > 1 else ""
             what = f"indices of {coded['bits']} bits for {coded['size']} weights{stages}"
@@ -103,7 +103,13 @@ def _form(kernel: Kernel, step: Step, printed: Printed) -> tuple[str, str]:
 def _indices(step: Step, printed: Printed) -> tuple[str, str]:
     layout = step.weights
     if layout.slices:
-        how = f"{printed.k['rows']} rows at a time are decoded into {printed.k['coded']['count']} bytes"
+        how = f"{_part(printed)} at a time are decoded into {printed.k['coded']['count']} bytes"
     else:
         how = "multiplied as they are read"
-    return f"indices of {layout.book} bits", f"few values; {how}, with {layout.tables} of tables in the arena"
+    tables = f", with {layout.tables} of tables in the arena" if layout.tables else ""
+    return f"indices of {layout.book} bits", f"few values; {how}{tables}"
+
+
+def _part(printed: Printed) -> str:
+    """What is decoded at a time."""
+    return f"{printed.k['rows']} {'channels' if printed.template == 'depthwise2d' else 'rows'}"
