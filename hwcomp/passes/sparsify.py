@@ -20,7 +20,7 @@ from hwcomp.passes._layerwise import DOT
 from hwcomp.passes._refit import Refit, by_channel
 from hwcomp.passes._weight_scan import Scan, slopes
 from hwcomp.passes._weight_scores import CRITERIA, OF_DATA, scores
-from hwcomp.passes.base import Pass, PassContext, constant
+from hwcomp.passes.base import Pass, PassContext, constant, stated
 from hwcomp.passes.prune import accuracy
 from hwcomp.registry import graph_pass
 from hwcomp.types import Node
@@ -145,15 +145,21 @@ class Sparsify(Pass):
             if name not in known:
                 fix = f"its dot products are {', '.join(sorted(map(shown, known)))}"
                 raise UsageError(f"sparsify.skip: the model has no dot product '{shown(name)}'", fix=fix)
-        found = []
+        found, stay = [], []
         for node in dots:
             if origin_of(node) in named:
                 continue
             weight = graph.tensors[node.inputs[1]]
             if node.attrs.steps or weight.given is not None or weight.data.dtype.kind != "f":
-                ctx.note(self.name, f"{node.op} '{origin_of(node)}' stays: the model itself quantizes it")
+                stay.append(node)
             else:
                 found.append(node)
+        if stay and not found:
+            raise stated("pruning", origin_of(stay[0]), ctx)
+        if not found:
+            raise UsageError("sparsify finds nothing to prune", why="no dot product is left for it", fix="leave it out")
+        for node in stay:
+            ctx.warn(f"pass sparsify leaves '{shown(origin_of(node))}' as it is: the model itself quantizes it")
         return found
 
 
@@ -212,7 +218,7 @@ class _Sparsifying:
         numbers = {n.outputs[0]: patterns.units(kind, _shape(graph, n), block) for n in self.layers}
         numbers = {name: unit for name, unit in numbers.items() if unit is not None}
         if not numbers:
-            why = "no dot product has float weights to prune" if not self.layers else "no kernel has more than one position"
+            why = "no kernel has more than one position"
             raise UsageError(f"sparsify.{kind}={amount:g} finds nothing to prune", why=why, fix="take --prune weight or block")
         values = {name: patterns.worth(self._scores[name] * kept[name], unit) for name, unit in numbers.items()}
         size = {name: v / (v.mean() or 1.0) for name, v in values.items()}
