@@ -92,6 +92,7 @@ def quantized_graph(model: Model, options: CompileOptions, watch: Watch) -> tupl
         calibration, options.input_ranges, options.input_types, options.logits, quant, options.requantize,
         labels=labels, progress=watch.progress, warn=watch.warned, hardware=tuning.costs(options.pe_simd_budget),
         zeros=tuning.zeros(options.pe_simd_budget), tuned=tuning.tuned(options.tune_for, options.pe_simd_budget),
+        keeps=options.quant == KEEP,
     )  # fmt: skip
     passes = configured(options.pass_options)
     wanted = [p.name for p in passes if p.name in _CORRECTIONS and p.enabled]
@@ -153,7 +154,7 @@ def compile_model(path: Path | str, folder: Path | str, options: CompileOptions,
     files["vectors/inputs.npz"] = npz.dumps(golden_in)
     files["vectors/outputs.npz"] = npz.dumps(golden_out)
     notes = {p: list(lines) for p, lines in ctx.notes.items()}
-    report = program_facts(name, graph, lowered, notes, watch.warnings, targets, ctx.stages)
+    report = program_facts(name, model.graph, graph, lowered, notes, watch.warnings, targets, ctx.stages)
     if (noise := _noise(lowered.program, ctx)) is not None:
         report["noise"] = noise
     for name_, pixels in options.input_types.items():

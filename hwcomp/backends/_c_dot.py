@@ -26,12 +26,15 @@ _WEIGHT_TYPES = ("int8", "uint8", "int16", "int32")
 
 @dataclass
 class Printed:
-    """One kernel for the templates: its file, values `k`, arrays [(C type, name, values, what)] and primitives used."""
+    """One kernel for the templates: its file, values `k`, arrays [(C type, name, values, what)] and primitives used. For the
+    report: `index_bytes` of the arrays that say where weights lie, not what they are, and weights of zero that are `skipped`."""
 
     template: str | None
     k: dict[str, Any]
     arrays: list[tuple[str, str, np.ndarray, str]] = field(default_factory=list)
     prims: dict[tuple, dict[str, Any]] = field(default_factory=dict)
+    index_bytes: int = 0
+    skipped: int = 0
 
 
 def weight_type(weight: np.ndarray) -> str:
@@ -77,6 +80,8 @@ def add_weights(
     stream, lists = _c_sparse.stored(weight, layout, out.k["n"])
     out.arrays.append(("uint32_t", f"w{index}", stream, what))
     out.arrays.append(("uint32_t", f"wl{index}", lists, "every 4 rows: bytes of the list, entry << 16"))
+    units = stream.size // (2 * layout.unit + 1)
+    out.index_bytes, out.skipped = 4 * units + lists.nbytes, weight.size - min(weight.size, 8 * layout.unit * units)
 
 
 def add_coded(
@@ -97,6 +102,7 @@ def add_coded(
 def _add_codes(out: Printed, index: int, found: _c_codes.Coded, layout: WeightLayout, at: int) -> None:
     """The codes of weights, their tables behind `at` bytes of other scratch, and what decodes them."""
     out.arrays += [(t, f"{n}{index}", v, what) for t, n, v, what in found.arrays]
+    out.index_bytes = found.index_bytes
     weight = found.weights.dtype.name
     tables = [("values", found.values, "h", "v", weight)]
     tables += [("gaps", found.gaps, "e", "g", "uint8")] if found.gaps else []
@@ -125,6 +131,7 @@ def add_scattered(out: Printed, index: int, weight: np.ndarray, layout: WeightLa
     """Add the codes of weights [rows, k] that are multiplied as they are read, and what does so."""
     out.template = "scatter"
     out.k |= {"acc": acc, "w": layout.ctype, "scratch": True}
+    out.skipped = int((weight == 0).sum())
     _add_codes(out, index, _c_codes.scattered(weight, layout), layout, 4 * layout.rows)
 
 
@@ -176,8 +183,9 @@ def add_steps(out: Printed, index: int, weight: np.ndarray, layout: WeightLayout
     out.prims["steps", name] = {
         "name": name, "x": xt, "element": element, "acc": "int32_t", "dsp": x.dtype.itemsize == 1
     }  # fmt: skip
-    out.arrays.append((element, f"w{index}", _c_steps.stored(weight, layout), _c_steps.text(order)))
-    counts = row_steps.count(weight)
+    steps, counts = _c_steps.stored(weight, layout), row_steps.count(weight)
+    out.index_bytes, out.skipped = steps.nbytes // 2 + counts.nbytes, int((weight == 0).sum())
+    out.arrays.append((element, f"w{index}", steps, _c_steps.text(order)))
     out.arrays.append((c_type(counts.dtype), f"wl{index}", counts, "steps of each row"))
 
 

@@ -19,15 +19,16 @@ _PLANE, _MASKED, _FIELDS = "0.28", "0.33", "0.88 to 1.6"
 
 
 def of(kernel: Kernel, step: Step, printed: Printed) -> dict[str, Any] | None:
-    """{"form", "why", "weights", "bytes", "saving": times less than float, "stages"} of a layer with weights; None of another."""
+    """{"form", "why", "weights", "skipped": of these zeros that no product is made of, "bytes", "index_bytes": of these what says where
+    weights lie, "saving": times less than float, "stages"} of a layer with weights; None of another."""
     if "weight" not in kernel.constants:
         return None
     weight = np.concatenate([kernel.constants[n].ravel() for n in ("weight", "recurrent") if n in kernel.constants])
     stored = stored_bytes(printed)
     form, why = _form(kernel, step, printed)
     return {
-        "form": form, "why": why, "weights": int(weight.size), "bytes": stored,
-        "saving": round(_FLOAT * weight.size / stored, 1), "stages": stages(weight),
+        "form": form, "why": why, "weights": int(weight.size), "skipped": printed.skipped, "bytes": stored,
+        "index_bytes": printed.index_bytes, "saving": round(_FLOAT * weight.size / stored, 1), "stages": stages(weight),
     }  # fmt: skip
 
 

@@ -21,7 +21,7 @@ from hwcomp.passes._refit import Refit, by_channel
 from hwcomp.passes._weight_scan import Scan, slopes
 from hwcomp.passes._weight_scores import CRITERIA, OF_DATA, scores
 from hwcomp.passes._zero_budget import WORDS, Budget
-from hwcomp.passes.base import Pass, PassContext, constant
+from hwcomp.passes.base import Pass, PassContext, constant, stated
 from hwcomp.passes.prune import accuracy
 from hwcomp.registry import graph_pass
 from hwcomp.types import Node
@@ -101,7 +101,10 @@ class Sparsify(Pass):
         if best is None:
             why = f"without any zeros it is {accuracy(work.graph, work.ctx):.4f}, {_WITHOUT}={high:g} is too much"
             raise WorkFailed(f"the accuracy floor {self.floor:g} is out of reach", why=why, fix="lower sparsify.floor")
-        return best[0], [*best[1], f"{_WITHOUT}={low:g} of the {self.of}: as far as an accuracy of {self.floor:g} allows"]
+        return best[0], [
+            *best[1],
+            f"{_WITHOUT}={low:g} of the {self.of}: as far as an accuracy of {self.floor:g} allows",
+        ]
 
     def _missed(self, work: _Sparsifying, got: float) -> WorkFailed:
         """The error that says which part of the amounts keeps the floor."""
@@ -166,15 +169,21 @@ class Sparsify(Pass):
             if name not in known:
                 fix = f"its dot products are {', '.join(sorted(map(shown, known)))}"
                 raise UsageError(f"sparsify.skip: the model has no dot product '{shown(name)}'", fix=fix)
-        found = []
+        found, stay = [], []
         for node in dots:
             if origin_of(node) in named:
                 continue
             weight = graph.tensors[node.inputs[1]]
             if node.attrs.steps or weight.given is not None or weight.data.dtype.kind != "f":
-                ctx.note(self.name, f"{node.op} '{origin_of(node)}' stays: the model itself quantizes it")
+                stay.append(node)
             else:
                 found.append(node)
+        if stay and not found:
+            raise stated("pruning", origin_of(stay[0]), ctx)
+        if not found:
+            raise UsageError("sparsify finds nothing to prune", why="no dot product is left for it", fix="leave it out")
+        for node in stay:
+            ctx.warn(f"pass sparsify leaves '{shown(origin_of(node))}' as it is: the model itself quantizes it")
         return found
 
 
@@ -213,7 +222,9 @@ class _Sparsifying:
         for node in self.layers:
             mask = masks[node.outputs[0]]
             why = f"; {idle[node.outputs[0]]}" if node.outputs[0] in idle else ""
-            notes.append(f"{node.op} '{origin_of(node)}': {int((~mask).sum()):,} of {mask.size:,} weights are zero{why}")
+            notes.append(
+                f"{node.op} '{origin_of(node)}': {int((~mask).sum()):,} of {mask.size:,} weights are zero{why}"
+            )
         if self._model:
             notes.append(self._budget(kept, "zeros").text(kept))
         asked = o.nm or o.threshold
@@ -242,11 +253,7 @@ class _Sparsifying:
         numbers = {n.outputs[0]: patterns.units(kind, _shape(graph, n), block) for n in self.layers}
         numbers = {name: unit for name, unit in numbers.items() if unit is not None}
         if not numbers:
-            why = (
-                "no dot product has float weights to prune"
-                if not self.layers
-                else "no kernel has more than one position"
-            )
+            why = "no kernel has more than one position"
             raise UsageError(
                 f"sparsify.{kind}={amount:g} finds nothing to prune", why=why, fix="take --prune weight or block"
             )
@@ -258,7 +265,9 @@ class _Sparsifying:
         if scope == "sensitivity":
             for node in self.layers:
                 if (name := node.outputs[0]) in numbers:
-                    size[name] = self._slope(node, values, numbers, lambda gone, of=costs[name]: float(of[gone].sum()), kept)
+                    size[name] = self._slope(
+                        node, values, numbers, lambda gone, of=costs[name]: float(of[gone].sum()), kept
+                    )
         if scope != "layer":
             every = np.concatenate(list(size.values()))
             within = np.concatenate(
