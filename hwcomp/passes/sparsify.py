@@ -74,16 +74,17 @@ class Sparsify(Pass):
                 ctx.note(self.name, f"blocks of {size}: what the target skips together")
             return replace(self, block_size=size).run(graph, ctx)
         self._checked(ctx)
+        asked = self.nm or self.threshold or any(getattr(self, kind) for kind in patterns.AMOUNTS)
+        if not asked and not self.floor:
+            return graph
         layers = self._layers(graph, ctx)
-        if self.nm or self.threshold or any(getattr(self, kind) for kind in patterns.AMOUNTS):
+        if asked:
             work = _Sparsifying(self, graph, ctx, layers)
             made, notes = work.at(1.0)
             if self.floor and (got := accuracy(made, ctx)) < self.floor:
                 raise self._missed(work, got)
-        elif self.floor:
-            made, notes = self._as_far_as(_Sparsifying(replace(self, **{_WITHOUT: 1.0}), graph, ctx, layers))
         else:
-            return graph
+            made, notes = self._as_far_as(_Sparsifying(replace(self, **{_WITHOUT: 1.0}), graph, ctx, layers))
         for line in notes:
             ctx.note(self.name, line)
         return made
