@@ -99,6 +99,38 @@ def correct(graph: Graph, ctx: PassContext, name: str, samples: int, correction:
     return graph.rebuilt(nodes, tensors)
 
 
+Values = dict[str, np.ndarray]
+Change = Callable[[Node, Values, Values], list[Node]]
+
+
+def in_order(graph: Graph, data: Values, change: Change, tensors: dict[str, Tensor] | None = None) -> list[Node]:
+    """All nodes as `change(node, values, mine)` makes them, in order of execution, on samples `data` of the inputs.
+
+    `values` holds what the graph gives up to there, `mine` what the nodes made so far give, the last of those in place of a node
+    its result; equal results are the same array. `tensors`: where `change` puts constants. Tensors are held until their last reader
+    is through, what several nodes in place of one have between them as long as its first input.
+    """
+    values, mine, nodes = dict(data), dict(data), []
+    last = {n: i for i, node in enumerate(graph.nodes) for n in node.inputs}
+    between: dict[str, list[str]] = {}
+    with np.errstate(all="ignore"):
+        for i, node in enumerate(graph.nodes):
+            made = change(node, values, mine)
+            nodes += made
+            y = values[node.outputs[0]] = evaluated(node, graph.tensors, values, graph.batched)
+            same = made[-1] is node and all(mine.get(n) is values.get(n) for n in node.inputs)
+            for part in made:
+                mine[part.outputs[0]] = y if same else evaluated(part, tensors or graph.tensors, mine, graph.batched)
+            for part in made[:-1]:
+                between.setdefault(node.inputs[0], []).append(part.outputs[0])
+            for name in node.inputs:
+                if last[name] <= i:
+                    for gone in (name, *between.pop(name, ())):
+                        values.pop(gone, None)
+                        mine.pop(gone, None)
+    return nodes
+
+
 def quantized(x: np.ndarray, qtype: QType) -> np.ndarray:
     """float32: `x` rounded and clipped to the reals that `qtype` holds."""
     scale = np.float32(qtype.scale[0])
