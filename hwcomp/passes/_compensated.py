@@ -20,7 +20,7 @@ from hwcomp.passes._layerwise import Values, in_order, spread
 from hwcomp.passes._moments import float_layer, moments
 from hwcomp.passes._patterns import refitted
 from hwcomp.passes._refit import by_channel
-from hwcomp.passes.base import PassContext, constant, free_name
+from hwcomp.passes.base import PassContext, constant, free_dot, free_name
 from hwcomp.quantize.few_fit import fitted
 from hwcomp.quantize.few_weights import ZERO, few
 from hwcomp.quantize.rounding import damped
@@ -147,8 +147,7 @@ class Compensated:
 
 
 def dots(graph: Graph) -> list[Node]:
-    """Dot products whose weights are not of few bits by the model's own word."""
-    return [n for n in graph.nodes if n.op in ("Conv", "Dense") and not n.attrs.steps]
+    return [n for n in graph.nodes if free_dot(n)]
 
 
 def _plain(target: np.ndarray, kind: str) -> tuple[np.ndarray, np.ndarray]:

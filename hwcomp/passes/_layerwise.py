@@ -14,12 +14,11 @@ import numpy as np
 
 from hwcomp.errors import UsageError
 from hwcomp.graph import Graph
-from hwcomp.passes.base import PassContext, constant
+from hwcomp.passes.base import DOT, PassContext, constant, free_dot, weight_and_bias
 from hwcomp.registry import OPS
 from hwcomp.samples import operands
 from hwcomp.types import Node, QType, Tensor
 
-DOT = ("Conv", "Dense")
 # Elements of one tensor, all samples together: 256 MiB as float32.
 _ELEMENTS = 1 << 26
 
@@ -75,14 +74,14 @@ def correct(graph: Graph, ctx: PassContext, name: str, samples: int, correction:
     floats, tensors = ctx.float_graph, dict(graph.tensors)
     data = operands(spread(ctx.calibration, samples, graph), ctx.input_types)
     count = len(next(iter(data.values())))
-    layers = sum(n.op in DOT and not n.attrs.steps for n in graph.nodes)
+    layers = sum(map(free_dot, graph.nodes))
     values = dict(data)
     integers = {n: quantized(a, tensors[n].qtype) for n, a in data.items()}
     last = {n: i for i, node in enumerate(graph.nodes) for n in node.inputs}
     nodes: list[Node] = []
     with np.errstate(all="ignore"):
         for i, (old, node) in enumerate(zip(floats.nodes, graph.nodes, strict=True)):
-            if node.op in DOT and not node.attrs.steps:  # the others are few-bit: there is nothing to choose
+            if free_dot(node):  # the others are few-bit: there is nothing to choose
                 ctx.progress(name, sum(n.op in DOT for n in nodes), layers)
                 layer = _layer(old, node, floats, tensors, values, integers, old.inputs[1] in ctx.chosen)
                 node = _corrected(node, layer, tensors, correction)
@@ -151,8 +150,7 @@ def spread(
 
 
 def _layer(old: Node, node: Node, floats: Graph, tensors: dict[str, Tensor], values, integers, chosen: bool) -> Layer:
-    weight = floats.tensors[old.inputs[1]].data.astype(np.float64)
-    bias = floats.tensors[old.inputs[2]].data.astype(np.float64) if old.inputs[2] else np.zeros(len(weight))
+    weight, bias = weight_and_bias(old, floats.tensors)
     qw, qb = (tensors[n] for n in node.inputs[1:])
     x, xq = values[old.inputs[0]], integers[node.inputs[0]]
     if node.op == "Conv":  # a graph without a batch axis has samples of batches

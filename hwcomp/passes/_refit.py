@@ -13,7 +13,7 @@ from hwcomp.passes._fitting import layers as fitted_layers
 from hwcomp.passes._layerwise import Values, in_order, spread
 from hwcomp.passes._moments import Moments, float_layer
 from hwcomp.passes._patterns import refitted
-from hwcomp.passes.base import PassContext
+from hwcomp.passes.base import PassContext, weight_and_bias
 from hwcomp.quantize.obs import fitted_where
 from hwcomp.quantize.rounding import damped
 from hwcomp.samples import operands
@@ -47,7 +47,7 @@ class Refit:
 
     def alone(self, node: Node, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(weights, bias) of one layer with the others as they are, nearly the best: a trial's."""
-        weight, bias = self._operands(node)
+        weight, bias = weight_and_bias(node, self._graph.tensors)
         m = self.inputs([node])[node.outputs[0]]
         before, kept = weight.reshape(m.cross.shape), mask.reshape(m.cross.shape)
         made = fitted_where(before * kept, before, m.gram, kept)
@@ -63,11 +63,6 @@ class Refit:
 
         names = {n.name for n in self._graph.nodes if n.outputs[0] in masks}
         return fitted_layers(self._graph, self._ctx, self._name, self._data, names, fit)
-
-    def _operands(self, node: Node) -> tuple[np.ndarray, np.ndarray]:
-        weight = self._graph.tensors[node.inputs[1]].data.astype(np.float64)
-        bias = self._graph.tensors[node.inputs[2]].data if node.inputs[2] else np.zeros(len(weight))
-        return weight, bias.astype(np.float64)
 
 
 def by_channel(graph: Graph, node: Node) -> int:
