@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from hwcomp.ops._window import taps
+from hwcomp.passes.base import weight_and_bias
 from hwcomp.registry import OPS
 from hwcomp.types import Node, Tensor
 
@@ -47,8 +48,7 @@ class FloatLayer(NamedTuple):
 
 
 def float_layer(node: Node, tensors: dict[str, Tensor], x: np.ndarray, xq: np.ndarray) -> FloatLayer:
-    weight = tensors[node.inputs[1]].data.astype(np.float64)
-    bias = tensors[node.inputs[2]].data.astype(np.float64) if node.inputs[2] else np.zeros(len(weight))
+    weight, bias = weight_and_bias(node, tensors)
     plain = node.with_(attrs=replace(node.attrs, clamp=None))
     if node.op == "Conv":  # a graph without a batch axis has samples of batches
         x, xq = (a.reshape(-1, *a.shape[-3:]) for a in (x, xq))

@@ -19,8 +19,8 @@ from hwcomp.passes import _branches, _criteria, _ranking, _repair
 from hwcomp.passes._costs import COSTS, HARDWARE, cost
 from hwcomp.passes._gradients import logits_of, within
 from hwcomp.passes._layerwise import spread
-from hwcomp.passes._units import DOT, Mixed, Units
-from hwcomp.passes.base import Pass, PassContext, stated
+from hwcomp.passes._units import Mixed, Units
+from hwcomp.passes.base import DOT, Pass, PassContext, stated
 from hwcomp.registry import graph_pass
 from hwcomp.samples import operands
 

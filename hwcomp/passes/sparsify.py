@@ -16,12 +16,11 @@ import numpy as np
 from hwcomp.errors import UsageError, WorkFailed, shown
 from hwcomp.graph import Graph, origin_of
 from hwcomp.passes import _patterns as patterns
-from hwcomp.passes._layerwise import DOT
 from hwcomp.passes._refit import Refit, by_channel
 from hwcomp.passes._weight_scan import Scan, slopes
 from hwcomp.passes._weight_scores import CRITERIA, OF_DATA, scores
 from hwcomp.passes._zero_budget import WORDS, Budget
-from hwcomp.passes.base import Pass, PassContext, constant, stated
+from hwcomp.passes.base import DOT, Pass, PassContext, constant, stated
 from hwcomp.passes.prune import accuracy
 from hwcomp.registry import graph_pass
 from hwcomp.types import Node

@@ -173,7 +173,7 @@ class Vectors(Pass):
         integers[:, :, order] = fit.integers
         index = fit.codes.reshape(len(fit.codes), -1, fit.codes.shape[-1])
         codes = Codes(fit.codebook.astype(np.int8), index, (channels, taps), (1, 0))
-        made = problem.node(node, tensors, "coded", integers, fit.scale * rows, codes)
+        made = problem.on_integers(node, tensors, "coded", integers, fit.scale * rows, codes)
         ctx.chosen.add(made.inputs[1])
         books = f"{shape.parts * shape.stages} codebook{'s' if shape.parts * shape.stages > 1 else ''} of {shape.codewords} x {shape.size}"
         ctx.note(self.name, f"{node.op} '{node.name}': {books}, error {error:.2g} of its output's energy")
