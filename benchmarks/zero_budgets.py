@@ -68,7 +68,7 @@ def main() -> None:
     parser.add_argument("--only", action="append", metavar="NAME", help="measure only this network (repeatable)")
     options = parser.parse_args()
     known = {n.name: n for n in networks(options.shared)}
-    print("| network, wish | of | estimate | product | dot products, estimate | dot products, plan | QEMU |\n|---|---|---:|---:|---:|---:|---:|")
+    print("| network, wish | of | estimate | product | dot products, estimate | dot products, plan |\n|---|---|---:|---:|---:|---:|")
     whole: dict[str, tuple[Built, int]] = {}
     for name, amount, of in CASES:
         if name not in (options.only or known):
@@ -100,9 +100,9 @@ def row(folder: Path, network, name: str, amount: dict, of: str, whole: dict) ->
     dots = planned(whole[name, of][0])
     cells = [left / before, taken(sparse) / whole[name, of][1]]
     if of == "instructions":
-        cells += [1 - (before - left) / dots, planned(sparse.program) / dots, cells[1]]
+        cells += [1 - (before - left) / dots, planned(sparse.program) / dots]
     wish = " ".join(f"{k}={v}" for k, v in amount.items())
-    return f"| {name}, {wish} | {of} | " + " | ".join(f"{c:.3f}" for c in cells) + " |" + " |" * (5 - len(cells))
+    return f"| {name}, {wish} | {of} | " + " | ".join(f"{c:.3f}" for c in cells) + " |" + " |" * (4 - len(cells))
 
 
 if __name__ == "__main__":
