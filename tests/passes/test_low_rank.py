@@ -331,7 +331,7 @@ def sparse_net(kept):
 
 
 @pytest.mark.parametrize("of", COSTS)
-@pytest.mark.parametrize("options", [{"energy": 0.8}, {"budget": 0.7}])
+@pytest.mark.parametrize("options", [{"energy": 0.97}, {"budget": 0.7}])
 def test_a_layer_with_zeros_stays_where_its_chain_would_be_dearer(options, of):
     graph, x = sparse_net(0.04)
     ctx = PassContext(calibration=x, zeros=tuning.zeros(None))
