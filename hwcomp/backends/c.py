@@ -84,7 +84,7 @@ class CBackend(Backend):
         form = options.get("c_weights", "packed")
         work = [kernels.work(program, k, bits, form) for k in program.kernels]
         stored = {name: b.bytes for name, b in bits.items()}
-        return memory.plan(program, work, kernels.ALIASES, slack=options.get("arena_slack", 0.10), stored=stored)
+        return memory.plan(program, work, kernels.ALIASES, slack=options.get("arena_slack", memory.SLACK), stored=stored)
 
     def emit(self, program: Program, plan: MemoryPlan, product: Product) -> dict[str, str | bytes]:
         p = product.name
