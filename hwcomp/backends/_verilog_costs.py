@@ -49,13 +49,14 @@ def weights(program: Program, stage: Stage) -> dict[str, int | str]:
     if kernel.kind not in _DOTS:
         return {}
     held = weights_of(kernel, program.edges[kernel.inputs[0]])
-    book, words = stage.codebook, fold.per_pixel * fold.lanes
-    style = rom_style(replace(held, bits=book.bits) if book else held, fold.per_pixel, fold.lanes)
+    book, lanes = stage.codebook, fold.lanes // (stage.codebook.vector if stage.codebook else 1)
+    style = rom_style(replace(held, bits=book.bits) if book else held, fold.per_pixel, lanes)
     facts = {"weight_bits": held.bits, "weight_form": FORMS[held.kind], "weight_memory": STYLES[style]}
     if book:
+        what = "values" if book.vector == 1 else f"vectors of {book.vector} weights"
+        taken = [fold.per_pixel * lanes * width for width in (book.bits, book.width)]
         facts["codebook"] = (
-            f"{len(book.codes)} values: indices take {words * book.bits:,} bits of ROM, weights {words * held.bits:,}; tables of about "
-            f"{fold.lanes * book.luts:,} LUTs"
+            f"{len(book.codes)} {what}: indices take {taken[0]:,} bits of ROM, weights {taken[1]:,}; tables of about {lanes * book.luts:,} LUTs"
         )
     if fold.kept:
         whole = fold.groups * fold.chunks
@@ -82,8 +83,9 @@ def rom_bits(program: Program, stage: Stage) -> int:
     if kernel.kind in _DOTS and not f.unrolled:
         x, y = (program.edges[n] for n in (kernel.inputs[0], kernel.outputs[0]))
         start, used = few.starts(kernel, x, y), few.used_lanes(kernel, stage, x, y)
-        width = stage.codebook.bits if stage.codebook else weights_of(kernel, x).bits
-        bits += f.per_pixel * f.lanes * width + len(start.values) * f.groups * f.sums * start.width
+        book = stage.codebook
+        stored = f.lanes // book.vector * book.bits if book else f.lanes * weights_of(kernel, x).bits
+        bits += f.per_pixel * stored + len(start.values) * f.groups * f.sums * start.width
         bits += 0 if used is None else used.size
         bits += f.per_pixel * f.muxes * f.select.bits if f.select else 0
         if f.kept:
