@@ -56,7 +56,8 @@ def weights(program: Program, stage: Stage) -> dict[str, int | str]:
         what = "values" if book.vector == 1 else f"vectors of {book.vector} weights"
         taken = [fold.per_pixel * lanes * width for width in (book.bits, book.width)]
         facts["codebook"] = (
-            f"{len(book.codes)} {what}: indices take {taken[0]:,} bits of ROM, weights {taken[1]:,}; tables of about {lanes * book.luts:,} LUTs"
+            f"{len(book.codes)} {what}: indices take {taken[0]:,} bits of ROM, weights {taken[1]:,}; tables of about "
+            f"{lanes * book.luts:,} LUTs"
         )
     if fold.kept:
         whole = fold.groups * fold.chunks

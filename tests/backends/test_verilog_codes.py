@@ -66,11 +66,9 @@ def test_vectors(seed, budget, tmp_path):
 
 def test_vectors_where_beats_are_left_out(tmp_path):
     rng = np.random.default_rng(8)
-    words = rng.integers(-128, 128, (8, 4))
-    weight = (
-        words[rng.integers(0, 8, (96, 24))]
-        * (rng.random((6, 1, 12, 1, 1)) < 0.5).repeat(16, 1).repeat(2, 3).reshape(96, 24, 1)
-    ).reshape(96, 96)
+    words = rng.integers(-128, 128, (8, 4))[rng.integers(0, 8, (96, 24))]
+    kept = (rng.random((6, 12)) < 0.5).repeat(16, 0).repeat(2, 1)  # outputs x vectors
+    weight = (words * kept[:, :, None]).reshape(96, 96)
     program = Builder(rng).input((96,)).dense(96, weight=weight).program()
     plan = plan_dataflow(program, 32, logic=CHEAP)
     assert plan.stages[0].fold.kept
