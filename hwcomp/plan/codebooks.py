@@ -86,6 +86,11 @@ def given(program: Program, plan: DataflowPlan, logic: Logic) -> DataflowPlan:
     return replace(plan, stages=tuple(stages))
 
 
+def saved(plan: DataflowPlan, logic: Logic) -> int:
+    """Bits that all ROMs lose, less what tables are worth."""
+    return sum(s.codebook.saved(s.fold, logic) for s in plan.stages if s.codebook)
+
+
 def chosen(program: Program, stage: Stage, logic: Logic) -> Codebook | None:
     """That with which the bits that the ROM loses are worth most more than the tables of all lanes; None where none are."""
     kernel, fold = program.kernels[stage.kernel], stage.fold

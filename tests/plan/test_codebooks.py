@@ -139,3 +139,23 @@ def test_cycles_are_those_of_plain_weights():
         program = vectors(budget)[0]
         plain, coded = (fold_dataflow(program, budget, logic=logic) for logic in (None, XC7))
         assert [s.beats for s in plain.stages] == [s.beats for s in coded.stages]
+
+
+def test_lanes_hold_whole_vectors_where_beats_and_budget_stay():
+    """Another layer sets the interval, and leaves this one a choice."""
+    program = Coded(np.random.default_rng(7)).input((6, 14, 14)).conv2d(24, (3, 3)).conv(40, (1, 1)).program()
+    moved = 0
+    for budget in range(20, 50, 2):
+        plain, coded = (fold_dataflow(program, budget, logic=logic) for logic in (None, ICE40))
+        assert coded.interval <= plain.interval
+        assert coded.lanes <= budget
+        given = codebooks.given(program, plain, ICE40)
+        if coded.stages[1].fold == plain.stages[1].fold:
+            assert coded == given
+            continue
+        moved += 1
+        assert given.stages[1].codebook is None or given.stages[1].codebook.vector == 1
+        assert coded.stages[1].codebook.vector > 1
+        assert coded.stages[1].fold.dot % 4 == 0
+        assert codebooks.saved(coded, ICE40) > codebooks.saved(given, ICE40)
+    assert moved
