@@ -65,7 +65,7 @@ class Table:
 @dataclass(frozen=True)
 class Coded:
     """`stream` uint16. `values`: the code of weights; symbol i is weight `weights[i]`. `gaps`: that of distances, or None;
-    `first`: how many weights lie before the first that is coded.
+    `first`: how many weights lie before the first that is coded, `gap_bits`: of the stream, codes of distances.
     """
 
     stream: np.ndarray
@@ -73,6 +73,7 @@ class Coded:
     weights: np.ndarray
     gaps: Table | None = None
     first: int = 0
+    gap_bits: int = 0
 
     @property
     def arrays(self) -> list[tuple[str, str, np.ndarray, str]]:
@@ -91,6 +92,12 @@ class Coded:
     @property
     def bytes(self) -> int:
         return sum(a.nbytes for _, _, a, _ in self.arrays)
+
+    @property
+    def index_bytes(self) -> int:
+        """Of the bytes, those of distances and their codes."""
+        tables = self.gaps.counts.nbytes + len(self.gaps.symbols) if self.gaps else 0
+        return -(-self.gap_bits // 8) + tables
 
     @property
     def per(self) -> int:
@@ -177,6 +184,7 @@ def runs(flat: np.ndarray, reach: int) -> Coded | None:
     if not found:
         return None
     best = min(found, key=_cost)
+    best = replace(best, gap_bits=best.gaps.bits(of_steps))
     order = np.argsort(np.concatenate([np.arange(len(stored)), np.arange(len(stored)) + 0.5]), kind="stable")
     return replace(best, stream=_stream([(best.values, symbols), (best.gaps, steps[1:])], order))
 
