@@ -106,6 +106,7 @@ SETS = {
     "hwc_operands": [
         {"PE": 5, "SIMD": 6, "N": 2, "M": 4, "SHARE": 2, "DEPTH": 7, "AW": 3},
         {"PE": 2, "SIMD": 3, "CHUNKS": 5, "CODE_W": 2},
+        {"PE": 3, "SIMD": 8, "CODE_W": 3, "VECTOR": 4},
     ],
     "hwc_table": [{"LANES": 3, "CW": 3, "W": 5, "TABLE": "40'h0123456789"}],
     "hwc_select": [{"SETS": 3, "GROUPS": 2, "N": 3, "M": 8, "IW": 3, "XW": 5}, {"N": 1, "M": 2, "IW": 1}],
@@ -209,6 +210,8 @@ BAD = [
     ("hwc_select", {"IW": 1}, "select_needs_1_le_n_lt_m_and_iw_eq_clog2_ways"),
     ("hwc_operands", {"SIMD": 3, "N": 2, "M": 4}, "operands_need_n_le_m_and_n_divides_simd"),
     ("hwc_operands", {"PE": 2, "SHARE": 1}, "operands_need_n_le_m_and_n_divides_simd"),
+    ("hwc_operands", {"SIMD": 6, "CODE_W": 3, "VECTOR": 4}, "operands_need_whole_vectors_of_indices"),
+    ("hwc_operands", {"SIMD": 4, "VECTOR": 4}, "operands_need_whole_vectors_of_indices"),
     ("hwc_table", {"LANES": 0}, "table_sizes_must_be_ge_1"),
     ("hwc_dot", {"ONES": 1}, "dot_sizes_must_be_ge_1_and_ww_1_for_ones"),
     ("hwc_fork", {"N": 0}, "fork_needs_n_ge_1"),
