@@ -13,6 +13,7 @@ from hwcomp.types import Node, Tensor
 
 _MULTIPLICATIONS = 1 << 33  # for the second moments of one layer; more input windows than that are sampled
 _CHUNK = 1 << 22  # window elements in memory at once
+_STEADY = 1e-6  # of the mean square: less variance is the noise of sums in float32
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class Moments:
     """Statistics of a dot product's input windows xq [P, K] in G groups, and of what the float layer says beyond
     weight . xq, r = y - (weight . xq + bias) [P, M].
 
-    gram [G, K, K]: covariance of xq; cross [G, M/G, K]: of r with xq; mean [G, 1, K] of xq; residual [M]: mean of r.
+    gram [G, K, K]: covariance of xq, zeros where xq are steady; cross [G, M/G, K]: of r with xq; mean [G, 1, K] of xq; residual [M]: mean of r.
     All float64.
     """
 
@@ -79,7 +80,10 @@ def moments(node: Node, y: np.ndarray, xq: np.ndarray, weight: np.ndarray, bias:
         count += x.shape[0] * x.shape[3]
     mean, rest = first / count, residual / count
     gram = second / count - mean[:, :, None] * mean[:, None, :]
-    return Moments(gram, cross / count - rest[:, :, None] * mean[:, None, :], mean[:, None, :], rest.ravel())
+    cross = cross / count - rest[:, :, None] * mean[:, None, :]
+    varies = np.trace(gram, axis1=1, axis2=2) > _STEADY * np.trace(second, axis1=1, axis2=2) / count
+    gram, cross = (np.where(varies[:, None, None], a, 0.0) for a in (gram, cross))
+    return Moments(gram, cross, mean[:, None, :], rest.ravel())
 
 
 def windows(node: Node, x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
