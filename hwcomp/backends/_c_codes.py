@@ -250,6 +250,7 @@ def scattered(weight: np.ndarray, layout: WeightLayout) -> Coded | None:
 
 def buffer(layout: WeightLayout) -> int:
     """Bytes of scratch for a decoded slice, or for sums of 32 bits, and for the tables; 0 where nothing is decoded."""
-    whole = 8 if layout.book else 4
-    size = layout.rows * layout.k_stored * np.dtype(layout.ctype[:-2]).itemsize if layout.slices else 0
-    return -(-size // whole) * whole + (4 * layout.rows if layout.scatter else 0) + layout.tables
+    whole = 8 if layout.book else 4  # weights that are decoded together
+    count = -(-layout.rows * layout.k_stored // whole) * whole if layout.slices else 0
+    size = count * np.dtype(layout.ctype[:-2]).itemsize
+    return size + (4 * layout.rows if layout.scatter else 0) + layout.tables

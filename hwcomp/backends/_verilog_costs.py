@@ -9,6 +9,7 @@ from hwcomp.backends import _verilog_softmax as softmax
 from hwcomp.backends._verilog_requant import constant_bits, unit
 from hwcomp.backends._verilog_rom import schedule, walk_words
 from hwcomp.plan.bits import FORMS, PRODUCT, SMALL, STYLES, ahead, decides, rom_style, weights_of
+from hwcomp.plan.estimate import choosing
 from hwcomp.plan.folding import Fold
 from hwcomp.plan.stages import OUTPUT, DataflowPlan, Source, Stage
 from hwcomp.plan.streams import Permute
@@ -73,6 +74,16 @@ def _select(fold: Fold, bits: int) -> str:
         f"{fold.lanes * some.m // some.n:,}, with {fold.muxes:,} multiplexers of {some.ways} inputs, about "
         f"{fold.muxes * some.luts(bits):,} LUTs, and {fold.per_pixel * fold.muxes * some.bits:,} bits of indices"
     )
+
+
+def logic(program: Program, plan: DataflowPlan) -> int:
+    """LUTs of multiplexers that choose channels, and of tables of codebooks."""
+    found = 0
+    for stage in plan.stages:
+        if program.kernels[stage.kernel].kind in _DOTS and not stage.fold.unrolled:
+            found += choosing([stage.fold], program.edges[program.kernels[stage.kernel].inputs[0]].bits)
+            found += round(stage.fold.lanes * stage.codebook.luts) if stage.codebook else 0
+    return found
 
 
 def skipped(program: Program, stage: Stage) -> int:

@@ -105,7 +105,7 @@ class Verilog(Backend):
             "budget": plan.budget, "lanes": plan.lanes, "interval": plan.interval,
             "latency_estimate": frame_latency(program, plan),
             "rom_bits": sum(s["rom_bits"] for s in stages),
-            "buffer_bits": bits, "lut_estimate": luts(plan.lanes, dots, len(stages) - dots, bits),
+            "buffer_bits": bits, "lut_estimate": luts(plan.lanes, dots, len(stages) - dots, bits, costs.logic(program, plan)),
             "multipliers": sum(s["multipliers"] for s in stages),
             "fifos": fifos, "fifo_bits": sum(f["bits"] for f in fifos), "fifos_are_least": plan.least_fifos,
             "stages": stages,

@@ -31,6 +31,20 @@ class Tuned:
     block: Callable[[Graph], str]
 
 
+@dataclass(frozen=True)
+class ZeroCost:
+    """What a target takes of one network by where its weights are zero. Masks: bool [groups, rows, taps, channels] by the output of
+    each dot product, False where a weight is zero; taps are positions of a window, or pixels of the maps that features come from.
+
+    `total(masks)`: of the network; layers that are not named have no zeros. `layer(name, mask)`: of one layer, as a scan of the
+    sensitivity counts it. `why(name, mask)`: why zeros in these places save what they save.
+    """
+
+    total: Callable[[dict[str, np.ndarray]], float]
+    layer: Callable[[str, np.ndarray], float]
+    why: Callable[[str, np.ndarray], str]
+
+
 @dataclass
 class PassContext:
     """Data for the passes, and the record of what they did.
@@ -45,7 +59,7 @@ class PassContext:
     samples, or None. `gamma`: |scale| [channels] of the BatchNormalization that is folded into weights, by their name.
     `chosen`: constants of the float graph whose integers a pass has chosen: no later one may change them. `stages`: the
     network as it was, and behind each pass that took weights or made zeros. `hardware`: cost models of the Verilog product
-    by name (hwcomp.tuning.costs). `tuned`: of the target that the options name.
+    by name (hwcomp.tuning.costs), `zeros` those by where weights are zero, of all targets. `tuned`: of the target that the options name.
     """
 
     calibration: dict[str, np.ndarray] | None = None
@@ -62,6 +76,7 @@ class PassContext:
     chosen: set[str] = field(default_factory=set)
     stages: list[Stage] = field(default_factory=list)
     hardware: dict[str, Callable[[Graph], Callable[[Graph], int]]] = field(default_factory=dict)
+    zeros: dict[str, Callable[[Graph], ZeroCost]] = field(default_factory=dict)
     tuned: Tuned | None = None
     keeps: bool = False
     progress: Callable[[str, int, int], None] = lambda what, done, total: None

@@ -75,7 +75,9 @@ def run_passes(
             new = p.run(graph, ctx)
         except np.linalg.LinAlgError as error:
             why = f"what tensors hold on calibration data has no usable second moments ({error})"
-            raise UsageError(f"pass {p.name} can't be fitted", why=why, fix="check the range of the data, or give more") from None
+            raise UsageError(
+                f"pass {p.name} can't be fitted", why=why, fix="check the range of the data, or give more"
+            ) from None
         try:
             new.check()
             if check and p.kind != "lossy":

@@ -184,7 +184,12 @@ def _wired(fpga: dict[str, Any]) -> list[Any]:
     table = _table("Weights as adders", "kernel", "wired in", "adders", "LUTs, about", "why")
     for name, w in rows:
         most = "" if w["unrolled"] else "<= "
-        cells = ("yes" if w["unrolled"] else "no", f"{most}{w['adders']:,}", f"{most}{w['luts']:,}", shown(w["why"], 300))
+        cells = (
+            "yes" if w["unrolled"] else "no",
+            f"{most}{w['adders']:,}",
+            f"{most}{w['luts']:,}",
+            shown(w["why"], 300),
+        )
         table.add_row(shown(name), *cells)
     return [table, ""]
 
