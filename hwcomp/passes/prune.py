@@ -71,9 +71,9 @@ class Prune(Pass):
         self._check(ctx)
         if not (any(getattr(self, kind) for kind in KINDS) or self.threshold or self.floor):
             return graph
-        if typed := [t for t in graph.tensors.values() if t.qtype is not None or t.given is not None]:
-            node = next((n for n in graph.nodes if typed[0].name in (*n.inputs, *n.outputs)), None)
-            raise stated("pruning", origin_of(node) if node else None, ctx)
+        if typed := {t.name for t in graph.tensors.values() if t.qtype is not None or t.given is not None}:
+            of = (n for n in graph.nodes if n.op in DOT and (n.attrs.steps or typed.intersection(n.inputs + n.outputs)))
+            raise stated("pruning", next(map(origin_of, of), None), ctx)
         whole = graph
         for kind in KINDS:
             if getattr(self, kind):

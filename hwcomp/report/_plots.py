@@ -93,7 +93,7 @@ def break_even(density: float, ratio: float | None, curves: dict[str, list[float
         for name, ys in curves.items()
     ]
     x, y = place(density, ratio)
-    return {"lines": lines, "x": x, "y": y, "one": place(0, 1)[1], "wide": wide, "high": high}
+    return {"lines": lines, "x": x, "y": y, "one": place(0, 1)[1], "half": place(0, 0.5)[1], "wide": wide, "high": high}
 
 
 def memory_map(mcu: dict[str, Any], kernels: list[str]) -> dict[str, Any] | None:
