@@ -204,10 +204,8 @@ def _as_read(options: CompileOptions) -> CompileOptions:
     configured(options.pass_options)
     given = [p for p in configured(options.passes) if p.name in options.passes]
     passes = {p.name: {f: getattr(p, f) for f in sorted(options.passes[p.name])} for p in given}
-    prune = {}
-    for kind, pruner in PRUNE_KINDS.items():
-        if kind in options.prune:
-            prune |= {kind: getattr(p, kind) for p in configured({pruner: {kind: options.prune[kind]}}) if p.name == pruner}
+    pruners = {p.name: p for p in configured(replace(options, passes={}).pass_options)}
+    prune = {kind: getattr(pruners[PRUNE_KINDS[kind]], kind) for kind in PRUNE_KINDS if kind in options.prune}
     return replace(options, passes=passes, prune=prune)
 
 

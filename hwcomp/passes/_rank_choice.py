@@ -6,6 +6,7 @@ least error for what it saves goes first, as filters do in scope sensitivity (hw
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from hwcomp.errors import WorkFailed
@@ -62,10 +63,11 @@ class RankChoice:
         while left > budget * self._whole and count < len(self._path):
             left, count = left - self._path[count].saved, count + 1
         if left > budget * self._whole:
-            raise WorkFailed(
-                f"low rank can't leave {budget:.0%} of the {COSTS[self._of]}", why=f"at least {left / self._whole:.1%} stay",
-                fix="ask for less",
-            )  # fmt: skip
+            least = math.ceil(1000 * left / self._whole) / 1000
+            some = f"at least {left / self._whole:.1%} stay", f"give low_rank.budget={least:g} or more"
+            none = "no layer gets cheaper in any of the forms", "allow other low_rank.forms, or leave it out"
+            why, fix = some if least < 1 else none
+            raise WorkFailed(f"low rank can't leave {budget:.0%} of the {COSTS[self._of]}", why=why, fix=fix)
         if floor and (got := accuracy(self.network(count), self._ctx)) < floor:
             raise WorkFailed(
                 f"low rank with {budget:.0%} of the {COSTS[self._of]} misses the accuracy floor {floor:g}: {got:.4f} on calibration data",

@@ -177,12 +177,9 @@ class _Pruning:
                     at_most = max(worth[int(u)] for u in rows)
                     why = f"the largest of its {len(rows)} is {at_most:.3g} times the mean of its layers"
                     node = origin_of(self.graph.producer(y))
-                    raise WorkFailed(
-                        f"prune.threshold={threshold:g} leaves nothing",
-                        node=node,
-                        why=why,
-                        fix="take a lower threshold",
-                    )
+                    alone = f"leave it out with --pass prune.skip={shown(node)}"
+                    fix = f"take a lower threshold, or {alone}" if at_most else alone
+                    raise WorkFailed(f"prune.threshold={threshold:g} leaves nothing", node=node, why=why, fix=fix)
             return self._without(units, found)
 
         small = self._settled(attempt)
@@ -328,11 +325,10 @@ class _Pruning:
                 saved = now - self._cost(_branches.removed(small, _again(small, branch)))
                 found.append((error(small) / max(saved, 1), len(found), branch))
             if not found:
-                raise WorkFailed(
-                    f"pruning can't take {100 * amount:g}% of the {_WORDS[self.options.of]} with branches",
-                    why=f"at most {1 - now / self.whole:.1%} can go" if now < self.whole else "the network has no residual branch",
-                    fix="ask for less, or prune filters",
-                )  # fmt: skip
+                some = f"at most {1 - now / self.whole:.1%} can go", "ask for less, or prune filters"
+                why, fix = some if now < self.whole else ("the network has no residual branch", "prune filters or channels")
+                what = f"pruning can't take {100 * amount:g}% of the {_WORDS[self.options.of]} with branches"
+                raise WorkFailed(what, why=why, fix=fix)
             _, _, branch = min(found)
             small = self._fitted(graph, _branches.silenced(graph, branch), self.options.samples)
             self.ctx.note("prune", f"the branch of {len(branch.nodes)} nodes into '{origin_of(branch.add)}' is gone")
