@@ -22,8 +22,8 @@ def layout_of(
     """Of `weight` [rows, k] as it lies in memory, against `count` windows; `codes`: of its vectors, if it has such.
 
     `fast`: bytes, index lists or steps, what is expected to be fastest. `packed`: fields of few bits where the weights allow it, else
-    that of the same and of indices into a codebook which has the least product of bytes and instructions; none larger than bytes, none
-    slower but indices, these twice as slow at most. `small`: what takes the fewest bytes of all these, `codes` and prefix codes.
+    that of the same, of indices into a codebook and of `codes` which has the least product of bytes and instructions; none larger than
+    bytes, none slower but indices, these twice as slow at most. `small`: what takes the fewest bytes of all these and prefix codes.
     """
     rows, k = weight.shape
     plain = weight_forms.plain(rows, k, x.dtype.itemsize == 1, dot.weight_type(weight))
@@ -38,18 +38,22 @@ def layout_of(
     if form == "fast":
         return min([bytes_, *others], key=lambda c: c.instructions).layout
     cut = _c_codes.sliced(plain, rows // groups, count == 1)
-    indices = []
+    indices, windows = [], weight_forms.side_by_side(count)
+    columns = count / windows * index_lists.columns(plain.k_stored, windows)
     if (layout := _c_book.choose(weight, plain, cut, once)) is not None:
-        windows = weight_forms.side_by_side(count)
-        columns = count / windows * index_lists.columns(plain.k_stored, windows)
         expected = _c_book.instructions(layout, rows, bytes_.instructions, columns)
         indices.append(Candidate(layout, _c_book.size(weight, groups, layout), expected))
-    if form == "packed":
-        fit = weight_forms.faster(bytes_, others)
-        fit += [c for c in indices if c.instructions <= _SLOWER * bytes_.instructions]
-        return weight_forms.chosen(bytes_, fit).layout
-    few = [Candidate(fields, dot.stored(weight, groups, fields).nbytes, 0)] if fields else []
     if (layout := _c_vectors.layout(codes, plain, groups, count == 1)) is not None:
-        few.append(Candidate(layout, codes.bytes, 0))
+        expected = _c_vectors.instructions(codes, layout, bytes_.instructions, columns)
+        indices.append(Candidate(layout, codes.bytes, expected))
+    if form == "packed":
+        return balanced(bytes_, others, indices)
+    few = [Candidate(fields, dot.stored(weight, groups, fields).nbytes, 0)] if fields else []
     least = min([bytes_, *others, *indices, *few], key=lambda c: c.bytes)
     return _c_codes.choose(least.layout, least.bytes, weight, groups, cut, once, dot.stored, plain)
+
+
+def balanced(bytes_: Candidate, others: list[Candidate], indices: list[Candidate]) -> WeightLayout:
+    """That with the least product of bytes and instructions, none larger than `bytes_`."""
+    fit = weight_forms.faster(bytes_, others) + [c for c in indices if c.instructions <= _SLOWER * bytes_.instructions]
+    return weight_forms.chosen(bytes_, fit).layout

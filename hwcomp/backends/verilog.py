@@ -92,7 +92,8 @@ class Verilog(Backend):
                     "kernel": kernel.name, "kind": kernel.kind, "nodes": list(kernel.origin), "beats": s.beats,
                     "lanes": costs.dot_lanes(kernel, s), "fold": fold, "out_lanes": s.out.lanes,
                     "fifo_words": [source.depth for source in s.sources],
-                    "rom_bits": costs.rom_bits(program, s), "buffer_bits": costs.buffer_bits(program, s),
+                    "rom_bits": costs.rom_bits(program, s), **costs.weight_bits(program, s), "skipped": costs.skipped(program, s),
+                    "buffer_bits": costs.buffer_bits(program, s),
                     "multipliers": costs.multipliers(program, s), **costs.weights(program, s), **wired.facts(program, s),
                     "sparse": zeros.of(program, plan, s),
                 }

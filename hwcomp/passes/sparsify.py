@@ -22,7 +22,7 @@ from hwcomp.passes._refit import Refit
 from hwcomp.passes._weight_scan import Scan, slopes
 from hwcomp.passes._weight_scores import CRITERIA, OF_DATA, scores
 from hwcomp.passes._zero_budget import WORDS, Budget
-from hwcomp.passes.base import Pass, PassContext, constant
+from hwcomp.passes.base import Pass, PassContext, constant, stated
 from hwcomp.passes.prune import accuracy
 from hwcomp.registry import graph_pass
 from hwcomp.types import Node
@@ -75,16 +75,17 @@ class Sparsify(Pass):
                 ctx.note(self.name, f"blocks of {size}: what the target skips together")
             return replace(self, block_size=size).run(graph, ctx)
         self._checked(ctx)
+        asked = self.nm or self.threshold or any(getattr(self, kind) for kind in patterns.AMOUNTS)
+        if not asked and not self.floor:
+            return graph
         layers = self._layers(graph, ctx)
-        if self.nm or self.threshold or any(getattr(self, kind) for kind in patterns.AMOUNTS):
+        if asked:
             work = _Sparsifying(self, graph, ctx, layers)
             made, notes = work.at(1.0)
             if self.floor and (got := accuracy(made, ctx)) < self.floor:
                 raise self._missed(work, got)
-        elif self.floor:
-            made, notes = self._as_far_as(_Sparsifying(replace(self, **{_WITHOUT: 1.0}), graph, ctx, layers))
         else:
-            return graph
+            made, notes = self._as_far_as(_Sparsifying(replace(self, **{_WITHOUT: 1.0}), graph, ctx, layers))
         for line in notes:
             ctx.note(self.name, line)
         return made
@@ -102,7 +103,10 @@ class Sparsify(Pass):
         if best is None:
             why = f"without any zeros it is {accuracy(work.graph, work.ctx):.4f}, {_WITHOUT}={high:g} is too much"
             raise WorkFailed(f"the accuracy floor {self.floor:g} is out of reach", why=why, fix="lower sparsify.floor")
-        return best[0], [*best[1], f"{_WITHOUT}={low:g} of the {self.of}: as far as an accuracy of {self.floor:g} allows"]
+        return best[0], [
+            *best[1],
+            f"{_WITHOUT}={low:g} of the {self.of}: as far as an accuracy of {self.floor:g} allows",
+        ]
 
     def _missed(self, work: _Sparsifying, got: float) -> WorkFailed:
         """The error that says which part of the amounts keeps the floor."""
@@ -167,15 +171,21 @@ class Sparsify(Pass):
             if name not in known:
                 fix = f"its dot products are {', '.join(sorted(map(shown, known)))}"
                 raise UsageError(f"sparsify.skip: the model has no dot product '{shown(name)}'", fix=fix)
-        found = []
+        found, stay = [], []
         for node in dots:
             if origin_of(node) in named:
                 continue
             weight = graph.tensors[node.inputs[1]]
             if node.attrs.steps or weight.given is not None or weight.data.dtype.kind != "f":
-                ctx.note(self.name, f"{node.op} '{origin_of(node)}' stays: the model itself quantizes it")
+                stay.append(node)
             else:
                 found.append(node)
+        if stay and not found:
+            raise stated("pruning", origin_of(stay[0]), ctx)
+        if not found:
+            raise UsageError("sparsify finds nothing to prune", why="no dot product is left for it", fix="leave it out")
+        for node in stay:
+            ctx.warn(f"pass sparsify leaves '{shown(origin_of(node))}' as it is: the model itself quantizes it")
         return found
 
 
@@ -214,7 +224,9 @@ class _Sparsifying:
         for node in self.layers:
             mask = masks[node.outputs[0]]
             why = f"; {idle[node.outputs[0]]}" if node.outputs[0] in idle else ""
-            notes.append(f"{node.op} '{origin_of(node)}': {int((~mask).sum()):,} of {mask.size:,} weights are zero{why}")
+            notes.append(
+                f"{node.op} '{origin_of(node)}': {int((~mask).sum()):,} of {mask.size:,} weights are zero{why}"
+            )
         if self._model:
             notes.append(self._budget(kept, "zeros").text(kept))
         asked = o.nm or o.threshold
@@ -243,8 +255,10 @@ class _Sparsifying:
         numbers = {n.outputs[0]: patterns.units(kind, shape(graph, n), block) for n in self.layers}
         numbers = {name: unit for name, unit in numbers.items() if unit is not None}
         if not numbers:
-            why = "no dot product has float weights to prune" if not self.layers else "no kernel has more than one position"
-            raise UsageError(f"sparsify.{kind}={amount:g} finds nothing to prune", why=why, fix="take --prune weight or block")
+            why = "no kernel has more than one position"
+            raise UsageError(
+                f"sparsify.{kind}={amount:g} finds nothing to prune", why=why, fix="take --prune weight or block"
+            )
         values = {name: patterns.worth(self._scores[name] * kept[name], unit) for name, unit in numbers.items()}
         size = {name: v / (v.mean() or 1.0) for name, v in values.items()}
         if self._model:
@@ -253,7 +267,9 @@ class _Sparsifying:
         if scope == "sensitivity":
             for node in self.layers:
                 if (name := node.outputs[0]) in numbers:
-                    size[name] = self._slope(node, values, numbers, lambda gone, of=costs[name]: float(of[gone].sum()), kept)
+                    size[name] = self._slope(
+                        node, values, numbers, lambda gone, of=costs[name]: float(of[gone].sum()), kept
+                    )
         if scope != "layer":
             every = np.concatenate(list(size.values()))
             within = np.concatenate(
