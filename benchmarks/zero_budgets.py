@@ -22,8 +22,9 @@ import hwcomp
 from hwcomp.backends import _c_kernels
 from hwcomp.backends.c import CBackend
 from hwcomp.frontend.load import load_model
-from hwcomp.plan import index_lists, row_steps, weight_forms
+from hwcomp.plan import row_steps
 from hwcomp.plan.dataflow import fold_dataflow
+from hwcomp.plan.weight_forms import Candidate, granted
 from hwcomp.verify import m4
 from hwcomp.verify.engine import Built
 from sw_ref.program import Program
@@ -40,18 +41,16 @@ accuracy.CALIBRATION = 512
 
 
 def planned(program: Program) -> float:
-    """Instructions that the C plan expects of its dot products, in the forms that it chose."""
+    """Instructions that the C plan expects of its dot products, in the forms that it chose with the scratch that it gave them."""
     total = 0.0
     for kernel, step in zip(program.kernels, CBackend().plan(program, {}).steps, strict=True):
         if kernel.kind not in ("conv2d", "dense") or kernel.params.get("groups", 1) > 1:
             continue
-        rows = _c_kernels.rows_of(program, kernel)
+        rows, p = _c_kernels.rows_of(program, kernel), kernel.params
         count = program.edges[kernel.outputs[0]].size // len(rows)
-        windows = weight_forms.side_by_side(count)
-        if step.weights.steps:
-            total += row_steps.instructions(rows)
-        else:
-            total += count / windows * index_lists.of(rows, step.weights, windows).instructions
+        form = Candidate(step.weights, 0, row_steps.instructions(rows))
+        copied = kernel.kind == "conv2d" and (any(p["pads"]) or kernel.constants["weight"].shape[1] * p["kernel"][1] % 4 != 0)
+        total += granted(form, rows, count, step.scratch, copied)
     return total
 
 

@@ -18,8 +18,8 @@ CURVE = tuple(i / 20 for i in range(1, 21))
 
 def of(program: Program, plan: DataflowPlan, stage: Stage) -> dict[str, Any] | None:
     """None of an engine without weights, or without zeros. `beats`: of a pixel with beats left out where that is possible, relative
-    to all; curves: of blocks of PE x SIMD, of channels that follow a pattern, and of single weights at random places, each with the
-    lanes of this engine; the last two may choose among channels."""
+    to all; curves, each with the lanes of this engine: of blocks of PE x SIMD, and, where lanes may choose among channels, of those
+    that follow a pattern and of single weights at random places."""
     kernel, fold = program.kernels[stage.kernel], stage.fold
     if kernel.kind not in ("conv2d", "dense"):
         return None

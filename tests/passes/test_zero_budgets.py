@@ -20,7 +20,8 @@ from hwcomp.passes._zero_budget import WORDS
 from hwcomp.passes.base import PassContext
 from hwcomp.passes.prune import accuracy
 from hwcomp.passes.sparsify import Sparsify
-from hwcomp.plan import index_lists, row_steps, weight_forms
+from hwcomp.plan import row_steps
+from hwcomp.plan.weight_forms import Candidate, granted
 from hwcomp.verify import engines, m4
 from tests.models import saved, shared
 from tests.passes.test_tuning import network
@@ -178,15 +179,16 @@ def test_floor_and_amount_together():
 
 
 def planned(program):
-    """Instructions that the C plan expects of its dot products, in the forms that it chose."""
+    """Instructions that the C plan expects of its dot products, in the forms that it chose with the scratch that it gave them."""
     total = 0.0
     for kernel, step in zip(program.kernels, CBackend().plan(program, {}).steps, strict=True):
-        if kernel.kind in ("conv2d", "dense"):
-            rows = _c_kernels.rows_of(program, kernel)
-            count = program.edges[kernel.outputs[0]].size // len(rows)
-            windows = weight_forms.side_by_side(count)
-            each = index_lists.of(rows, step.weights, windows).instructions
-            total += row_steps.instructions(rows) if step.weights.steps else count / windows * each
+        if kernel.kind not in ("conv2d", "dense") or kernel.params.get("groups", 1) > 1:
+            continue
+        rows, p = _c_kernels.rows_of(program, kernel), kernel.params
+        count = program.edges[kernel.outputs[0]].size // len(rows)
+        form = Candidate(step.weights, 0, row_steps.instructions(rows))
+        copied = kernel.kind == "conv2d" and (any(p["pads"]) or kernel.constants["weight"].shape[1] * p["kernel"][1] % 4 != 0)
+        total += granted(form, rows, count, step.scratch, copied)
     return total
 
 
