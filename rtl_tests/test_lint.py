@@ -162,7 +162,11 @@ SETS = {
             "LO": 0,
         },
     ],
-    "hwc_dwc": [{"LANES": 3, "P": 4, "GROUPS": 2, "CHUNKS": 3, "ACC_W": 19}, {"P": 9, "X_SIGNED": 0, "ACC_W": 20}],
+    "hwc_dwc": [
+        {"LANES": 3, "P": 4, "GROUPS": 2, "CHUNKS": 3, "ACC_W": 19},
+        {"P": 9, "X_SIGNED": 0, "ACC_W": 20},
+        {"LANES": 3, "P": 4, "ACC_W": 19, "CODE_W": 2},
+    ],
     "hwc_sumpool": [{"LANES": 2, "P": 4, "TAPS": 9, "ACC_W": 12, "START": "12'hff0"}, {"P": 4, "TAPS": 4}],
     "hwc_accpool": [{"G": 5, "PIXELS": 4, "LANES": 2, "ACC_W": 12, "START": "12'h123"}, {"ACC_W": 8, "IS_SIGNED": 0}],
     "hwc_round": [{"IN_W": 5, "SHIFT": 9}, {"IN_W": 40, "SHIFT": 20, "RNE": 0, "OUT_W": 5, "LO": -16, "HI": 15}],

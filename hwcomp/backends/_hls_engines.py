@@ -166,6 +166,8 @@ def _sums(site: Site, start: few.Starts) -> Net:
     tail = [acc, ww, fold.groups, fold.chunks, made.beats // fold.groups]
     if fold.kind == DEPTHWISE:
         params, cell = [net.element, fold.simd, fold.taps, *tail], "hwc_depthwise"
+        if book:
+            params, cell = [*params, len(book.codes)], "hwc_depthwise_coded"
     else:
         params, cell = [net.element, fold.taps * fold.simd, fold.pe, *tail], "hwc_dense"
         if book:

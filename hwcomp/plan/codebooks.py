@@ -96,10 +96,10 @@ def chosen(program: Program, stage: Stage, logic: Logic) -> Codebook | None:
     kernel, fold = program.kernels[stage.kernel], stage.fold
     x, y = (program.edges[n] for n in (kernel.inputs[0], kernel.outputs[0]))
     held = weights_of(kernel, x)
-    if fold.kind != DENSE or fold.unrolled or held.bits < 3:
+    if fold.unrolled or held.bits < 3:
         return None
     books = [_single(kernel, fold, held, logic)]
-    if fold.select is None:
+    if fold.kind == DENSE and fold.select is None:
         words = encoded(weight_words(kernel, stage, x, y), held)
         sizes = (s for s in SIZES if fold.dot % s == 0 and s * held.bits <= _WORD)
         books += [_book(np.unique(_joined(words, s, held.bits)), s * held.bits, s, logic) for s in sizes]
@@ -109,7 +109,8 @@ def chosen(program: Program, stage: Stage, logic: Logic) -> Codebook | None:
 
 def _single(kernel: Kernel, fold: Fold, held: Weights, logic: Logic) -> Codebook | None:
     weight = kernel.constants["weight"]
-    idle = fold.chunks * fold.taps * fold.read != weight[0].size  # input lanes without a weight, which must be zero
+    read = fold.read if fold.kind == DENSE else 1  # by an output
+    idle = fold.chunks * fold.taps * read != weight[0].size  # input lanes without a weight, which must be zero
     values = np.unique(np.append(weight, 0) if idle else weight).astype(np.int64)
     return _book(np.unique(_joined(encoded(values, held)[:, None], 1, held.bits)), held.bits, 1, logic)
 

@@ -76,25 +76,34 @@ def fold_dataflow(
     # Lanes that are left over may buy less hardware: fewer accumulators, fewer copies of a window buffer.
     compact = swept(best.interval, budget - best.lanes)
     plan = compact if compact.interval <= best.interval and compact.lanes <= budget else best
-    return _coded(program, plan, logic, lambda whole: swept(plan.interval, 0, whole)) if logic else plan
+    return _coded(program, plan, logic, lambda spare, whole: swept(plan.interval, spare, whole)) if logic else plan
 
 
-def _coded(program: Program, plan: DataflowPlan, logic: Logic, swept: Callable[[dict[str, int]], DataflowPlan]) -> DataflowPlan:
+def _coded(
+    program: Program, plan: DataflowPlan, logic: Logic, swept: Callable[[int, dict[str, int]], DataflowPlan]
+) -> DataflowPlan:
     """The plan with codebooks; with lanes for whole vectors in layers that have vector codes, the largest first, where others would
     take them and the interval and the budget stay."""
     best, whole = codebooks.given(program, plan, logic), {}
+
+    def tried(spare: int, names: dict[str, int], least: int) -> DataflowPlan | None:
+        """Where it keeps interval and budget, and at least that many bits less are in ROM."""
+        found = swept(spare, names)
+        if found.interval > plan.interval or found.lanes > plan.budget:
+            return None
+        found = codebooks.given(program, found, logic)
+        return found if codebooks.saved(found, logic) >= least else None
+
     coded = [k for k in program.kernels if "vectors" in k.params]
     for kernel in sorted(coded, key=lambda k: -k.constants["index"].size):
         stage = next(s for s in best.stages if program.kernels[s.kernel] is kernel)
         if stage.fold.unrolled or (stage.codebook and stage.codebook.vector > 1):
             continue
         more = whole | {kernel.name: kernel.constants["codebook"].shape[-1]}
-        trial = swept(more)
-        if trial.interval <= plan.interval and trial.lanes <= plan.budget:
-            trial = codebooks.given(program, trial, logic)
-            if codebooks.saved(trial, logic) > codebooks.saved(best, logic):
-                best, whole = trial, more
-    return best
+        if trial := tried(0, more, codebooks.saved(best, logic) + 1):
+            best, whole = trial, more
+    compact = tried(plan.budget - best.lanes, whole, codebooks.saved(best, logic)) if whole else None
+    return compact or best
 
 
 def check_dataflow(program: Program) -> None:

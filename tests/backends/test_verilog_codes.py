@@ -55,6 +55,30 @@ def test_with_lanes_that_choose(tmp_path):
     check(from_program(program, tmp_path, "fpga", plan=plan), ("verilator",))
 
 
+def apart():
+    """Depthwise layers, of one and of two outputs for each channel."""
+    rng = np.random.default_rng(5)
+    few = [-120, -31, 0, 4, 77]
+    b = (
+        Builder(rng)
+        .input((10, 6, 5))
+        .conv2d(10, (3, 3), groups=10, pads=(1, 1, 1, 1), weight=rng.choice(few, (10, 1, 3, 3)))
+    )
+    return b.conv2d(20, (2, 3), groups=10, strides=(2, 1), weight=rng.choice(few[:2], (20, 1, 2, 3))).program()
+
+
+@pytest.mark.parametrize("lanes", [2, 9, 60])
+def test_depthwise_layers(lanes, tmp_path):
+    """Lanes of several taps and channels, some of them idle; two outputs of each channel."""
+    program = apart()
+    plan = plan_dataflow(program, lanes, logic=CHEAP)
+    assert [s.fold.kind for s in plan.stages] == ["depthwise", "depthwise"]
+    assert all(s.codebook and s.codebook.vector == 1 for s in plan.stages)
+    bare = plan_dataflow(program, lanes)
+    assert [s.beats for s in bare.stages] == [s.beats for s in plan.stages]
+    check(from_program(program, tmp_path, "fpga", plan=plan), ("verilator",))
+
+
 @pytest.mark.parametrize(("seed", "budget"), [(0, 24), (1, 64), (2, 200)])
 def test_vectors(seed, budget, tmp_path):
     """Vectors of 2, 4 and 8 lanes, of several codebooks and sums; lanes that hold no whole vectors have values of their own."""
