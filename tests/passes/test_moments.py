@@ -5,7 +5,6 @@ import pytest
 
 from hwcomp.passes._moments import moments
 from hwcomp.registry import OPS
-from hwcomp.types import Node
 from tests.models import loaded, model, values
 
 
