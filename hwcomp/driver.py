@@ -204,8 +204,11 @@ def _as_read(options: CompileOptions) -> CompileOptions:
     configured(options.pass_options)
     given = [p for p in configured(options.passes) if p.name in options.passes]
     passes = {p.name: {f: getattr(p, f) for f in sorted(options.passes[p.name])} for p in given}
-    pruners = {p.name: p for p in configured(replace(options, passes={}).pass_options)}
-    prune = {kind: getattr(pruners[PRUNE_KINDS[kind]], kind) for kind in PRUNE_KINDS if kind in options.prune}
+    prune = {}
+    for kind, pruner in PRUNE_KINDS.items():
+        if kind in options.prune:
+            found = configured({pruner: {kind: options.prune[kind]}})
+            prune[kind] = getattr(next(p for p in found if p.name == pruner), kind)
     return replace(options, passes=passes, prune=prune)
 
 

@@ -365,7 +365,7 @@ class _Sparsifying:
             pruned = f", keep filters in multiples with --pass prune.multiple={m}" if "prune" in self.ctx.notes else ""
             raise UsageError(
                 f"sparsify.nm={o.nm} does not divide the input channels", node=origin_of(odd[0]), why=f"{counts}",
-                fix=f"leave these layers out{everything} with --pass sparsify.skip={named}{pruned}, or use --pass sparsify.block=",
+                fix=f"leave these layers out{everything} with --pass sparsify.skip={named}{pruned}, or take --prune block={1 - n / m:g}",
             )  # fmt: skip
         masks = {name: patterns.n_of_m(self._scores[name] * kept[name], n, m, o.shared) for name in kept}
         if not self._model:
