@@ -129,7 +129,9 @@ def main() -> None:
         print(
             f"{label:32} {count:>14,.0f} instructions  {count / MACS:.4f} per product  {count / bits:.1f} times the bits'"
         )
-    loads = ", ".join(f"{m4_counts[k]:,} {k} ({m4_counts[k] / MACS:.4f} per product)" for k in ("instructions", "loads", "stores"))
+    loads = ", ".join(
+        f"{m4_counts[k]:,} {k} ({m4_counts[k] / MACS:.4f} per product)" for k in ("instructions", "loads", "stores")
+    )
     print(f"Cortex-M4, the functions of this layer alone: {loads}; an LDRD or LDM of several registers is one load")
     print()
     few_bits.table(folder)

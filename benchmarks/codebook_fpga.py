@@ -8,15 +8,14 @@ Every tensor of 20 images is compared on the Verilated design with random stalls
 
 from __future__ import annotations
 
-import argparse
 import re
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
-import binary_fpga
-import numpy as np
+import records
+import yosys
+from binary_fpga import mnist
 
 from hwcomp import product, samples
 from hwcomp.backends.base import Product
@@ -33,12 +32,7 @@ WRAPPER = """module engine (input clk, rst, v, output r, input [{x}:0] d, output
 hwc_mvu #({params}) u (.clk_i(clk), .rst_ni(rst), .s_valid_i(v), .s_ready_o(r), .s_data_i(d), .m_valid_o(mv), .m_ready_i(mr), .m_data_o(m));
 endmodule
 """
-SCRIPT = """read_verilog -defer {files}
-hierarchy -check -top engine
-synth_xilinx -flatten -noiopad -family xc7 -top engine
-tee -o {out} stat
-"""
-OUT = binary_fpga.ROOT / "build" / "bench" / "codebook_fpga"
+OUT = records.OUT / "codebook_fpga"
 
 
 def engine(folder: Path) -> dict[str, int]:
@@ -49,11 +43,7 @@ def engine(folder: Path) -> dict[str, int]:
     pe, simd, acc = (int(re.search(rf"\.{name}\((\d+)\)", params)[1]) for name in ("PE", "SIMD", "ACC_W"))
     wrapper = WRAPPER.format(params=params, x=simd * 8 - 1, y=pe * acc - 1)
     (folder / "engine.v").write_text(wrapper)
-    out, cells = folder / "stat.txt", " ".join(map(str, rtl.glob("hwc_*.v")))
-    script = SCRIPT.format(files=f"{cells} {folder / 'engine.v'}", out=out)
-    (folder / "engine.ys").write_text(script)
-    subprocess.run(["yosys", "-q", "-s", str(folder / "engine.ys")], check=True, capture_output=True)
-    return {name: int(count) for name, count in re.findall(r"^\s+(\w+)\s+(\d+)$", out.read_text(), re.MULTILINE)}
+    return yosys.cells_of([*rtl.glob("hwc_*.v"), folder / "engine.v"], "engine", folder, options="-noiopad")
 
 
 def measure(built: product.Built, stored: dict, lanes: int, family: str | None) -> tuple[str, str]:
@@ -71,15 +61,12 @@ def measure(built: product.Built, stored: dict, lanes: int, family: str | None) 
     rams = f"{cells.get('RAMB36E1', 0)} | {cells.get('RAMB18E1', 0)}"
     return outcome.status, (
         f"{'indices' if family else 'weights'} | {outcome.stats['cycles_per_frame']:,.0f} | {report['rom_bits']:,} | {rams} | "
-        f"{binary_fpga.luts_of(cells):,} | {cells.get('DSP48E1', 0)}"
+        f"{yosys.luts_of(cells):,} | {cells.get('DSP48E1', 0)}"
     )
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--shared", type=Path, default=binary_fpga.ROOT.parent / "shared", help="folder with models/ and data/"
-    )
+    parser = records.arguments(__doc__)
     parser.add_argument("--bits", default="2,3,4", help="of the codes")
     parser.add_argument("--lanes", type=int, default=64)
     options = parser.parse_args()
@@ -88,8 +75,7 @@ def main() -> int:
         print(f"{model} is not there: nothing measured")
         return 0
     (entry,) = load_model(model).graph.inputs
-    with np.load(options.shared / "data" / "mnist.npz") as found:
-        images = found["x_train"][:1024, None].astype(np.float32) / np.float32(255)
+    images = mnist(options.shared, 1024)
     bad = 0
     print(
         "| bits | ROM holds | cycles | ROM bits | RAMB36 | RAMB18 | LUTs | DSPs | tensors |\n|---|---|---|---|---|---|---|---|---|"

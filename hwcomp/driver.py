@@ -35,7 +35,8 @@ from hwcomp.verify.reference import run_program
 
 _NOISE_SAMPLES = 32
 _BEYOND = 0.01  # of calibration values that no pixel stands for: more than rounding explains
-_CORRECTIONS = ("equalize", "low_rank", "vectors", "share", "adaround", "bias_correction")  # passes that choose other weights
+# Passes that choose other weights.
+_CORRECTIONS = ("equalize", "low_rank", "vectors", "share", "adaround", "bias_correction")
 _RESERVED = frozenset({
     "manifest.json", "program", "src", "rtl", "hls", "vectors", "report.json", "report.html", "model.qdq.onnx", "model.fp16.onnx",
 })  # fmt: skip
@@ -90,7 +91,8 @@ def quantized_graph(model: Model, options: CompileOptions, watch: Watch) -> tupl
     ctx = PassContext(
         calibration, options.input_ranges, options.input_types, options.logits, quant, options.requantize,
         labels=labels, progress=watch.progress, warn=watch.warned, hardware=tuning.costs(options.pe_simd_budget),
-        tuned=tuning.tuned(options.tune_for, options.pe_simd_budget),
+        zeros=tuning.zeros(options.pe_simd_budget), tuned=tuning.tuned(options.tune_for, options.pe_simd_budget),
+        keeps=options.quant == KEEP,
     )  # fmt: skip
     passes = configured(options.pass_options)
     wanted = [p.name for p in passes if p.name in _CORRECTIONS and p.enabled]
@@ -152,7 +154,7 @@ def compile_model(path: Path | str, folder: Path | str, options: CompileOptions,
     files["vectors/inputs.npz"] = npz.dumps(golden_in)
     files["vectors/outputs.npz"] = npz.dumps(golden_out)
     notes = {p: list(lines) for p, lines in ctx.notes.items()}
-    report = program_facts(name, graph, lowered, notes, watch.warnings, targets, ctx.stages)
+    report = program_facts(name, model.graph, graph, lowered, notes, watch.warnings, targets, ctx.stages)
     if (noise := _noise(lowered.program, ctx)) is not None:
         report["noise"] = noise
     for name_, pixels in options.input_types.items():

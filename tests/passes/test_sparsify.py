@@ -249,7 +249,9 @@ def test_taylor_is_the_squared_change_of_the_loss():
             for sign in (1, -1):
                 moved = tensor.data.copy()
                 moved.flat[at] += sign * step
-                sides.append(losses(graph.rebuilt(graph.nodes, {**graph.tensors, tensor.name: tensor.with_(data=moved)})))
+                sides.append(
+                    losses(graph.rebuilt(graph.nodes, {**graph.tensors, tensor.name: tensor.with_(data=moved)}))
+                )
             slope = (sides[0] - sides[1]) / (2 * step)
             want = float((slope**2).sum()) * float(tensor.data.flat[at]) ** 2
             assert found[node.outputs[0]].flat[at] == pytest.approx(want, rel=0.1, abs=1e-6)
@@ -258,7 +260,11 @@ def test_taylor_is_the_squared_change_of_the_loss():
 def test_a_scan_spares_the_layer_that_matters():
     """Two convolutions into one sum, one of them a hundred times smaller: relative to their layer all weights look alike."""
     constants = {"w": values("w", 8, 8, 1, 1), "v": values("v", 8, 8, 1, 1) / 100}
-    nodes = [("Conv", ["x", "w"], ["a"], {}, "large"), ("Conv", ["x", "v"], ["b"], {}, "small"), ("Add", ["a", "b"], ["y"], {})]
+    nodes = [
+        ("Conv", ["x", "w"], ["a"], {}, "large"),
+        ("Conv", ["x", "v"], ["b"], {}, "small"),
+        ("Add", ["a", "b"], ["y"], {}),
+    ]
     proto, data = model(nodes, {"x": (1, 8, 4, 4)}, constants), samples(128)
     before, scanned, weights, notes = sparse(proto, data, weight=0.5)
     _, flat, _, _ = sparse(proto, data, weight=0.5, scope="layer")
@@ -338,6 +344,8 @@ def test_zeros_stay_in_weights_of_few_bits_or_a_warning_says_that_they_go(quant,
         found[name] = [graph.tensors[n.inputs[1]].data for n in graph.nodes if n.op in ("Conv", "Dense")]
 
     run_passes(loaded(convs()).graph, ctx, configured({"sparsify": {"weight": 0.5}}), after=after)
-    lost = sum(int(new[old == 0].astype(bool).sum()) for old, new in zip(found["sparsify"], found["few_bits"], strict=True))
+    lost = sum(
+        int(new[old == 0].astype(bool).sum()) for old, new in zip(found["sparsify"], found["few_bits"], strict=True)
+    )
     assert (lost == 0) == kept
     assert any("pass few_bits fills zeros in" in t for t in warned) != kept
