@@ -16,6 +16,7 @@ import numpy as np
 from hwcomp.errors import UsageError, WorkFailed, shown
 from hwcomp.graph import Graph, origin_of
 from hwcomp.passes import _patterns as patterns
+from hwcomp.passes._costs import at_most
 from hwcomp.passes._places import places, shape, split, stored
 from hwcomp.passes._refit import Refit
 from hwcomp.passes._weight_scan import Scan, slopes
@@ -332,7 +333,7 @@ class _Sparsifying:
 
     def _too_much(self, kind: str, amount: float, most: float) -> WorkFailed:
         return WorkFailed(
-            f"sparsify.{kind}={amount:g} leaves next to nothing of every layer", why=f"at most {most:.1%} can go",
+            f"sparsify.{kind}={amount:g} leaves next to nothing of every layer", why=at_most(most),
             fix=f"give {math.floor(most * 1000) / 1000:g} or less, or --pass sparsify.scope=layer",
         )  # fmt: skip
 
@@ -351,7 +352,7 @@ class _Sparsifying:
             fix = f"give {math.floor(most * 1000) / 1000:g} or less{smaller} or leave the layer out"
         return WorkFailed(
             f"sparsify.{kind}={amount:g} leaves nothing of {node.op} '{origin_of(node)}'", node=origin_of(node),
-            why=f"at most {most:.1%} can go", fix=f"{fix} with --pass sparsify.skip={origin_of(node)}",
+            why=at_most(most), fix=f"{fix} with --pass sparsify.skip={origin_of(node)}",
         )  # fmt: skip
 
     def _n_of_m(self, kept) -> dict[str, str]:

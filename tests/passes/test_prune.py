@@ -244,8 +244,13 @@ def test_taylor_needs_labels():
 
 
 def test_more_than_can_go():
-    with pytest.raises(WorkFailed, match=r"can't take 95% .* with filters. at most \d+\.\d% can go"):
-        Prune(filter=0.95).run(chain(values("a", 10, 2), values("b", 2, 10)), PassContext())
+    """What is said to be possible is: parts are rounded down."""
+    for count in (7, 9, 10, 11, 13):
+        graph = chain(values("a", count, 2), values("b", 2, count))
+        with pytest.raises(WorkFailed, match=r"can't take 95% .* with filters. at most \d+\.\d% can go") as found:
+            Prune(filter=0.95).run(graph, PassContext())
+        part = float(found.value.why.split()[2].rstrip("%")) / 100
+        assert cost(Prune(filter=part).run(graph, PassContext()), "macs") <= (1 - part) * cost(graph, "macs") + 1e-6
 
 
 def test_nothing_can_go():
