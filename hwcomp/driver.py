@@ -153,7 +153,7 @@ def compile_model(path: Path | str, folder: Path | str, options: CompileOptions,
     files["vectors/inputs.npz"] = npz.dumps(golden_in)
     files["vectors/outputs.npz"] = npz.dumps(golden_out)
     notes = {p: list(lines) for p, lines in ctx.notes.items()}
-    report = program_facts(name, graph, lowered, notes, watch.warnings, targets, ctx.stages)
+    report = program_facts(name, lowered, notes, watch.warnings, targets, ctx.stages)
     if (noise := _noise(lowered.program, ctx)) is not None:
         report["noise"] = noise
     for name_, pixels in options.input_types.items():

@@ -5,7 +5,6 @@ from __future__ import annotations
 from math import isfinite
 from typing import Any
 
-from hwcomp.graph import Graph
 from hwcomp.lower.build import Lowered
 from hwcomp.lower.staircase import summary
 from hwcomp.passes._stages import Stage
@@ -19,7 +18,6 @@ SCHEMA = 1
 
 def program_facts(
     name: str,
-    graph: Graph,
     lowered: Lowered,
     notes: dict[str, list[str]],
     warnings: list[str],
