@@ -19,7 +19,8 @@ import sparsity
 from records import DOCS, OUT
 from sparsity import DENSITIES, PATTERNS, blocks, fresh, layer, weights
 
-from hwcomp.backends import _c_kernels, _c_sparse
+from hwcomp.backends import _c_kernels
+from hwcomp.plan import index_lists
 from hwcomp.plan.dataflow import fold_dataflow
 
 CHANNELS, KERNEL, SIZE = 64, 3, 8
@@ -45,7 +46,7 @@ def measured(folder: Path, known: dict[str, dict[str, list[float]]]) -> None:
                 program = layer("conv2d", CHANNELS, KERNEL, SIZE, weights(PATTERNS["dense"], *SHAPE))
                 base = sparsity.on_m4(program, fresh(folder))[0]
             w = weights(lambda rng, s, r=rows, c=columns, d=density: blocks(rng, s, r, c, d), *SHAPE)
-            dense, *others = _c_sparse.forms(w, SHAPE[1], 4)
+            dense, *others = index_lists.forms(w, SHAPE[1], 4)
             best = min(others, key=lambda f: f.instructions)
             usual = _c_kernels.layout_of
             _c_kernels.layout_of = lambda *a, b=best, u=usual: replace(u(*a), unit=b.unit, words=b.words)

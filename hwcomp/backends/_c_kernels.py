@@ -9,6 +9,7 @@ import numpy as np
 
 from hwcomp.backends import (
     _c_attention,
+    _c_depthwise,
     _c_elements,
     _c_joins,
     _c_recurrent,
@@ -64,11 +65,6 @@ def _acc_line(kernel: Kernel, program: Program) -> str:
 # Kinds ------------------------------------------------------------------------------------------------------------
 
 
-def _is_depthwise(kernel: Kernel) -> bool:
-    m, cg = kernel.constants["weight"].shape[:2]
-    return cg == 1 and kernel.params["groups"] == m > 1
-
-
 def _conv_runs(kernel: Kernel) -> tuple[int, int]:
     """Stretches of a window that lie together in a channels-last map: (elements, stretches per row)."""
     p, cg = kernel.params, kernel.constants["weight"].shape[1]
@@ -77,12 +73,10 @@ def _conv_runs(kernel: Kernel) -> tuple[int, int]:
 
 
 def _conv_work(program: Program, kernel: Kernel, form: str) -> Work:
+    if _c_depthwise.is_depthwise(kernel):
+        return _c_depthwise.work(program, kernel, form)
     x, y = ends(program, kernel)
     k = map_values(kernel, x, y)
-    if _is_depthwise(kernel):
-        taps, w_type = k["kh"] * k["kw"], dot.weight_type(kernel.constants["weight"])
-        weights = WeightLayout(k["m"], taps, taps, k["m"], False, w_type)
-        return Work((taps * k["c"] * x.dtype.itemsize if k["border"] else 0,), weights)
     if form == "fast" and _c_winograd.chosen(program, kernel):
         return Work((_c_winograd.scratch(kernel),), _c_winograd.layout(kernel))
     groups, codes = kernel.params["groups"], _conv_codes(kernel)
@@ -119,15 +113,8 @@ def _conv_printed(program: Program, plan: MemoryPlan, index: int) -> Printed:
     out = Printed("conv2d", k)
     if step.weights.winograd:
         _c_winograd.add(out, program, index)
-    elif _is_depthwise(kernel):
-        out.template, weight = "depthwise2d", c["weight"].reshape(k["m"], -1).T
-        w = step.weights.ctype
-        mac = f"{x.dtype.name}_{w[:-2]}_{acc[:-2]}"
-        dsp = x.dtype.itemsize == 1 and w in ("int8_t", "uint8_t") and acc == "int32_t"
-        unsigned = {"ux": "u" if k["x"] == "uint8_t" else "s", "uw": "u" if w == "uint8_t" else "s"}
-        out.prims["mac", mac] = {"name": mac, "x": k["x"], "w": w, "acc": acc, "dsp": dsp} | unsigned
-        k |= {"mac": mac, "acc": acc, "w": w, "groups": 1, "scratch": k["border"]}
-        out.arrays.append((w, f"w{index}", weight, "weights, [kernel row][kernel column][channel]"))
+    elif _c_depthwise.is_depthwise(kernel):
+        _c_depthwise.add(out, program, step, index)
     else:
         run, runs = _conv_runs(kernel)
         m, cg, kh, kw = c["weight"].shape

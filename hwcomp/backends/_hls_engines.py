@@ -18,6 +18,7 @@ from hwcomp.names import comment
 from hwcomp.plan import bits
 from hwcomp.plan.bits import magnitude
 from hwcomp.plan.folding import DEPTHWISE
+from hwcomp.plan.lanes import weight_words
 from hwcomp.plan.stages import Stage
 from sw_ref.program import Edge, Kernel, Program
 
@@ -150,7 +151,7 @@ def _sums(site: Site, start: few.Starts) -> Net:
     """Products as multipliers give them."""
     kernel, stage, fold = site.kernel, site.stage, site.stage.fold
     acc, ww, book = start.width, bits.weights_of(kernel, site.x).bits, stage.codebook
-    words = rom.weight_words(kernel, stage, site.x, site.y)
+    words = weight_words(kernel, stage, site.x, site.y)
     if book:
         values = np.array(book.codes) - (np.array(book.codes) >> (ww - 1) << ww)  # codes are without a sign
         roms = [

@@ -92,7 +92,8 @@ class Verilog(Backend):
                     "kernel": kernel.name, "kind": kernel.kind, "nodes": list(kernel.origin), "beats": s.beats,
                     "lanes": costs.dot_lanes(kernel, s), "fold": fold, "out_lanes": s.out.lanes,
                     "fifo_words": [source.depth for source in s.sources],
-                    "rom_bits": costs.rom_bits(program, s), "buffer_bits": costs.buffer_bits(program, s),
+                    "rom_bits": costs.rom_bits(program, s), **costs.weight_bits(program, s), "skipped": costs.skipped(program, s),
+                    "buffer_bits": costs.buffer_bits(program, s),
                     "multipliers": costs.multipliers(program, s), **costs.weights(program, s), **wired.facts(program, s),
                     "sparse": zeros.of(program, plan, s),
                 }
@@ -104,7 +105,7 @@ class Verilog(Backend):
             "budget": plan.budget, "lanes": plan.lanes, "interval": plan.interval,
             "latency_estimate": frame_latency(program, plan),
             "rom_bits": sum(s["rom_bits"] for s in stages),
-            "buffer_bits": bits, "lut_estimate": luts(plan.lanes, dots, len(stages) - dots, bits),
+            "buffer_bits": bits, "lut_estimate": luts(plan.lanes, dots, len(stages) - dots, bits, costs.logic(program, plan)),
             "multipliers": sum(s["multipliers"] for s in stages),
             "fifos": fifos, "fifo_bits": sum(f["bits"] for f in fifos), "fifos_are_least": plan.least_fifos,
             "stages": stages,

@@ -94,7 +94,7 @@ def run_passes(
 def _staged(name: str, old: Graph, new: Graph, ctx: PassContext) -> None:
     """Note what a pass has left of the weights, where it has changed that."""
     before, now = measured(name, old), measured(name, new)
-    if before != now:
+    if (before.macs, before.layers) != (now.macs, now.layers):
         ctx.stages.append(now)
     was, left = (s.zeros / max(s.weights, 1) for s in (before, now))
     if was >= _SPARSE and left < was / 2:

@@ -20,7 +20,7 @@ from hwcomp.passes._costs import COSTS, HARDWARE, cost
 from hwcomp.passes._gradients import logits_of, within
 from hwcomp.passes._layerwise import spread
 from hwcomp.passes._units import Mixed, Units
-from hwcomp.passes.base import DOT, Pass, PassContext
+from hwcomp.passes.base import DOT, Pass, PassContext, stated
 from hwcomp.registry import graph_pass
 from hwcomp.samples import operands
 
@@ -71,9 +71,9 @@ class Prune(Pass):
         self._check(ctx)
         if not (any(getattr(self, kind) for kind in KINDS) or self.threshold or self.floor):
             return graph
-        if any(t.qtype is not None or t.given is not None for t in graph.tensors.values()):
-            why = "it would choose other weights than the integers that the model states"
-            raise UsageError("pruning of a model that is already quantized", why=why, fix="add --requantize")
+        if typed := [t for t in graph.tensors.values() if t.qtype is not None or t.given is not None]:
+            node = next((n for n in graph.nodes if typed[0].name in (*n.inputs, *n.outputs)), None)
+            raise stated("pruning", origin_of(node) if node else None, ctx)
         whole = graph
         for kind in KINDS:
             if getattr(self, kind):

@@ -15,6 +15,7 @@ import numpy as np
 from hwcomp.plan.cell_timing import Buffer
 from hwcomp.plan.execution import Execution
 from hwcomp.plan.fifo_bound import whole_frames
+from hwcomp.plan.liveness import live
 from hwcomp.plan.maxplus import Periodic
 from hwcomp.plan.stages import OUTPUT, DataflowPlan, Reader
 from hwcomp.plan.timing import EXACT, PAD, Timing, build, finished, followed
@@ -24,8 +25,6 @@ _SWEEPS = 400
 _FRAMES = 6  # from an idle start, of which the last half must keep the interval
 EXACT_TOTAL = 1_000_000
 """Beats that are followed one by one, in all, to find the least depths of a design."""
-FLOWING = 1_500_000
-"""Beats of a frame up to which it is looked whether pauses can stop a design for ever."""
 _WIDE = 8  # steps between depths that are tried one after the other, before it goes by halves
 
 Depths = dict[Reader, int]
@@ -83,28 +82,28 @@ class _Search:
         """`depths`, with more words in front of joins and behind forks where the design could stop for ever: engines stall as a
         whole, so where inputs pause bubbles stand in them, and they hold less than in back to back frames."""
         held = [name for name in depths if name[1] != PAD and self._may_hold(name)]
-        timing = build(self.program, self.plan)
-        if not held or timing.graph.beats() > FLOWING:
+        if not held:
             return depths
+        timing = build(self.program, self.plan)
         for pipe in timing.pipes:
             pipe.hold_one()
 
         def more(words: int) -> Depths:
             return {name: depth + (words if name in held else 0) for name, depth in depths.items()}
 
-        def flows(words: int) -> bool:
-            for name, depth in more(words).items():
+        def flows(depths: Depths) -> bool:
+            for name, depth in depths.items():
                 timing.buffers[name].resize(depth)
-            return not Execution(timing.graph, [], 1 if timing.graph.beats() > EXACT else 2).stuck
+            return live(timing.graph)
 
         low, high = -1, 0
-        while not flows(high):
+        while not flows(more(high)):
             if high > self.interval:
-                return depths
+                return depths | whole_frames(self.program, self.plan)
             low, high = high, max(4, 2 * high)
         while high - low > 1:
             middle = (low + high) // 2
-            low, high = (low, middle) if flows(middle) else (middle, high)
+            low, high = (low, middle) if flows(more(middle)) else (middle, high)
         return more(high)
 
     def _large(self) -> tuple[Depths, bool]:

@@ -64,7 +64,7 @@ def waterfall(stages: list[dict[str, Any]]) -> dict[str, Any] | None:
             {
                 "stage": shown(s["stage"]), "what": stages_.WORDS.get(s["stage"], ""), "bytes": size, "index": index,
                 "at": (size - index) / top, "index_at": index / top, "from": before / top, "share": share(size / whole),
-                "weights": s["weights"], "zeros": s["zeros"], "macs": s["macs"],
+                "weights": s["weights"], "zeros": s["zeros"], "macs": s["macs"], "constants": s["constant_bytes"],
             }
         )  # fmt: skip
         before = before if s["stage"] in stages_.STORED else size
@@ -72,6 +72,7 @@ def waterfall(stages: list[dict[str, Any]]) -> dict[str, Any] | None:
     return {
         "rows": rows, "ticks": ticks(top), "names": [shown(s["stage"]) for s in stages],
         "layers": [{"node": shown(n), "bytes": [s["layers"].get(n, 0) for s in stages]} for n in names],
+        "sums": [s["bytes"] for s in stages],
     }  # fmt: skip
 
 

@@ -5,6 +5,7 @@ import pytest
 from hwcomp.plan import fifos
 from hwcomp.plan.dataflow import plan_dataflow
 from hwcomp.plan.execution import Execution
+from hwcomp.plan.liveness import live
 from hwcomp.plan.timing import build
 from tests.random_programs import random_program
 
@@ -14,7 +15,9 @@ def stuck(program, plan):
     timing = build(program, plan)
     for pipe in timing.pipes:
         pipe.hold_one()
-    return Execution(timing.graph, [], 3).stuck
+    for_ever = Execution(timing.graph, [], 3).stuck
+    assert live(timing.graph) != for_ever
+    return for_ever
 
 
 @pytest.mark.parametrize(("seed", "budget"), [(1010, 82), (1350, None)])
