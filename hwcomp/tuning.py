@@ -172,7 +172,9 @@ class _LaneZeros:
         return replace(self._dots[name], used=Used.where(mask.reshape(1, mask.shape[1], 1, -1) if flat else mask))
 
     def _total(self, masks: dict[str, np.ndarray]) -> float:
-        dots = {name: self._with(name, masks[name]) if name in masks else dot for name, dot in self._dots.items()}.values()
+        dots = {
+            name: self._with(name, masks[name]) if name in masks else dot for name, dot in self._dots.items()
+        }.values()
         if self._of == "cycles":
             return estimate.cycles(dots, self._budget)
         return (_luts if self._of == "lut" else _lane_cycles)(self._graph, dots, self._interval)

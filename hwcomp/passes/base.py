@@ -93,7 +93,9 @@ def stated(what: str, node: str | None, ctx: PassContext) -> UsageError:
         why, fix = "it would choose other weights than the integers that the model states", "add --requantize"
         return UsageError(f"{what} of a model that is already quantized", node=node, why=why, fix=fix)
     fix = "compress the float network that it was made from"
-    return UsageError(f"{what} of weights of few values, as of binary ones", node=node, why="the model itself states them", fix=fix)
+    return UsageError(
+        f"{what} of weights of few values, as of binary ones", node=node, why="the model itself states them", fix=fix
+    )
 
 
 @dataclass(frozen=True)

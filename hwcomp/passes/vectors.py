@@ -57,7 +57,7 @@ class Vectors(Pass):
         self._check(ctx)
         float_layers = [n for n in dots(graph) if graph.tensors[n.inputs[1]].given is None]
         cuts = {n.name: cut for n in float_layers if (cut := _cut(n, graph, self.size)) is not None}
-        shapes = {n.name: self._shape(n, graph, cuts[n.name]) for n in float_layers if n.name in cuts}
+        shapes = {n.name: self._shape(n, graph) for n in float_layers if n.name in cuts}
         names = {name for name, shape in shapes.items() if shape is not None}
         if not names:
             why = f"no layer has float weights in rows that {self.size} divides, and enough of them"
@@ -110,7 +110,7 @@ class Vectors(Pass):
         if ctx.calibration is None:
             raise UsageError("pass vectors needs calibration data", fix="give --calibration DATA.npz with real samples")
 
-    def _shape(self, node: Node, graph: Graph, cut: tuple[int, int]) -> Shape | None:
+    def _shape(self, node: Node, graph: Graph) -> Shape | None:
         """What a layer's codes are; None where they would take as much as its weights."""
         weights = graph.tensors[node.inputs[1]].data
         places = weights[0].size // self.size

@@ -18,16 +18,6 @@ def out(cli, net, tmp_path):
     return compiled
 
 
-@pytest.fixture
-def toml(tmp_path):
-    def written(text):
-        path = tmp_path / "options.toml"
-        path.write_text(text)
-        return path
-
-    return written
-
-
 def test_amounts_are_in_the_manifest_and_the_notes(out):
     manifest = out("--prune", "filter=0.3", "--pass", "prune.criterion=l2")
     assert manifest["options"]["prune"] == {"filter": 0.3}
