@@ -6,8 +6,6 @@ corrections and the choice of a fixed-point format see training data only. Write
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
 import tempfile
 import time
@@ -16,14 +14,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import records
+from records import DOCS, OUT, ROOT
 
 import hwcomp
 from hwcomp import samples
 from hwcomp.verify import c_host, engines
+from hwcomp.verify.engine import Built
 from hwcomp.verify.evaluate import decisions
 from hwcomp.verify.float_engine import run_model
 
-ROOT = Path(__file__).resolve().parent.parent
 CALIBRATION = 512
 METHODS = ("minmax", "percentile", "mse", "kl")
 ON = {"enabled": True}
@@ -39,6 +39,15 @@ class Network:
     model: Path
     load: Callable[[], tuple[np.ndarray, np.ndarray, np.ndarray | None]]
     bars: tuple[tuple[str, float], ...] = (("int8", 0.2),)  # kind of scheme, most points that its best may lose
+
+    def samples(self) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], np.ndarray | None]:
+        """What `load` gives; samples as float32, by the name of the input."""
+        import onnxruntime
+
+        *arrays, labels = self.load()
+        name = onnxruntime.InferenceSession(self.model, providers=["CPUExecutionProvider"]).get_inputs()[0].name
+        calibration, test = ({name: a.astype(np.float32)} for a in arrays)
+        return calibration, test, labels
 
 
 @dataclass(frozen=True)
@@ -158,9 +167,13 @@ def decide(network: Network, quant: str, passes: dict, data: Data, inputs: dict[
             network.model, Path(folder) / "out", target="mcu", quant=quant, passes=passes, logits=True,
             calibration=data.calibration,
         )  # fmt: skip
-        out = built.program.outputs[0]
-        values = engines.engine("c").run(built, samples.to_stored(built.program, inputs), False).values[out]
-    return decisions(values, False)
+        return decided(built, inputs)
+
+
+def decided(built: Built, inputs: dict[str, np.ndarray]) -> np.ndarray:
+    """Decisions of a C product, built for this machine."""
+    values = engines.engine("c").run(built, samples.to_stored(built.program, inputs), False).values
+    return decisions(values[built.program.outputs[0]], False)
 
 
 def best_format(network: Network, data: Data) -> str:
@@ -180,14 +193,15 @@ def run_float_model(network: Network, inputs: dict[str, np.ndarray]) -> np.ndarr
 
 
 def measure(network: Network, limit: int | None) -> dict:
-    calibration, x, labels = network.load()
-    import onnxruntime
-
-    name = onnxruntime.InferenceSession(network.model, providers=["CPUExecutionProvider"]).get_inputs()[0].name
-    x, labels = x[:limit], None if labels is None else labels[:limit].astype(np.int64)
-    theirs = decisions(run_float_model(network, {name: x}), False)
-    data = Data({name: calibration.astype(np.float32)}, {name: x.astype(np.float32)}, labels, theirs)
-    result = {"samples": len(x), "float": None if labels is None else float((theirs == labels).mean()), "settings": {}}
+    calibration, test, labels = network.samples()
+    test, labels = {n: x[:limit] for n, x in test.items()}, None if labels is None else labels[:limit].astype(np.int64)
+    theirs = decisions(run_float_model(network, test), False)
+    data = Data(calibration, test, labels, theirs)
+    result = {
+        "samples": len(theirs),
+        "float": None if labels is None else float((theirs == labels).mean()),
+        "settings": {},
+    }
     fixed = best_format(network, data)
     for s in settings():
         start = time.monotonic()
@@ -265,13 +279,10 @@ def _table(results: dict[str, dict], figure: str) -> list[str]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--shared", type=Path, default=ROOT.parent / "shared", help="folder with models/ and data/")
-    parser.add_argument("--only", action="append", metavar="NAME", help="measure only this network (repeatable)")
+    parser = records.arguments(__doc__, "measure only this network")
     parser.add_argument("--limit", type=int, help="test samples per network; nothing is written then")
     options = parser.parse_args()
-    path = ROOT / "build" / "bench" / "accuracy.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path = OUT / "accuracy.json"
     every = [n.name for n in networks(options.shared)]
     results: dict[str, dict] = {}
     for network in networks(options.shared):
@@ -280,10 +291,10 @@ def main() -> int:
         print(network.name, file=sys.stderr)
         results[network.name] = measure(network, options.limit)
         if options.limit is None:  # others may be measured at the same time
-            known = json.loads(path.read_text()) if path.exists() else {}
-            known = {n: (known | results)[n] for n in every if n in (known | results)}
-            path.write_text(json.dumps(known, indent=2) + "\n")
-            (ROOT / "docs" / "accuracy.md").write_text(markdown(known), encoding="utf-8")
+            known = records.kept(path) | results
+            known = {n: known[n] for n in every if n in known}
+            records.keep(path, known)
+            (DOCS / "accuracy.md").write_text(markdown(known), encoding="utf-8")
     print(markdown(results))
     return 0 if all(b["held"] for r in results.values() for b in r["bars"]) else 1
 

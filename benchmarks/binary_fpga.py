@@ -9,13 +9,13 @@ an interval of 64 (FINN's published folding), at most 2.5 at some interval below
 
 from __future__ import annotations
 
-import argparse
-import re
-import subprocess
+import shutil
 import sys
 from pathlib import Path
 
 import numpy as np
+import records
+from yosys import block_rams_of, luts_of, synthesized
 
 from hwcomp import samples
 from hwcomp.driver import compile_model
@@ -23,49 +23,28 @@ from hwcomp.frontend.load import load_model
 from hwcomp.options import CompileOptions
 from hwcomp.verify import compare, engines
 
-ROOT = Path(__file__).resolve().parent.parent
-OUT = ROOT / "build" / "bench" / "binary_fpga"
+OUT = records.OUT / "binary_fpga"
 MACS = 784 * 64 + 2 * 64 * 64 + 64 * 10
 BUDGETS = (976, 1910, 3800)  # intervals of 64, 32 and 16 cycles
-# Logic that memories take: LUTs of each primitive.
-MEMORIES = {
-    "RAM16X1D": 1, "RAM32M": 4, "RAM64M": 4, "RAM32X1D": 2, "RAM64X1D": 2, "RAM128X1D": 4, "SRL16E": 1, "SRLC32E": 1,
-}  # fmt: skip
-SCRIPT = """read_verilog -defer {files}
-{memory}
-hierarchy -check -top {top}
-synth_xilinx -flatten -family xc7 -top {top}
-tee -o {out} stat
-"""
 
 
-def luts_of(cells: dict[str, int]) -> int:
-    """Those of memories, shift registers and inverters included."""
-    logic = sum(n for name, n in cells.items() if re.fullmatch(r"LUT\d|INV", name))
-    return logic + sum(n * cells.get(name, 0) for name, n in MEMORIES.items())
+def model_and_images(shared: Path) -> tuple[Path, np.ndarray] | None:
+    """The file, and float32 [256, 1, 28, 28] of the training images; None where they are not there."""
+    model = shared / "models" / "qonnx" / "TFC_1W1A.onnx"
+    if not model.exists():
+        print(f"{model} is not there: nothing measured")
+        return None
+    return model, mnist(shared, 256)
 
 
-def synthesized(folder: Path, top: str, limit: int = 0) -> dict[str, int]:
-    """Cells of the design by type. TimeoutExpired beyond `limit` seconds (0: none)."""
-    rtl, out = folder / "rtl", folder / "stat.txt"
-    files = " ".join((rtl / f"{top.removesuffix('_top')}.f").read_text().split())
-    script = folder / "synth.ys"
-    memory = (
-        f'chparam -set MEM_DIR "{rtl / "mem"}" $abstract\\{top}' if "MEM_DIR" in (rtl / f"{top}.v").read_text() else ""
-    )
-    script.write_text(SCRIPT.format(files=files, memory=memory, top=top, out=out))
-    # `timeout` also ends what Yosys started.
-    command = ["timeout", str(limit), "yosys", "-q", "-s", str(script)]
-    done = subprocess.run(command, cwd=rtl, check=False, capture_output=True)
-    if done.returncode == 124:
-        raise subprocess.TimeoutExpired(command, limit)
-    done.check_returncode()
-    return {name: int(count) for name, count in re.findall(r"^\s+(\w+)\s+(\d+)$", out.read_text(), re.MULTILINE)}
+def mnist(shared: Path, count: int) -> np.ndarray:
+    with np.load(shared / "data" / "mnist.npz") as found:
+        return found["x_train"][:count, None].astype(np.float32) / np.float32(255)
 
 
 def measure(model: Path, images: np.ndarray, budget: int) -> dict[str, float]:
     folder = OUT / str(budget)
-    subprocess.run(["rm", "-rf", str(folder)], check=True)
+    shutil.rmtree(folder, ignore_errors=True)
     (entry,) = load_model(model).graph.inputs
     options = CompileOptions(("fpga",), calibration={entry: images}, name="net", pe_simd_budget=budget)
     built = compile_model(model, folder, options)
@@ -75,28 +54,23 @@ def measure(model: Path, images: np.ndarray, budget: int) -> dict[str, float]:
     luts, interval = luts_of(cells), outcome.stats["cycles_per_frame"]
     return {
         "status": outcome.status, "interval": interval, "luts": luts,
-        "rams": cells.get("RAMB36E1", 0) + cells.get("RAMB18E1", 0) / 2, "dsps": cells.get("DSP48E1", 0),
+        "rams": block_rams_of(cells), "dsps": cells.get("DSP48E1", 0),
         "ratio": luts * interval / MACS,
     }  # fmt: skip
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--shared", type=Path, default=ROOT.parent / "shared", help="folder with models/ and data/")
+    parser = records.arguments(__doc__)
     parser.add_argument("--budgets", default=",".join(map(str, BUDGETS)), help="lanes in all")
     options = parser.parse_args()
-    model = options.shared / "models" / "qonnx" / "TFC_1W1A.onnx"
-    if not model.exists():
-        print(f"{model} is not there: nothing measured")
+    if (found := model_and_images(options.shared)) is None:
         return 0
-    with np.load(options.shared / "data" / "mnist.npz") as found:
-        images = found["x_train"][:256, None].astype(np.float32) / np.float32(255)
     rows = []
     print(
         f"{MACS:,} XNOR-MACs\n{'lanes':>6} {'cycles':>7} {'LUT':>7} {'RAMB36':>7} {'DSP':>4} {'LUT x cycles / MAC':>19}  tensors"
     )
     for budget in map(int, options.budgets.split(",")):
-        row = measure(model, images, budget)
+        row = measure(*found, budget)
         rows.append(row)
         print(
             f"{budget:6} {row['interval']:7.1f} {row['luts']:7} {row['rams']:7.1f} {row['dsps']:4} {row['ratio']:19.2f}  {row['status']}"

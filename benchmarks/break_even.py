@@ -9,17 +9,18 @@ Index lists of the C product on a Cortex-M4 (QEMU, exact) beside the dense kerne
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
+import records
 import sparsity
-from accuracy import ROOT
+from records import DOCS, OUT
 from sparsity import DENSITIES, PATTERNS, blocks, fresh, layer, weights
 
-from hwcomp.backends import _c_kernels, _c_sparse
+from hwcomp.backends import _c_kernels
+from hwcomp.plan import index_lists
 from hwcomp.plan.dataflow import fold_dataflow
 
 CHANNELS, KERNEL, SIZE = 64, 3, 8
@@ -28,8 +29,8 @@ CURVES = {
     "blocks 4x4": (4, 4, 16),
     "single weights": (1, 1, 4),
 }  # rows and columns of what is left, lanes of the Verilog
-MEMO = ROOT / "build" / "bench" / "break_even.json"
-PAGE, PLOT = ROOT / "docs" / "sparsity.md", ROOT / "docs" / "break-even.svg"
+MEMO = OUT / "break_even.json"
+PAGE, PLOT = DOCS / "sparsity.md", DOCS / "break-even.svg"
 MARKS = "<!-- benchmarks/break_even.py writes from here -->", "<!-- to here -->"
 
 
@@ -45,7 +46,7 @@ def measured(folder: Path, known: dict[str, dict[str, list[float]]]) -> None:
                 program = layer("conv2d", CHANNELS, KERNEL, SIZE, weights(PATTERNS["dense"], *SHAPE))
                 base = sparsity.on_m4(program, fresh(folder))[0]
             w = weights(lambda rng, s, r=rows, c=columns, d=density: blocks(rng, s, r, c, d), *SHAPE)
-            dense, *others = _c_sparse.forms(w, SHAPE[1], 4)
+            dense, *others = index_lists.forms(w, SHAPE[1], 4)
             best = min(others, key=lambda f: f.instructions)
             usual = _c_kernels.layout_of
             _c_kernels.layout_of = lambda *a, b=best, u=usual: replace(u(*a), unit=b.unit, words=b.words)
@@ -57,8 +58,7 @@ def measured(folder: Path, known: dict[str, dict[str, list[float]]]) -> None:
             beats = [fold_dataflow(program, lanes, skip=skip).interval for skip in (True, False)]
             mine[f"{density:.2f}"] = [count / base, best.instructions / dense.instructions, beats[0] / beats[1]]
             print(name, density, mine[f"{density:.2f}"], flush=True)
-            MEMO.parent.mkdir(parents=True, exist_ok=True)
-            MEMO.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
+            records.keep(MEMO, known)
 
 
 def tables(known: dict[str, dict[str, list[float]]]) -> str:
@@ -128,7 +128,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tables", action="store_true", help="measure nothing, write what is known")
     args = parser.parse_args()
-    known = json.loads(MEMO.read_text(encoding="utf-8")) if MEMO.exists() else {}
+    known = records.kept(MEMO)
     if not args.tables:
         with tempfile.TemporaryDirectory() as folder:
             measured(Path(folder), known)

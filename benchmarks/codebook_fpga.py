@@ -1,22 +1,21 @@
-"""LeNet-300-100 with shared weights (`--share BITS`) in Verilog: bits of ROM of the network, and block RAMs and LUTs of Yosys synth_xilinx
-of its second layer's dot products, with weights in ROM and with indices and tables.
+"""LeNet-300-100 with shared weights (`--share BITS`) or vectors (`--share-vectors SIZExCODEWORDS`) in Verilog: bits of ROM of the
+network, and block RAMs and LUTs of Yosys synth_xilinx of one layer's dot products, with weights in ROM and with indices and tables.
 
-    python benchmarks/codebook_fpga.py [--shared DIR] [--bits 2,3,4] [--lanes N]
+    python benchmarks/codebook_fpga.py [--shared DIR] [--codes 2,3,4,4x256] [--lanes N] [--layer N]
 
 Every tensor of 20 images is compared on the Verilated design with random stalls. Ends with 1 where one differs.
 """
 
 from __future__ import annotations
 
-import argparse
 import re
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
-import binary_fpga
-import numpy as np
+import records
+import yosys
+from binary_fpga import mnist
 
 from hwcomp import product, samples
 from hwcomp.backends.base import Product
@@ -33,79 +32,65 @@ WRAPPER = """module engine (input clk, rst, v, output r, input [{x}:0] d, output
 hwc_mvu #({params}) u (.clk_i(clk), .rst_ni(rst), .s_valid_i(v), .s_ready_o(r), .s_data_i(d), .m_valid_o(mv), .m_ready_i(mr), .m_data_o(m));
 endmodule
 """
-SCRIPT = """read_verilog -defer {files}
-hierarchy -check -top engine
-synth_xilinx -flatten -noiopad -family xc7 -top engine
-tee -o {out} stat
-"""
-OUT = binary_fpga.ROOT / "build" / "bench" / "codebook_fpga"
+OUT = records.OUT / "codebook_fpga"
 
 
-def engine(folder: Path) -> dict[str, int]:
-    """Cells of the second layer's hwc_mvu on its own, by type."""
+def engine(folder: Path, kernel: int) -> dict[str, int]:
+    """Cells of a layer's hwc_mvu on its own, by type."""
     rtl = folder / "rtl"
-    (text,) = re.findall(r"hwc_mvu #\(([^;]*?)\) u_k2_mvu", (rtl / "net_top.v").read_text())
+    (text,) = re.findall(rf"hwc_mvu #\(([^;]*?)\) u_k{kernel}_mvu", (rtl / "net_top.v").read_text())
     params = re.sub(r'\{MEM_DIR, "/([^"]+)"\}', rf'"{rtl}/mem/\1"', text)
     pe, simd, acc = (int(re.search(rf"\.{name}\((\d+)\)", params)[1]) for name in ("PE", "SIMD", "ACC_W"))
     wrapper = WRAPPER.format(params=params, x=simd * 8 - 1, y=pe * acc - 1)
     (folder / "engine.v").write_text(wrapper)
-    out, cells = folder / "stat.txt", " ".join(map(str, rtl.glob("hwc_*.v")))
-    script = SCRIPT.format(files=f"{cells} {folder / 'engine.v'}", out=out)
-    (folder / "engine.ys").write_text(script)
-    subprocess.run(["yosys", "-q", "-s", str(folder / "engine.ys")], check=True, capture_output=True)
-    return {name: int(count) for name, count in re.findall(r"^\s+(\w+)\s+(\d+)$", out.read_text(), re.MULTILINE)}
+    return yosys.cells_of([*rtl.glob("hwc_*.v"), folder / "engine.v"], "engine", folder, options="-noiopad")
 
 
-def measure(built: product.Built, stored: dict, lanes: int, family: str | None) -> tuple[str, str]:
-    """(whether all tensors are equal, a row of the table) of a product whose Verilog is planned again; `family` None: no tables."""
+def measure(built: product.Built, stored: dict, lanes: int, layer: int, family: str | None) -> tuple[str, str]:
+    """(whether all tensors are equal, a row of the table) of a product whose Verilog is planned again; `family` None: no tables.
+    `layer`: whose cells are counted, from 1."""
     back_end, program = Verilog(), built.program
     plan = plan_dataflow(program, lanes, logic=FAMILIES[family] if family else None)
     facts = Product("net", ("a benchmark",), stored, interp.run(program, stored))
     shutil.rmtree(built.dir / "rtl")
-    for path, text in back_end.emit(program, plan, facts).items():
-        (built.dir / path).parent.mkdir(parents=True, exist_ok=True)
-        (built.dir / path).write_text(text)
+    records.write(built.dir, back_end.emit(program, plan, facts))
     (outcome,) = (o for o in compare.verify(built, stored, [engines.engine("verilator")]) if o.engine != "reference")
     report = back_end.report(program, plan)
-    cells = engine(built.dir)
+    cells = engine(built.dir, [s.kernel for s in plan.stages if s.fold][layer - 1])
     rams = f"{cells.get('RAMB36E1', 0)} | {cells.get('RAMB18E1', 0)}"
     return outcome.status, (
         f"{'indices' if family else 'weights'} | {outcome.stats['cycles_per_frame']:,.0f} | {report['rom_bits']:,} | {rams} | "
-        f"{binary_fpga.luts_of(cells):,} | {cells.get('DSP48E1', 0)}"
+        f"{yosys.luts_of(cells):,} | {cells.get('DSP48E1', 0)}"
     )
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--shared", type=Path, default=binary_fpga.ROOT.parent / "shared", help="folder with models/ and data/"
-    )
-    parser.add_argument("--bits", default="2,3,4", help="of the codes")
+    parser = records.arguments(__doc__)
+    parser.add_argument("--codes", default="2,3,4,4x256", help="BITS of --share or SIZExCODEWORDS of --share-vectors, with commas")
     parser.add_argument("--lanes", type=int, default=64)
+    parser.add_argument("--layer", type=int, default=2, help="whose cells are counted")
     options = parser.parse_args()
     model = options.shared / "models" / "float" / "lenet300_100_mnist.onnx"
     if not model.exists():
         print(f"{model} is not there: nothing measured")
         return 0
     (entry,) = load_model(model).graph.inputs
-    with np.load(options.shared / "data" / "mnist.npz") as found:
-        images = found["x_train"][:1024, None].astype(np.float32) / np.float32(255)
+    images = mnist(options.shared, 1024)
     bad = 0
     print(
-        "| bits | ROM holds | cycles | ROM bits | RAMB36 | RAMB18 | LUTs | DSPs | tensors |\n|---|---|---|---|---|---|---|---|---|"
+        "| codes | ROM holds | cycles | ROM bits | RAMB36 | RAMB18 | LUTs | DSPs | tensors |\n|---|---|---|---|---|---|---|---|---|"
     )
-    for bits in map(int, options.bits.split(",")):
-        folder = OUT / str(bits)
+    for codes in options.codes.split(","):
+        folder = OUT / codes
         shutil.rmtree(folder, ignore_errors=True)
-        chosen = CompileOptions(
-            ("fpga",), calibration={entry: images}, name="net", pe_simd_budget=options.lanes, share=bits
-        )
+        how = {"share_vectors": codes} if "x" in codes else {"share": int(codes)}
+        chosen = CompileOptions(("fpga",), calibration={entry: images}, name="net", pe_simd_budget=options.lanes, **how)
         built = compile_model(model, folder, chosen)
         stored = samples.to_stored(built.program, {entry: images[:20]})
         for family in (None, "xc7"):
-            status, row = measure(built, stored, options.lanes, family)
+            status, row = measure(built, stored, options.lanes, options.layer, family)
             bad += status != "equal"
-            print(f"| {bits} | {row} | {status} |", flush=True)
+            print(f"| {codes} | {row} | {status} |", flush=True)
     return int(bad > 0)
 
 

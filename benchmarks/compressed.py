@@ -8,16 +8,15 @@ What was measured is kept in build/bench/compressed.json; rows that are there ar
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
-import traceback
+from functools import partial
 
 import network_tables
-import pytest
-from networks import OUT, ROOT, TARGETS, good, measure
+import records
+from networks import TARGETS, arguments, good, measure, measured
+from records import DOCS
 
-STORE = OUT.parent / "compressed.json"
+STORE = records.OUT / "compressed.json"
 SMALL = {"c_weights": "small"}
 # (network, what is given on the command line, the same for hwcomp.compile); the first row of a network is what it is without.
 ROWS = (
@@ -60,37 +59,20 @@ def key(network: str, given: str) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", action="append", metavar="NAME", help="measure the rows of this network again (repeatable)")
-    parser.add_argument("--engines", default=",".join(TARGETS), metavar="LIST", help="only these (c,c:m4,verilator,hls)")
-    parser.add_argument("--tables", action="store_true", help="measure nothing, write the tables")
-    options = parser.parse_args()
-    OUT.mkdir(parents=True, exist_ok=True)
-    wanted, known = tuple(e for e in TARGETS if e in options.engines.split(",")), _kept()
-    failed = False
+    options, done = arguments(__doc__), []
     for network, given, compiled in () if options.tables else ROWS:
         name = key(network, given)
-        if network not in options.only if options.only else set(wanted) <= set(known.get(name, {}).get("engines", ())):
+        known = set(records.kept(STORE).get(name, {}).get("engines", ()))
+        if network not in options.only if options.only else set(options.engines) <= known:
             continue
-        try:
-            row = known[name] = measure(network, wanted, known.get(name, {}), OUT.parent / "compressed", **compiled)
-            STORE.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n")
-            print(f"{name}: {'as it should be' if good(row) else row['engines']}", flush=True)
-        except pytest.skip.Exception as skipped:
-            print(f"{name}: {skipped}")
-        except Exception:  # the other rows are still worth measuring
-            print(f"{name}:", file=sys.stderr)
-            traceback.print_exc()
-            failed = True
+        made = partial(measure, network, options.engines, folder=records.OUT / "compressed", **compiled)
+        done.append(measured(name, STORE, made))
+    known = records.kept(STORE)
     rows = {name: known[name] for network, given, _ in ROWS if (name := key(network, given)) in known}
     if rows:
-        page = ROOT / "docs" / "compressed-networks.md"
+        page = DOCS / "compressed-networks.md"
         page.write_text(TITLE + network_tables.tables(rows, tuple(TARGETS)), encoding="utf-8")
-    return int(failed or not all(map(good, rows.values())))
-
-
-def _kept() -> dict[str, dict]:
-    return json.loads(STORE.read_text()) if STORE.exists() else {}
+    return int(not all(done) or not all(map(good, rows.values())))
 
 
 if __name__ == "__main__":

@@ -8,36 +8,34 @@ instructions are those of the Cortex-M4 image (QEMU, exact). Writes docs/compres
 
 from __future__ import annotations
 
-import argparse
 import json
 import shutil
 import sys
 import tempfile
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import accuracy
 import numpy as np
-from accuracy import ROOT, Network, networks, run_float_model
+import records
+from accuracy import Network, networks
+from c_products import factor, float_bytes, lost, on_test_set, report_of, size_of
 from compression_plot import Point, svg
+from records import DOCS, OUT
 
-import hwcomp
-from hwcomp import npz, samples
+from hwcomp import npz
 from hwcomp.backends.base import Product
 from hwcomp.backends.c import CBackend
 from hwcomp.export import half
 from hwcomp.product import load
-from hwcomp.verify import engines, m4
 from hwcomp.verify.engine import Built
 from hwcomp.verify.evaluate import decisions
 
 BARS = {"lenet300_100_mnist": 22.0, "lenet5_caffe_mnist": 36.0}  # times smaller than float32, at most LOST points lost
 PUBLISHED = {"lenet300_100_mnist": "40x, 0.06 points gained", "lenet5_caffe_mnist": "39x, 0.06 points gained"}
 LOST = 0.3
-FLOAT = 4
-MEMO = ROOT / "build" / "bench" / "compression.json"
-PROGRAMS = ROOT / "build" / "bench" / "compression"  # NETWORK/PASSES: products, whose figures can be measured again
+MEMO = OUT / "compression.json"
+PROGRAMS = OUT / "compression"  # NETWORK/PASSES: products, whose figures can be measured again
 accuracy.CALIBRATION = 4096
 HALF = "float16"
 
@@ -83,24 +81,9 @@ def compiled(network: Network, share: dict | None, again: bool) -> Path:
         shutil.rmtree(folder, ignore_errors=True)
     if (folder / "decisions.json").exists():
         return folder
-    calibration, x, labels = network.load()
-    import onnxruntime
-
-    name = onnxruntime.InferenceSession(network.model, providers=["CPUExecutionProvider"]).get_inputs()[0].name
-    calibration, x = ({name: a.astype(np.float32)} for a in (calibration, x))
-    theirs, start = decisions(run_float_model(network, x), False), time.monotonic()
     passes = {"share": {"enabled": True, **share}} if share else {}
-    built = hwcomp.compile(
-        network.model, folder / "product", target="mcu", logits=True, calibration=calibration, passes=passes
-    )
-    seconds = time.monotonic() - start
-    values = engines.engine("c").run(built, samples.to_stored(built.program, x), False).values
-    mine = decisions(values[built.program.outputs[0]], False)
-    found = {
-        "accuracy": float((mine == labels).mean()), "float": float((theirs == labels).mean()), "seconds": seconds,
-        "notes": json.loads((built.dir / "report.json").read_text())["passes"].get("share", []),
-    }  # fmt: skip
-    (folder / "decisions.json").write_text(json.dumps(found))
+    built, found = on_test_set(network, folder / "product", passes=passes)
+    (folder / "decisions.json").write_text(json.dumps(found | {"notes": report_of(built)["passes"].get("share", [])}))
     return folder
 
 
@@ -110,20 +93,12 @@ def figures(folder: Path, form: str) -> dict:
     vectors = (npz.load(made.dir / "vectors" / f"{n}.npz") for n in ("inputs", "outputs"))
     plan = back_end.plan(made.program, {"c_weights": form})
     with tempfile.TemporaryDirectory() as aside:
-        for path, content in back_end.emit(made.program, plan, Product(made.name, ("a benchmark",), *vectors)).items():
-            (Path(aside) / path).parent.mkdir(parents=True, exist_ok=True)
-            (Path(aside) / path).write_text(content, encoding="utf-8")
-        counted = m4.measure(Built(Path(aside), made.manifest, made.program))
-    dots = [k for k in made.program.kernels if "weight" in k.constants]
-    weights = sum(k.constants["weight"].size for k in dots)
+        records.write(Path(aside), back_end.emit(made.program, plan, Product(made.name, ("a benchmark",), *vectors)))
+        found = size_of(Built(Path(aside), made.manifest, made.program))
+    left = sum(np.count_nonzero(k.constants["weight"]) for k in made.program.kernels if "weight" in k.constants)
     kernels = back_end.report(made.program, plan)["kernels"]
-    return {
-        "weights": weights, "biases": sum(k.constants["bias"].size for k in dots),
-        "zeros": 1 - sum(np.count_nonzero(k.constants["weight"]) for k in dots) / weights,
-        "bytes": counted["weight_bytes"], "code": counted["code_bytes"], "ram": counted["ram_bytes"],
-        "instructions": counted["instructions"],
-        "layers": [dict(k["weights"], name=k["name"]) for k in kernels if k["weights"]],
-    }  # fmt: skip
+    layers = [dict(k["weights"], name=k["name"]) for k in kernels if k["weights"]]
+    return found | {"zeros": 1 - left / found["weights"], "layers": layers}
 
 
 def halved(network: Network, like: dict) -> dict:
@@ -139,9 +114,8 @@ def halved(network: Network, like: dict) -> dict:
     mine = decisions(found, False)
     fields = {n: like[n] for n in ("float", "weights", "biases")}
     none = dict.fromkeys(("code", "ram", "instructions"))
-    size = FLOAT // 2 * (like["weights"] + like["biases"])
     return fields | none | {
-        "accuracy": float((mine == labels).mean()), "zeros": 0.0, "bytes": size, "seconds": 0.0, "layers": [], "notes": []
+        "accuracy": float((mine == labels).mean()), "zeros": 0.0, "bytes": float_bytes(like) // 2, "seconds": 0.0, "layers": [], "notes": []
     }  # fmt: skip
 
 
@@ -152,14 +126,6 @@ def measure(network: Network, setting: Setting, again: bool) -> dict:
         folder, "packed" if setting.form == HALF else setting.form
     )
     return halved(network, found) if setting.form == HALF else found
-
-
-def factor(row: dict) -> float:
-    return FLOAT * (row["weights"] + row["biases"]) / row["bytes"]
-
-
-def lost(row: dict) -> float:
-    return 100 * (row["float"] - row["accuracy"])
 
 
 def best(rows: dict[str, dict]) -> str | None:
@@ -202,9 +168,8 @@ def markdown(results: dict[str, dict[str, dict]]) -> str:
     ]  # fmt: skip
     for name, rows in results.items():
         first, chosen = next(iter(rows.values())), best(rows)
-        size = FLOAT * (first["weights"] + first["biases"])
         parts += [
-            f"## {name}", "", f"Float: {100 * first['float']:.2f} %, {size:,} bytes.", "",
+            f"## {name}", "", f"Float: {100 * first['float']:.2f} %, {float_bytes(first):,} bytes.", "",
             "| method | accuracy, percent | lost points | zeros, percent | bytes | factor | code | RAM | instructions, M4 |",
             "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
         ]  # fmt: skip
@@ -237,16 +202,13 @@ def markdown(results: dict[str, dict[str, dict]]) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--shared", type=Path, default=ROOT.parent / "shared", help="folder with models/ and data/")
-    parser.add_argument("--only", action="append", metavar="NAME", help="measure only this network (repeatable)")
+    parser = records.arguments(__doc__, "measure only this network")
     parser.add_argument("--again", action="store_true", help="compile and measure again what an earlier run has")
     parser.add_argument(
         "--figures", action="store_true", help="bytes, code, RAM and instructions again, of the same Programs"
     )
     options = parser.parse_args()
-    MEMO.parent.mkdir(parents=True, exist_ok=True)
-    known = json.loads(MEMO.read_text()) if MEMO.exists() else {}
+    known = records.kept(MEMO)
     for network in networks(options.shared):
         if network.name not in (options.only or BARS):
             continue
@@ -260,10 +222,10 @@ def main() -> int:
                 f" {factor(row):.1f}x, {shown(row['instructions'])} instructions, {row['seconds']:.0f} s",
                 flush=True,
             )
-            MEMO.write_text(json.dumps(known, indent=2) + "\n")
+            records.keep(MEMO, known)
     known = {n: {s.what: known[n][s.what] for s in SETTINGS if s.what in known[n]} for n in BARS if n in known}
-    (ROOT / "docs" / "compression.md").write_text(markdown(known), encoding="utf-8")
-    (ROOT / "docs" / "compression.svg").write_text(plot(known), encoding="utf-8")
+    (DOCS / "compression.md").write_text(markdown(known), encoding="utf-8")
+    (DOCS / "compression.svg").write_text(plot(known), encoding="utf-8")
     reached = {n: best(rows) for n, rows in known.items()}
     return 0 if all(b and factor(known[n][b]) >= BARS[n] for n, b in reached.items()) else 1
 

@@ -19,9 +19,10 @@ import numpy as np
 import onnx
 import onnxruntime
 import peer_qonnx
+import records
+from records import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
-OUT = ROOT / "build" / "bench" / "decisions"
+OUT = records.OUT / "decisions"
 sys.path.insert(0, str(ROOT))
 
 import hwcomp  # noqa: E402  after the path

@@ -9,7 +9,6 @@ is, with its Softmax (decisions are compared), and without it (every output is c
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import shutil
@@ -20,13 +19,13 @@ import m4
 import numpy as np
 import onnx
 import peer_hls4ml
+import records
 
 import hwcomp
 from hwcomp.samples import to_stored
 from hwcomp.verify.hls_host import HlsHost
 
-ROOT = Path(__file__).resolve().parent.parent
-OUT = ROOT / "build" / "bench" / "hls"
+OUT = records.OUT / "hls"
 NETWORK = "qkeras_jettagging"
 STEP, LIMIT = 2.0**-10, 32.0  # of ap_fixed<16,6>
 REST = "int16"  # for what the model leaves in float; on the range above, the input takes the same values
@@ -115,8 +114,7 @@ def show(results: dict[str, dict]) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--shared", type=Path, default=ROOT.parent / "shared", help="folder with models/ and vectors/")
+    parser = records.arguments(__doc__)
     parser.add_argument("--samples", type=int, default=10_000)
     options = parser.parse_args()
     python = peer_hls4ml.install(OUT / "peer-venv")
@@ -127,7 +125,7 @@ def main() -> int:
         "as it is": measure(model, x, OUT / "whole", python),
         "without its Softmax": measure(cut, x, OUT / "logits", python),
     }
-    (OUT / "results.json").write_text(json.dumps(results, indent=2, sort_keys=True) + "\n")
+    records.keep(OUT / "results.json", results)
     show(results)
     mine = [row for name, row in results["without its Softmax"].items() if name != "hls4ml"]
     return int(any(row["outputs differing"] or row["decisions differing"] for row in mine))

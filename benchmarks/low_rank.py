@@ -9,8 +9,6 @@ build/bench/low_rank; docs/low-rank.md is written from it.
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
 import tempfile
 import time
@@ -18,21 +16,18 @@ from pathlib import Path
 from unittest import mock
 
 import accuracy as pictures
-import numpy as np
-from accuracy import ROOT, networks
+import records
+from accuracy import decided, networks
+from float_graphs import in_front_of, right
+from records import DOCS, OUT
 
 import hwcomp
-from hwcomp import samples
 from hwcomp.errors import HwcompError
-from hwcomp.frontend.float_run import run_float
-from hwcomp.frontend.load import load_model
 from hwcomp.passes._costs import cost
 from hwcomp.passes.base import PassContext
 from hwcomp.passes.low_rank import LowRank
-from hwcomp.passes.pipeline import configured, run_passes
 from hwcomp.quantize.low_rank_fit import FORMS
-from hwcomp.verify import engines, m4
-from hwcomp.verify.evaluate import decisions
+from hwcomp.verify import m4
 
 NETWORKS = {  # name: (model, folder of its data in benchmarks/accuracy.py)
     "lenet300_100": "lenet300_100_mnist", "lenet5_caffe": "lenet5_caffe_mnist", "resnet8_bn": "resnet8_fused_fashion",
@@ -42,8 +37,8 @@ BUDGETS = (0.7, 0.5, 0.35)
 FORMED = 0.5  # the budget at which forms are compared
 TEST = 2000  # test images of a float graph
 pictures.CALIBRATION = 2048
-MEMO = ROOT / "build" / "bench" / "low_rank"
-PAGE = ROOT / "docs" / "low-rank.md"
+MEMO = OUT / "low_rank"
+PAGE = DOCS / "low-rank.md"
 MARK = "<!-- Behind this line benchmarks/low_rank.py writes. -->"
 
 
@@ -65,28 +60,19 @@ def rows() -> dict[str, tuple[dict | None, bool]]:
 class Network:
     def __init__(self, name: str, shared: Path):
         known = {n.name: n for n in networks(shared)}[NETWORKS[name]]
-        calibration, x, self.labels = known.load()
+        self.calibration, self.test, self.labels = known.samples()
         self.path = shared / "models" / "float" / known.model.name.replace("resnet8_fused", "resnet8_bn")
-        graph, self.ctx = load_model(self.path).graph, PassContext(logits=True)
-        (self.input,) = graph.inputs
-        self.calibration, self.test = ({self.input: a.astype(np.float32)} for a in (calibration, x))
-        passes = configured({})
-        self.graph = run_passes(graph, self.ctx, passes[: [p.name for p in passes].index("low_rank")])
+        self.ctx = PassContext(logits=True)
+        self.graph = in_front_of("low_rank", self.path, self.ctx)
         self.ctx.calibration = self.calibration
-
-    def accuracy(self, graph) -> float:
-        good = 0
-        for start in range(0, TEST, 100):
-            (scores,) = run_float(graph, {self.input: self.test[self.input][start : start + 100]}).values()
-            good += int((scores.reshape(len(scores), -1).argmax(axis=1) == self.labels[start : start + 100]).sum())
-        return good / TEST
 
     def measured(self, fields: dict | None, product: bool) -> dict:
         """Figures of the float graph, and of its product."""
         self.ctx.notes.clear()
         small = self.graph if fields is None else LowRank(enabled=True, **fields).run(self.graph, self.ctx)
         forms = {f: sum(f"{f} of rank" in line for line in self.ctx.notes.get("low_rank", ())) for f in FORMS}
-        row = {"float": self.accuracy(small), "forms": forms, **{of: cost(small, of) for of in ("macs", "parameters")}}
+        accuracy = right(small, {n: x[:TEST] for n, x in self.test.items()}, self.labels)
+        row = {"float": accuracy, "forms": forms, **{of: cost(small, of) for of in ("macs", "parameters")}}
         return {**row, **self.product(small if fields else None)} if product else row
 
     def product(self, small) -> dict:
@@ -96,23 +82,23 @@ class Network:
             built = hwcomp.compile(
                 self.path, Path(folder) / "out", target="mcu", logits=True, calibration=self.calibration, passes=passes
             )
-            values = engines.engine("c").run(built, samples.to_stored(built.program, self.test), False).values
-            mine, figures = decisions(values[built.program.outputs[0]], False), m4.measure(built)
+            mine, figures = decided(built, self.test), m4.measure(built)
         wanted = ("weight_bytes", "ram_bytes", "instructions")
         return {"int8": float((mine == self.labels).mean()), **{f: figures[f] for f in wanted}}
 
 
-def measure(network: Network, kept: dict, products: bool, keep) -> None:
-    for name, (fields, made) in rows().items():
-        row = kept.setdefault(name, {})
+def measure(name: str, network: Network, products: bool) -> None:
+    kept = records.kept(memo(name))
+    for what, (fields, made) in rows().items():
+        row = kept.setdefault(what, {})
         start = time.monotonic()
         try:
             if "refused" not in row and ("float" not in row or (products and made and "int8" not in row)):
                 row |= network.measured(fields, products and made)
         except HwcompError as error:
             row["refused"] = f"{error.what}; {error.why}"
-        print(f"  {name:32} {row} {time.monotonic() - start:.0f} s", flush=True)
-        keep()
+        print(f"  {what:32} {row} {time.monotonic() - start:.0f} s", flush=True)
+        records.keep(memo(name), kept)
 
 
 def tables(known: dict) -> str:
@@ -149,30 +135,20 @@ def _line(what: str, row: dict, whole: dict) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--shared", type=Path, default=ROOT.parent / "shared", help="folder with models/ and data/")
-    parser.add_argument("--only", action="append", metavar="NAME", help="measure only this network (repeatable)")
+    parser = records.arguments(__doc__, "measure only this network")
     parser.add_argument("--products", action="store_true", help="compile and measure products, too")
     parser.add_argument("--tables", action="store_true", help="measure nothing, write the tables")
     options = parser.parse_args()
-    MEMO.mkdir(parents=True, exist_ok=True)
     for name in () if options.tables else options.only or NETWORKS:
         print(name, flush=True)
-        mine = _kept(name)
-
-        def keep(name=name, mine=mine) -> None:
-            (MEMO / f"{name}.json").write_text(json.dumps(mine, indent=1) + "\n")
-
-        measure(Network(name, options.shared), mine, options.products, keep)
-    known = {n: mine for n in NETWORKS if (mine := _kept(n))}
-    text = PAGE.read_text(encoding="utf-8") if PAGE.exists() else f"{MARK}\n"
-    PAGE.write_text(text.partition(MARK)[0] + MARK + "\n\n" + tables(known), encoding="utf-8")
+        measure(name, Network(name, options.shared), options.products)
+    known = {n: mine for n in NETWORKS if (mine := records.kept(memo(n)))}
+    records.write_behind(PAGE, MARK, tables(known))
     return 0
 
 
-def _kept(name: str) -> dict:
-    path = MEMO / f"{name}.json"
-    return json.loads(path.read_text()) if path.exists() else {}
+def memo(name: str) -> Path:
+    return MEMO / f"{name}.json"
 
 
 if __name__ == "__main__":

@@ -13,18 +13,20 @@ import json
 import shutil
 import sys
 import traceback
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
+import network_tables
 import pytest
+import records
+from records import DOCS, ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
-OUT = ROOT / "build" / "bench" / "networks"
-STORE = OUT.parent / "networks.json"
+OUT = records.OUT / "networks"
+STORE = records.OUT / "networks.json"
 sys.path.insert(0, str(ROOT))
 
-import network_tables  # noqa: E402  after the path
-
-import hwcomp  # noqa: E402
+import hwcomp  # noqa: E402  after the path
 from hwcomp.errors import UnsupportedError  # noqa: E402
 from hwcomp.samples import to_stored  # noqa: E402
 from hwcomp.verify import compare, engines  # noqa: E402
@@ -103,36 +105,45 @@ def good(row: dict) -> bool:
     return verified and row.get("l4", {}).get("passed", True)
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def arguments(doc: str) -> argparse.Namespace:
+    """`engines`: names, in the order of the columns."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", action="append", metavar="NAME", help="measure only this network (repeatable)")
     parser.add_argument(
         "--engines", default=",".join(TARGETS), metavar="LIST", help="only these (c,c:m4,verilator,hls)"
     )
     parser.add_argument("--tables", action="store_true", help="measure nothing, write the tables")
     options = parser.parse_args()
-    OUT.mkdir(parents=True, exist_ok=True)
-    wanted = tuple(e for e in TARGETS if e in options.engines.split(","))
-    failed = False
-    for name in () if options.tables else options.only or NETWORKS:
-        print(f"measuring {name}", file=sys.stderr)
-        try:
-            row = measure(name, wanted, _kept().get(name, {}))
-            STORE.write_text(json.dumps(_kept() | {name: row}, indent=1, sort_keys=True) + "\n")
-            print(f"{name}: {'as it should be' if good(row) else row['engines']}", flush=True)
-        except pytest.skip.Exception as skipped:
-            print(f"{name}: {skipped}")
-        except Exception:  # the other networks are still worth measuring
-            traceback.print_exc()
-            failed = True
-    rows = {name: row for name in NETWORKS if (row := _kept().get(name))}
+    options.engines = tuple(e for e in TARGETS if e in options.engines.split(","))
+    return options
+
+
+def measured(name: str, memo: Path, measurement: Callable[[dict], dict]) -> bool:
+    """Put what `measurement` makes of a row into the memo; False where it failed, which others do not suffer from."""
+    print(f"measuring {name}", file=sys.stderr)
+    try:
+        row = measurement(records.kept(memo).get(name, {}))
+        records.keep(memo, records.kept(memo) | {name: row})  # others may be measured at the same time
+        print(f"{name}: {'as it should be' if good(row) else row['engines']}", flush=True)
+    except pytest.skip.Exception as skipped:
+        print(f"{name}: {skipped}")
+    except Exception:
+        traceback.print_exc()
+        return False
+    return True
+
+
+def main() -> int:
+    options = arguments(__doc__)
+    done = [
+        measured(name, STORE, partial(measure, name, options.engines))
+        for name in (() if options.tables else options.only or NETWORKS)
+    ]
+    known = records.kept(STORE)
+    rows = {name: known[name] for name in NETWORKS if name in known}
     if rows:
-        (ROOT / "docs" / "networks.md").write_text(network_tables.page(rows, tuple(TARGETS)))
-    return int(failed or not all(map(good, rows.values())))
-
-
-def _kept() -> dict[str, dict]:
-    return json.loads(STORE.read_text()) if STORE.exists() else {}
+        (DOCS / "networks.md").write_text(network_tables.page(rows, tuple(TARGETS)))
+    return int(not all(done) or not all(map(good, rows.values())))
 
 
 if __name__ == "__main__":

@@ -15,11 +15,12 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+from records import DOCS, ROOT
+
 sys.path.insert(0, str(ROOT))
 
-from hwcomp.verify import c_host  # noqa: E402  after the path
-from tests.node_cases import ALL, ENGINES, Result, cases, check, collected  # noqa: E402
+from hwcomp.verify import c_host
+from tests.node_cases import ALL, ENGINES, Result, cases, check, collected
 
 # The C of hundreds of small models is built: quickly, no bit depends on it.
 c_host.FLAGS = ("-std=c99", "-O0", "-fPIC", "-shared")
@@ -118,7 +119,7 @@ def main() -> None:
     failed = [f"- `{n}`: {r.detail}" for n, r in results.items() if r.status == "failed"]
     text += "\n".join(["\n## Failed\n", *failed, ""]) if failed else ""
     if not only:
-        (ROOT / "docs" / "node-tests.md").write_text(text)
+        (DOCS / "node-tests.md").write_text(text)
     print(dict(count))
 
 

@@ -10,62 +10,40 @@ results. Writes docs/few-bits.md.
 
 from __future__ import annotations
 
-import argparse
-import json
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import accuracy
-import numpy as np
-from accuracy import ROOT, Network, networks, run_float_model
-from binary_fpga import luts_of, synthesized
+import records
+from accuracy import Network, networks
+from c_products import FLOAT, lost, on_test_set, report_of
+from records import DOCS, OUT
+from yosys import block_rams_of, luts_of, synthesized
 
 import hwcomp
-from hwcomp import samples
 from hwcomp.errors import HwcompError
-from hwcomp.frontend.load import load_model
-from hwcomp.verify import engines, m4
-from hwcomp.verify.evaluate import decisions
+from hwcomp.verify import m4
 
 NETWORKS = ("lenet300_100_mnist", "lenet5_caffe_mnist", "resnet8_fused_fashion")
 SCHEMES = ("int8", "int4", "int2", "ternary", "binary-weights", "binary", "auto")
 BARS = {"lenet300_100_mnist": 3.0, "lenet5_caffe_mnist": 3.0, "resnet8_fused_fashion": 5.0}  # bits of auto at most
 LOST = 0.3  # points that auto may lose
 SYNTHESIS = 1800  # seconds
-FLOAT = 4  # bytes of a weight
 accuracy.CALIBRATION = 4096
-MEMO = ROOT / "build" / "bench" / "post_training.json"
-
-
-def data(network: Network) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], np.ndarray]:
-    """Calibration, test images, labels."""
-    calibration, x, labels = network.load()
-    (name,) = load_model(network.model).graph.inputs
-    return {name: calibration.astype(np.float32)}, {name: x.astype(np.float32)}, labels
+MEMO = OUT / "post_training.json"
 
 
 def measure(network: Network, quant: str) -> dict:
-    calibration, x, labels = data(network)
-    theirs, start = decisions(run_float_model(network, x), False), time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
-        built = hwcomp.compile(
-            network.model, Path(folder) / "out", target="mcu", quant=quant, logits=True, calibration=calibration
-        )
-        seconds = time.monotonic() - start
-        values = engines.engine("c").run(built, samples.to_stored(built.program, x), False).values
-        mine = decisions(values[built.program.outputs[0]], False)
-        figures = m4.measure(built)
-        report = json.loads((built.dir / "report.json").read_text(encoding="utf-8"))
-        notes = report["passes"].get("few_bits", [])
+        built, row = on_test_set(network, Path(folder) / "out", quant=quant)
+        instructions, report = m4.measure(built)["instructions"], report_of(built)
+    notes = report["passes"].get("few_bits", [])
     average = next((float(line.split()[0]) for line in notes if line.endswith("bits per weight on average")), 8.0)
-    return {
-        "accuracy": float((mine == labels).mean()), "float": float((theirs == labels).mean()),
-        "agreement": float((mine == theirs).mean()), "bits": average, "weights": report["weights"],
-        "weight_bytes": report["targets"]["mcu"]["weight_bytes"], "instructions": figures["instructions"], "lut": None,
-        "compile_seconds": seconds, "notes": notes,
+    return row | {
+        "bits": average, "weights": report["weights"], "weight_bytes": report["targets"]["mcu"]["weight_bytes"],
+        "instructions": instructions, "lut": None, "notes": notes,
     }  # fmt: skip
 
 
@@ -73,7 +51,7 @@ def lut(network: Network, quant: str, folder: Path) -> str:
     """LUTs of the Verilog product, or why there are none."""
     try:
         built = hwcomp.compile(
-            network.model, folder, target="fpga", quant=quant, logits=True, calibration=data(network)[0]
+            network.model, folder, target="fpga", quant=quant, logits=True, calibration=network.samples()[0]
         )
     except HwcompError as error:
         return error.what
@@ -81,12 +59,11 @@ def lut(network: Network, quant: str, folder: Path) -> str:
         cells = synthesized(built.dir, f"{built.name}_top", SYNTHESIS)
     except subprocess.TimeoutExpired:
         return f"over {SYNTHESIS // 60} min"
-    blocks = cells.get("RAMB18E1", 0) / 2 + cells.get("RAMB36E1", 0)
-    return f"{luts_of(cells):,} + {blocks:g} RAMB36 + {cells.get('DSP48E1', 0)} DSP48"
+    return f"{luts_of(cells):,} + {block_rams_of(cells):g} RAMB36 + {cells.get('DSP48E1', 0)} DSP48"
 
 
 def held(name: str, row: dict) -> bool:
-    return 100 * (row["float"] - row["accuracy"]) <= LOST + 1e-9 and row["bits"] <= BARS[name]
+    return lost(row) <= LOST + 1e-9 and row["bits"] <= BARS[name]
 
 
 def markdown(results: dict[str, dict[str, dict]]) -> str:
@@ -108,7 +85,7 @@ def markdown(results: dict[str, dict[str, dict]]) -> str:
         ]  # fmt: skip
         for quant, r in rows.items():
             parts.append(
-                f"| {quant} | {100 * r['accuracy']:.2f} | {100 * (r['float'] - r['accuracy']):+.2f} | {100 * r['agreement']:.2f} |"
+                f"| {quant} | {100 * r['accuracy']:.2f} | {lost(r):+.2f} | {100 * r['agreement']:.2f} |"
                 f" {r['bits']:.2f} | {r['weight_bytes']:,} | {FLOAT * r['weights'] / r['weight_bytes']:.1f}x |"
                 f" {r['instructions']:,} | {r['lut'] or '-'} |"
             )
@@ -124,14 +101,11 @@ def markdown(results: dict[str, dict[str, dict]]) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--shared", type=Path, default=ROOT.parent / "shared", help="folder with models/ and data/")
-    parser.add_argument("--only", action="append", metavar="NAME", help="measure only this network (repeatable)")
+    parser = records.arguments(__doc__, "measure only this network")
     parser.add_argument("--quant", action="append", metavar="SCHEME", help="measure only this scheme (repeatable)")
     parser.add_argument("--lut", action="store_true", help="synthesize the Verilog products, too")
     options = parser.parse_args()
-    MEMO.parent.mkdir(parents=True, exist_ok=True)
-    known = json.loads(MEMO.read_text()) if MEMO.exists() else {}
+    known = records.kept(MEMO)
     for network in networks(options.shared):
         if network.name not in (options.only or NETWORKS):
             continue
@@ -145,13 +119,13 @@ def main() -> int:
                     row["lut"] = lut(network, quant, Path(folder) / "out")
             print(
                 f"{network.name} {quant}: {100 * row['accuracy']:.2f} of {100 * row['float']:.2f}, {row['bits']:.2f} bits,"
-                f" {row['weight_bytes']:,} bytes, {row['instructions']:,} instructions, {row['compile_seconds']:.0f} s,"
+                f" {row['weight_bytes']:,} bytes, {row['instructions']:,} instructions,"
                 f" LUT {row['lut'] or '-'}",
                 flush=True,
             )
-            MEMO.write_text(json.dumps(known, indent=2) + "\n")
+            records.keep(MEMO, known)
     known = {n: {q: known[n][q] for q in SCHEMES if q in known[n]} for n in NETWORKS if n in known}
-    (ROOT / "docs" / "few-bits.md").write_text(markdown(known), encoding="utf-8")
+    (DOCS / "few-bits.md").write_text(markdown(known), encoding="utf-8")
     return 0 if all(held(n, rows["auto"]) for n, rows in known.items() if "auto" in rows) else 1
 
 

@@ -10,32 +10,30 @@ Verilog at equal lanes. What was measured is kept in build/bench/pruning; the ta
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
 import tempfile
 import time
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import accuracy as pictures
 import numpy as np
-from accuracy import ROOT
+import records
+from accuracy import decided
+from c_products import report_of
+from float_graphs import in_front_of, right
+from records import DOCS, OUT
 
 import hwcomp
 from hwcomp import samples
 from hwcomp.errors import HwcompError
-from hwcomp.frontend.float_run import run_float
-from hwcomp.frontend.load import load_model
 from hwcomp.passes._costs import cost
 from hwcomp.passes._criteria import CRITERIA
 from hwcomp.passes.base import PassContext
-from hwcomp.passes.pipeline import configured, run_passes
 from hwcomp.passes.prune import Prune
 from hwcomp.plan.dataflow import DOTS, fold_dataflow
 from hwcomp.plan.work import macs
-from hwcomp.verify import engines, m4
-from hwcomp.verify.evaluate import decisions
+from hwcomp.verify import m4
 from sw_ref.program import Kernel, Program
 
 NETWORKS = ("resnet8_bn", "mobilenetv2s", "shufflenets", "squeezenets")
@@ -49,8 +47,8 @@ LANES = 256  # of the Verilog, whole and pruned
 MULTIPLE = 4  # of filters, in the products
 LOST = 2.0  # points that the ResNet may lose at 30 %
 INSTRUCTIONS, CYCLES = 0.8, 0.9  # these fall at least so many times as much as the MACs
-MEMO = ROOT / "build" / "bench" / "pruning"
-PAGE = ROOT / "docs" / "pruning.md"
+MEMO = OUT / "pruning"
+PAGE = DOCS / "pruning.md"
 MARK = "<!-- Behind this line benchmarks/pruning.py writes. -->"
 
 
@@ -60,21 +58,13 @@ class Network:
         form = pictures._fashion_padded if name.startswith("squeeze") else pictures._fashion
         train, labels, test, self.labels = _data(shared)
         self.ctx = PassContext(logits=True)
-        graph = load_model(self.path).graph
-        (self.input,) = graph.inputs
-        self.calibration = {self.input: form(train)}
-        self.calibration_labels, self.test = labels, {self.input: form(test)}
-        passes = configured({})
-        self.graph = run_passes(graph, self.ctx, passes[: [p.name for p in passes].index("prune")])
+        self.graph = in_front_of("prune", self.path, self.ctx)
+        (name,) = self.graph.inputs
+        self.calibration, self.calibration_labels, self.test = {name: form(train)}, labels, {name: form(test)}
         self.ctx.calibration, self.ctx.labels = self.calibration, labels
 
     def accuracy(self, graph) -> float:
-        good = 0
-        for start in range(0, SWEEP, 100):
-            part = slice(start, min(start + 100, SWEEP))
-            (scores,) = run_float(graph, {self.input: self.test[self.input][part]}).values()
-            good += int((scores.reshape(len(scores), -1).argmax(axis=1) == self.labels[part]).sum())
-        return good / SWEEP
+        return right(graph, {n: x[:SWEEP] for n, x in self.test.items()}, self.labels)
 
 
 @cache
@@ -149,9 +139,7 @@ def product(network: Network, amount: float, rows: dict | None, whole: dict | No
         built = hwcomp.compile(
             network.path, Path(folder) / "out", target="mcu,fpga,hls", pe_simd_budget=LANES, **options
         )
-        values = engines.engine("c").run(built, samples.to_stored(built.program, network.test), False).values
-        mine = decisions(values[built.program.outputs[0]], False)
-        report = json.loads((built.dir / "report.json").read_text(encoding="utf-8"))
+        mine, report = decided(built, network.test), report_of(built)
         fpga = report["targets"]["fpga"]
         outcomes = hwcomp.verify(built.dir, {n: a[:VERIFIED] for n, a in network.test.items()})
         assert all(o.status != "differs" for o in outcomes), outcomes
@@ -331,20 +319,14 @@ def _factor(value: float | None, bar: float = 0.0) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--shared", type=Path, default=ROOT.parent / "shared", help="folder with models/ and data/")
-    parser.add_argument("--only", action="append", metavar="NAME", help="measure only this network (repeatable)")
+    parser = records.arguments(__doc__, "measure only this network")
     parser.add_argument("--products", action="store_true", help="compile and measure the best settings, too")
     parser.add_argument("--tables", action="store_true", help="measure nothing, write the tables")
     options = parser.parse_args()
-    MEMO.mkdir(parents=True, exist_ok=True)
     for name in () if options.tables else options.only or NETWORKS:
         print(name, flush=True)
-        network, mine = Network(name, options.shared), _kept(name)
-
-        def keep(name=name, mine=mine) -> None:
-            (MEMO / f"{name}.json").write_text(json.dumps(mine, indent=1) + "\n")
-
+        network, mine = Network(name, options.shared), records.kept(memo(name))
+        keep = partial(records.keep, memo(name), mine)
         for amount in AMOUNTS:
             sweep(network, amount, mine.setdefault(str(amount), {}), keep)
         if options.products:
@@ -354,15 +336,13 @@ def main() -> int:
                     done[str(amount)] = product(network, amount, mine[str(amount)] if amount else None, done.get("0"))
                     print(f"  {amount:.0%} product {done[str(amount)]}", flush=True)
                     keep()
-    known = {n: mine for n in NETWORKS if (mine := _kept(n))}
-    text = PAGE.read_text(encoding="utf-8") if PAGE.exists() else f"{MARK}\n"
-    PAGE.write_text(text.partition(MARK)[0] + MARK + "\n\n" + tables(known), encoding="utf-8")
+    known = {n: mine for n in NETWORKS if (mine := records.kept(memo(n)))}
+    records.write_behind(PAGE, MARK, tables(known))
     return 0
 
 
-def _kept(name: str) -> dict:
-    path = MEMO / f"{name}.json"
-    return json.loads(path.read_text()) if path.exists() else {}
+def memo(name: str) -> Path:
+    return MEMO / f"{name}.json"
 
 
 if __name__ == "__main__":

@@ -6,8 +6,6 @@ The peer gets the float model and the QDQ model that hwcomp wrote; the ratio is 
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +14,9 @@ import m4
 import numpy as np
 import onnxruntime
 import peer_emx
+import records
+from records import OUT, ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
-OUT = ROOT / "build" / "bench"
 FIGURES = ("instructions", "flash_bytes", "ram_bytes")
 
 
@@ -112,9 +110,7 @@ def show(results: dict[str, dict]) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--shared", type=Path, default=ROOT.parent / "shared", help="folder with models/ and data/")
-    parser.add_argument("--only", action="append", metavar="NAME", help="measure only this network (repeatable)")
+    parser = records.arguments(__doc__, "measure only this network")
     parser.add_argument("--loads", action="store_true", help="count loads and stores too (traces every block: slow)")
     options = parser.parse_args()
 
@@ -124,8 +120,7 @@ def main() -> int:
         if not options.only or network.name in options.only:
             print(f"measuring {network.name}", file=sys.stderr)
             results[network.name] = bench(network, command, options.loads)
-    OUT.mkdir(parents=True, exist_ok=True)
-    (OUT / "results.json").write_text(json.dumps(results, indent=2, sort_keys=True) + "\n")
+    records.keep(OUT / "results.json", results)
     show(results)
     return 0
 

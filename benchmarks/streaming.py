@@ -6,7 +6,6 @@ engine's beats and to MACs / N, the latency of a single frame, and whether every
 
 from __future__ import annotations
 
-import argparse
 import json
 import resource
 import subprocess
@@ -14,9 +13,9 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import records
 
-ROOT = Path(__file__).resolve().parent.parent
-OUT = ROOT / "build" / "bench" / "streaming"
+OUT = records.OUT / "streaming"
 NETWORKS = ("lenet5_caffe_mnist", "lenet5_caffe_mnist_dynamo", "lenet300_100_mnist")
 
 
@@ -65,8 +64,7 @@ def measure(shared: Path, name: str, budget: int, data: dict[str, Path]) -> dict
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--shared", type=Path, default=ROOT.parent / "shared", help="folder with models/ and data/")
+    parser = records.arguments(__doc__)
     parser.add_argument("--budgets", default="64,256,1024")
     options = parser.parse_args()
     if not (options.shared / "data" / "mnist.npz").exists():
@@ -90,7 +88,7 @@ def main() -> int:
         row = json.loads(hwcomp("eval", folder, "--data", data["test"], "--json", "--quiet")[0])
         results[name] = {k: row[k] for k in ("accuracy", "float_accuracy", "loss_points", "agreement")}
         print(f"{name:<28}{100 * row['float_accuracy']:>9.2f}{100 * row['accuracy']:>8.2f}{row['loss_points']:>13.2f}")
-    (OUT.parent / "streaming.json").write_text(json.dumps(results, indent=2, sort_keys=True) + "\n")
+    records.keep(OUT.parent / "streaming.json", results)
     return 0
 
 

@@ -11,28 +11,26 @@ block RAM; ends with 1 where it is missed. The whole takes some twenty minutes a
 
 from __future__ import annotations
 
-import argparse
 import shutil
 import sys
 from pathlib import Path
 
 import numpy as np
+import records
+import yosys
+from binary_fpga import model_and_images
+from yosys import luts_of
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "benchmarks"))
+from hwcomp import samples
+from hwcomp.backends import _verilog_unrolled as printed
+from hwcomp.driver import compile_model
+from hwcomp.frontend.load import load_model
+from hwcomp.options import CompileOptions
+from hwcomp.pixels import Pixels
+from hwcomp.plan import unrolled
+from hwcomp.verify import compare, engines
 
-from binary_fpga import luts_of, synthesized  # noqa: E402
-
-from hwcomp import samples  # noqa: E402
-from hwcomp.backends import _verilog_unrolled as printed  # noqa: E402
-from hwcomp.driver import compile_model  # noqa: E402
-from hwcomp.frontend.load import load_model  # noqa: E402
-from hwcomp.options import CompileOptions  # noqa: E402
-from hwcomp.pixels import Pixels  # noqa: E402
-from hwcomp.plan import unrolled  # noqa: E402
-from hwcomp.verify import compare, engines  # noqa: E402
-
-OUT = ROOT / "build" / "bench" / "unrolled_fpga"
+OUT = records.OUT / "unrolled_fpga"
 PLAIN, FINN, BAR = 1.04, (4.5, 11.5), 0.85
 
 
@@ -53,11 +51,9 @@ def layers(model: Path, images: np.ndarray) -> None:
         printed.unrolled.share = lambda weight, k=k, cluster=cluster: share(weight, k, cluster=cluster)
         built = compiled(model, images, OUT / f"layers_{k}_{cluster}")
         for index, kernel in enumerate(built.program.kernels):
-            top = f"net_k{index}_unrolled"
-            if not (built.dir / "rtl" / f"{top}.v").exists():
+            if not (built.dir / "rtl" / f"net_k{index}_unrolled.v").exists():
                 continue
-            shutil.copy(built.dir / "rtl" / "net.f", built.dir / "rtl" / f"{top}.f")
-            luts, bits = luts_of(synthesized(built.dir, top)), kernel.constants["weight"].size
+            luts, bits = luts_of(yosys.layer(built.dir, index)), kernel.constants["weight"].size
             print(
                 f"{kernel.name:10} {bits:6} bits, counters of {k}, clustered {cluster!s:5}: {luts:6} LUT, {luts / bits:.3f} per bit"
             )
@@ -67,9 +63,9 @@ def whole(model: Path, images: np.ndarray) -> bool:
     built = compiled(model, images, OUT / "whole")
     stored = samples.to_stored(built.program, dict.fromkeys(built.program.inputs, images[:20]), built.pixels)
     outcome = compare.verify(built, stored, [engines.engine("verilator")])[0]
-    cells = synthesized(built.dir, "net_top")
+    cells = yosys.synthesized(built.dir, "net_top")
     bits = sum(k.constants["weight"].size for k in built.program.kernels if "weight" in k.constants)
-    luts, rams = luts_of(cells), cells.get("RAMB36E1", 0) + cells.get("RAMB18E1", 0) / 2
+    luts, rams = luts_of(cells), yosys.block_rams_of(cells)
     print(
         f"whole: {bits} bits, tensors {outcome.status}, {outcome.stats['cycles_per_frame']:.1f} cycles per frame, {luts} LUT, "
         f"{rams} RAMB36, {luts / bits:.3f} LUT per bit (plain {PLAIN}, FINN's designs {FINN[0]} to {FINN[1]})"
@@ -78,21 +74,16 @@ def whole(model: Path, images: np.ndarray) -> bool:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--shared", type=Path, default=ROOT.parent / "shared", help="folder with models/ and data/")
+    parser = records.arguments(__doc__)
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--layers", action="store_true", help="only the layers by themselves")
     which.add_argument("--whole", action="store_true", help="only the whole network")
     options = parser.parse_args()
-    model = options.shared / "models" / "qonnx" / "TFC_1W1A.onnx"
-    if not model.exists():
-        print(f"{model} is not there: nothing measured")
+    if (found := model_and_images(options.shared)) is None:
         return 0
-    with np.load(options.shared / "data" / "mnist.npz") as found:
-        images = found["x_train"][:256, None].astype(np.float32) / np.float32(255)
-    good = True if options.layers else whole(model, images)
+    good = True if options.layers else whole(*found)
     if not options.whole:
-        layers(model, images)
+        layers(*found)
     return int(not good)
 
 

@@ -19,28 +19,24 @@ fall by at least half of the digits.
 
 from __future__ import annotations
 
-import argparse
-import json
 import shutil
 import sys
 from pathlib import Path
 
 import numpy as np
 import onnx
+import records
+import yosys
 from onnx import helper, numpy_helper
+from yosys import luts_of
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "benchmarks"))
+from hwcomp import samples
+from hwcomp.driver import compile_model
+from hwcomp.options import CompileOptions
+from hwcomp.plan import unrolled_sums
+from hwcomp.verify import compare, engines
 
-from binary_fpga import luts_of, synthesized  # noqa: E402
-
-from hwcomp import samples  # noqa: E402
-from hwcomp.driver import compile_model  # noqa: E402
-from hwcomp.options import CompileOptions  # noqa: E402
-from hwcomp.plan import unrolled_sums  # noqa: E402
-from hwcomp.verify import compare, engines  # noqa: E402
-
-OUT = ROOT / "build" / "bench" / "unrolled_sums"
+OUT = records.OUT / "unrolled_sums"
 LAYERS = (("Quant_6_param0", "Quant_7_param0"), ("Quant_4_param0", "Quant_5_param0"),
           ("Quant_2_param0", "Quant_3_param0"), ("Quant_0_param0", "Quant_1_param0"))  # fmt: skip
 FORMS = {
@@ -78,9 +74,7 @@ def compiled(source: Path, folder: Path, form: str):
 
 def size_of(built, index: int) -> tuple[int, int]:
     """(LUTs, flip-flops) of one unrolled layer."""
-    top = f"net_k{index}_unrolled"
-    shutil.copy(built.dir / "rtl" / "net.f", built.dir / "rtl" / f"{top}.f")
-    cells = synthesized(built.dir, top)
+    cells = yosys.layer(built.dir, index)
     return luts_of(cells), sum(n for name, n in cells.items() if name.startswith("FD"))
 
 
@@ -117,7 +111,7 @@ def measure(source: Path, form: str, plain: bool, whole: bool) -> list[dict[str,
         rows.append(row)
         print("  ", row, flush=True)
     if whole:
-        cells = synthesized(built.dir, "net_top")
+        cells = yosys.synthesized(built.dir, "net_top")
         print(f"   whole: {luts_of(cells)} LUT, {cells.get('DSP48E1', 0)} DSP48", flush=True)
     return rows
 
@@ -133,8 +127,7 @@ def _trees(source: Path, form: str):
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--shared", type=Path, default=ROOT.parent / "shared", help="folder with models/")
+    parser = records.arguments(__doc__)
     parser.add_argument("--forms", default=",".join(FORMS), help="forms of the weights")
     parser.add_argument("--plain", action="store_true", help="synthesize trees without shared sums too")
     parser.add_argument("--whole", action="store_true", help="synthesize the whole network too")
@@ -144,8 +137,7 @@ def main() -> int:
         print(f"{source} is not there: nothing measured")
         return 0
     rows = [row for form in options.forms.split(",") for row in measure(source, form, options.plain, options.whole)]
-    OUT.mkdir(parents=True, exist_ok=True)
-    (OUT / "rows.json").write_text(json.dumps(rows, indent=1))
+    records.keep(OUT / "rows.json", rows)
     return int(any(r["status"] != "equal" for r in rows) or not _falls(rows))
 
 

@@ -8,27 +8,20 @@ instructions are those of the Cortex-M4 image (QEMU, exact). Writes docs/vector-
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import accuracy
-import numpy as np
-from accuracy import ROOT, Network, networks, run_float_model
+import records
+from accuracy import Network, networks
+from c_products import factor, float_bytes, lost, on_test_set, report_of, size_of
+from records import DOCS, OUT
 
-import hwcomp
-from hwcomp import samples
-from hwcomp.verify import engines, m4
-from hwcomp.verify.evaluate import decisions
-
-FLOAT = 4
 accuracy.CALIBRATION = 4096
 NETWORKS = ("lenet300_100_mnist", "lenet5_caffe_mnist", "ic_resnet8", "resnet8_fused_fashion")
 FULL = "ic_resnet8"  # where codes lose most; the others are measured with MAIN
-MEMO = ROOT / "build" / "bench" / "vector_codes.json"
+MEMO = OUT / "vector_codes.json"
 # (what is done, pass, its fields)
 SETTINGS = (
     ("int8", "", {}),
@@ -66,52 +59,19 @@ All forms are `--c-weights small`; scalar codebooks are Huffman coded there.
 
 
 def measure(network: Network, passes: dict) -> dict:
-    import onnxruntime
-
-    calibration, x, labels = network.load()
-    name = onnxruntime.InferenceSession(network.model, providers=["CPUExecutionProvider"]).get_inputs()[0].name
-    calibration, x = ({name: a.astype(np.float32)} for a in (calibration, x))
-    theirs, start = decisions(run_float_model(network, x), False), time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
-        built = hwcomp.compile(
-            network.model,
-            Path(folder) / "out",
-            target="mcu",
-            logits=True,
-            calibration=calibration,
-            passes=passes,
-            c_weights="small",
-        )
-        seconds = time.monotonic() - start
-        values = engines.engine("c").run(built, samples.to_stored(built.program, x), False).values
-        figures = m4.measure(built)
-        report = json.loads((built.dir / "report.json").read_text(encoding="utf-8"))
-    mine = decisions(values[built.program.outputs[0]], False)
-    layers = [k for k in built.program.kernels if "weight" in k.constants]
-    return {
-        "images": len(labels), "accuracy": float((mine == labels).mean()), "float": float((theirs == labels).mean()),
-        "weights": sum(k.constants["weight"].size for k in layers), "biases": sum(k.constants["bias"].size for k in layers),
-        "bytes": figures["weight_bytes"], "code": figures["code_bytes"], "ram": figures["ram_bytes"],
-        "instructions": figures["instructions"], "seconds": seconds, "notes": report["passes"].get("vectors", []),
-        "forms": [k["weights"]["form"] for k in report["targets"]["mcu"]["kernels"] if k["weights"]],
-    }  # fmt: skip
-
-
-def factor(row: dict) -> float:
-    return FLOAT * (row["weights"] + row["biases"]) / row["bytes"]
-
-
-def lost(row: dict) -> float:
-    return 100 * (row["float"] - row["accuracy"])
+        built, row = on_test_set(network, Path(folder) / "out", passes=passes, c_weights="small")
+        row, report = row | size_of(built), report_of(built)
+    forms = [k["weights"]["form"] for k in report["targets"]["mcu"]["kernels"] if k["weights"]]
+    return row | {"notes": report["passes"].get("vectors", []), "forms": forms}
 
 
 def markdown(results: dict[str, dict[str, dict]]) -> str:
     parts = [HEAD]
     for name, rows in results.items():
         first = next(iter(rows.values()))
-        size = FLOAT * (first["weights"] + first["biases"])
         parts += [
-            f"## {name}", "", f"Float: {100 * first['float']:.2f} % of {first['images']:,} images, {size:,} bytes.", "",
+            f"## {name}", "", f"Float: {100 * first['float']:.2f} % of {first['images']:,} images, {float_bytes(first):,} bytes.", "",
             "| codes | bits | accuracy, percent | lost points | bytes | factor | code | RAM | instructions, M4 |",
             "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
         ]  # fmt: skip
@@ -141,13 +101,10 @@ def remarks(rows: dict[str, dict]) -> list[str]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--shared", type=Path, default=ROOT.parent / "shared", help="folder with models/ and data/")
-    parser.add_argument("--only", action="append", metavar="NAME", help="measure only this network (repeatable)")
+    parser = records.arguments(__doc__, "measure only this network")
     parser.add_argument("--again", action="store_true", help="measure again what an earlier run has")
     options = parser.parse_args()
-    MEMO.parent.mkdir(parents=True, exist_ok=True)
-    known = json.loads(MEMO.read_text()) if MEMO.exists() else {}
+    known = records.kept(MEMO)
     for network in networks(options.shared):
         if network.name not in (options.only or NETWORKS):
             continue
@@ -162,9 +119,9 @@ def main() -> int:
                 f" {factor(row):.1f}x, {row['instructions']:,} instructions, {row['seconds']:.0f} s",
                 flush=True,
             )
-            MEMO.write_text(json.dumps(known, indent=2) + "\n")
+            records.keep(MEMO, known)
     known = {n: {w: known[n][w] for w, _, _ in SETTINGS if w in known[n]} for n in NETWORKS if n in known}
-    (ROOT / "docs" / "vector-codes.md").write_text(markdown(known), encoding="utf-8")
+    (DOCS / "vector-codes.md").write_text(markdown(known), encoding="utf-8")
     return 0
 
 

@@ -9,7 +9,6 @@ whole networks of the folder `shared`. `--lines`: F(2, 3) along lines only, as a
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 from pathlib import Path
 
@@ -17,8 +16,9 @@ import accuracy
 import few_bits
 import jinja2
 import numpy as np
+import records
 import sparsity
-from accuracy import ROOT, networks
+from accuracy import networks
 
 import hwcomp
 from hwcomp import samples
@@ -102,9 +102,7 @@ def on_lines(program: Program, folder: Path) -> int:
     given = {"x": np.random.default_rng(1).integers(-128, 128, (2, *program.edges["x"].shape)).astype(np.int8)}
     found = CM4().run(Built(folder, {"name": "net"}, program), given, False).values["y"]
     assert (found == interp.run(program, given)["y"]).all()
-    (source / "main.c").write_text(few_bits.MAIN)
-    files = [source / f for f in ("main.c", "net.c", "net_weights.c", "net_static.c")]
-    return few_bits.on_m4(folder, files, source / "baremetal", r"(net|line)_(?!pack|unpack|run|k0_)")["instructions"]
+    return few_bits.product_on_m4(source, r"(net|line)_(?!pack|unpack|run|k0_)")["instructions"]
 
 
 def whole(shared: Path) -> None:
@@ -114,22 +112,13 @@ def whole(shared: Path) -> None:
     for network in networks(shared):
         if network.name not in NETWORKS:
             continue
-        calibration, x, _ = network.load()
+        calibration, test, _ = network.samples()
         for form in ("packed", "fast"):
             with tempfile.TemporaryDirectory() as folder:
-                import onnxruntime
-
-                name = (
-                    onnxruntime.InferenceSession(network.model, providers=["CPUExecutionProvider"]).get_inputs()[0].name
-                )
                 built = hwcomp.compile(
-                    network.model,
-                    Path(folder) / "out",
-                    target="mcu",
-                    calibration={name: calibration.astype(np.float32)},
-                    c_weights=form,
+                    network.model, Path(folder) / "out", target="mcu", calibration=calibration, c_weights=form
                 )
-                stored = samples.to_stored(built.program, {name: x[:2].astype(np.float32)})
+                stored = samples.to_stored(built.program, {n: x[:2] for n, x in test.items()})
                 (outcome,) = compare.verify(built, stored, [engines.engine("c:m4")])
                 assert outcome.status == "equal", outcome.detail
                 figures, text = m4.measure(built), (built.dir / "report.json").read_text()
@@ -140,9 +129,8 @@ def whole(shared: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = records.arguments(__doc__)
     parser.add_argument("--folder", type=Path, help="where products are built")
-    parser.add_argument("--shared", type=Path, default=ROOT.parent / "shared", help="folder with models/ and data/")
     parser.add_argument("--networks", action="store_true", help="only whole networks")
     parser.add_argument("--lines", action="store_true", help="only the prototype along lines")
     options = parser.parse_args()

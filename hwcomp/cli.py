@@ -78,7 +78,9 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--requantize-bits", type=int, metavar="N", help="most bits of a requantize multiplier (31)")
     p.add_argument("--golden", type=int, metavar="N", help="samples stored in the product for its self-tests (4)")
     p.add_argument("--logits", action="store_true", help="leave out a final Softmax")
-    p.add_argument("--float16", action="store_true", help="write model.fp16.onnx, too: the model with weights in float16")
+    p.add_argument(
+        "--float16", action="store_true", help="write model.fp16.onnx, too: the model with weights in float16"
+    )
     p.add_argument("--check-passes", action="store_true", help="probe the numbers after every pass")
     p.add_argument("--print-passes", action="store_true", help="list what every pass did")
     p.add_argument(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import platform
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from hwcomp.graph import Graph
 from hwcomp.lower.build import Lowered, lower
 from hwcomp.lower.staircase import summary as proof_summary
 from hwcomp.names import network_name
-from hwcomp.options import FPGA_FAMILIES, KEEP, CompileOptions
+from hwcomp.options import FPGA_FAMILIES, KEEP, PRUNE_KINDS, CompileOptions
 from hwcomp.passes.base import PassContext
 from hwcomp.passes.pipeline import configured, run_passes
 from hwcomp.pixels import Pixels
@@ -35,7 +35,8 @@ from hwcomp.verify.reference import run_program
 
 _NOISE_SAMPLES = 32
 _BEYOND = 0.01  # of calibration values that no pixel stands for: more than rounding explains
-_CORRECTIONS = ("equalize", "low_rank", "vectors", "share", "adaround", "bias_correction")  # passes that choose other weights
+# Passes that choose other weights.
+_CORRECTIONS = ("equalize", "low_rank", "vectors", "share", "adaround", "bias_correction")
 _RESERVED = frozenset({
     "manifest.json", "program", "src", "rtl", "hls", "vectors", "report.json", "report.html", "model.qdq.onnx", "model.fp16.onnx",
 })  # fmt: skip
@@ -90,7 +91,8 @@ def quantized_graph(model: Model, options: CompileOptions, watch: Watch) -> tupl
     ctx = PassContext(
         calibration, options.input_ranges, options.input_types, options.logits, quant, options.requantize,
         labels=labels, progress=watch.progress, warn=watch.warned, hardware=tuning.costs(options.pe_simd_budget),
-        tuned=tuning.tuned(options.tune_for, options.pe_simd_budget),
+        zeros=tuning.zeros(options.pe_simd_budget), tuned=tuning.tuned(options.tune_for, options.pe_simd_budget),
+        keeps=options.quant == KEEP,
     )  # fmt: skip
     passes = configured(options.pass_options)
     wanted = [p.name for p in passes if p.name in _CORRECTIONS and p.enabled]
@@ -121,7 +123,7 @@ def compile_model(path: Path | str, folder: Path | str, options: CompileOptions,
     path, folder = Path(path), Path(folder)
     options.check()
     product.check_target(folder)
-    configured(options.pass_options)
+    options = _as_read(options)
     backends = [BACKENDS[t] for t in options.targets]
     model = load_model(path)
     options = options.for_model(model.quantized)
@@ -152,7 +154,7 @@ def compile_model(path: Path | str, folder: Path | str, options: CompileOptions,
     files["vectors/inputs.npz"] = npz.dumps(golden_in)
     files["vectors/outputs.npz"] = npz.dumps(golden_out)
     notes = {p: list(lines) for p, lines in ctx.notes.items()}
-    report = program_facts(name, graph, lowered, notes, watch.warnings, targets, ctx.stages)
+    report = program_facts(name, model.graph, graph, lowered, notes, watch.warnings, targets, ctx.stages)
     if (noise := _noise(lowered.program, ctx)) is not None:
         report["noise"] = noise
     for name_, pixels in options.input_types.items():
@@ -195,6 +197,19 @@ def _noise(program, ctx: PassContext) -> list[dict[str, Any]] | None:
     ctx.progress("noise of the layers", 0, 1)
     few = {n: a[chosen] for n, a in ctx.calibration.items()}
     return noise_json(layer_noise(ctx.float_graph, program, few, ctx.input_types))
+
+
+def _as_read(options: CompileOptions) -> CompileOptions:
+    """Amounts and fields as passes read them, in their order: one hash of options, in whatever form they were given."""
+    configured(options.pass_options)
+    given = [p for p in configured(options.passes) if p.name in options.passes]
+    passes = {p.name: {f: getattr(p, f) for f in sorted(options.passes[p.name])} for p in given}
+    prune = {}
+    for kind, pruner in PRUNE_KINDS.items():
+        if kind in options.prune:
+            found = configured({pruner: {kind: options.prune[kind]}})
+            prune[kind] = getattr(next(p for p in found if p.name == pruner), kind)
+    return replace(options, passes=passes, prune=prune)
 
 
 def _banner(model: Model, lowered: Lowered, options: CompileOptions) -> tuple[str, ...]:

@@ -1,7 +1,8 @@
-"""Weights as indices of 2 to 4 bits into a layer's codebook in C: eight of them lie in as many bytes as one has bits.
+"""Weights as indices of 2 to 7 bits into a layer's codebook in C: eight of them lie in as many bytes as one has bits.
 
-A dense layer with one vector multiplies them as they are read, two rows at a time, looking two neighbours up at once in a table of
-pairs that it makes in scratch. Of other layers slices of rows are decoded into scratch, where the usual dot products find bytes.
+A dense layer with one vector multiplies those of up to 4 bits as they are read, two rows at a time, looking two neighbours up at once
+in a table of pairs that it makes in scratch. Else slices of rows are decoded into scratch, where the usual kernels find bytes: by
+pairs too, or one by one, since the table of pairs of 5 bits would take 2 KiB.
 """
 
 from __future__ import annotations
@@ -14,11 +15,13 @@ import numpy as np
 from hwcomp.plan.memory import WeightLayout
 
 EIGHT = 8
-_BITS = (2, 3, 4)
+_BITS = (2, 3, 4, 5, 6, 7)
+_PAIRED = 4  # bits, of which pairs are looked up
 _AHEAD = 2  # bytes behind the last index that may be read
 _ORDER = (0, 2, 1, 3)  # of k within four
-# Instructions on a Cortex-M4: of a weight that is multiplied, of one that is decoded, of an entry of the table, of a pair of rows.
-_MULTIPLIED, _DECODED, _ENTRY, _ROWS = 2.15, 2.2, 7.0, 60.0
+# Instructions on a Cortex-M4: of a weight that is multiplied, of one that is decoded by pairs, one by one, of an entry of the table,
+# of a pair of rows.
+_MULTIPLIED, _DECODED, _SINGLE, _ENTRY, _ROWS = 2.15, 2.2, 3.7, 7.0, 60.0
 
 
 def choose(weight: np.ndarray, plain: WeightLayout, cut: WeightLayout, multiplies: bool) -> WeightLayout | None:
@@ -29,6 +32,8 @@ def choose(weight: np.ndarray, plain: WeightLayout, cut: WeightLayout, multiplie
     found = next((b for b in _BITS if count <= 1 << b), None) if count > 2 else None
     if found is None or plain.ctype not in ("int8_t", "uint8_t"):
         return None
+    if found > _PAIRED:
+        return replace(cut, book=found)
     if multiplies and plain.quads and plain.k == plain.k_stored:
         return replace(plain, book=found, tables=4 << 2 * found)
     return replace(cut, book=found, tables=2 << 2 * found)
@@ -46,9 +51,16 @@ def instructions(layout: WeightLayout, rows: int, dense: float, columns: float) 
     A layer that is multiplied as it is read has one window.
     """
     weights, table = rows * layout.k_stored, _ENTRY * (1 << 2 * layout.book)
+    if not paired(layout):
+        return dense + (layout.slices - 1) * columns + _SINGLE * weights
     if layout.slices:
         return dense + (layout.slices - 1) * columns + _DECODED * weights + table
     return _MULTIPLIED * weights + _ROWS * rows / 2 + table
+
+
+def paired(layout: WeightLayout) -> bool:
+    """Whether two indices are looked up at once, in a table that is made first."""
+    return layout.book <= _PAIRED
 
 
 def size(weight: np.ndarray, groups: int, layout: WeightLayout) -> int:

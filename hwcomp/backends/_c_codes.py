@@ -65,7 +65,7 @@ class Table:
 @dataclass(frozen=True)
 class Coded:
     """`stream` uint16. `values`: the code of weights; symbol i is weight `weights[i]`. `gaps`: that of distances, or None;
-    `first`: how many weights lie before the first that is coded.
+    `first`: how many weights lie before the first that is coded, `gap_bits`: of the stream, codes of distances.
     """
 
     stream: np.ndarray
@@ -73,6 +73,7 @@ class Coded:
     weights: np.ndarray
     gaps: Table | None = None
     first: int = 0
+    gap_bits: int = 0
 
     @property
     def arrays(self) -> list[tuple[str, str, np.ndarray, str]]:
@@ -91,6 +92,12 @@ class Coded:
     @property
     def bytes(self) -> int:
         return sum(a.nbytes for _, _, a, _ in self.arrays)
+
+    @property
+    def index_bytes(self) -> int:
+        """Of the bytes, those of distances and their codes."""
+        tables = self.gaps.counts.nbytes + len(self.gaps.symbols) if self.gaps else 0
+        return -(-self.gap_bits // 8) + tables
 
     @property
     def per(self) -> int:
@@ -177,6 +184,7 @@ def runs(flat: np.ndarray, reach: int) -> Coded | None:
     if not found:
         return None
     best = min(found, key=_cost)
+    best = replace(best, gap_bits=best.gaps.bits(of_steps))
     order = np.argsort(np.concatenate([np.arange(len(stored)), np.arange(len(stored)) + 0.5]), kind="stable")
     return replace(best, stream=_stream([(best.values, symbols), (best.gaps, steps[1:])], order))
 
@@ -242,6 +250,7 @@ def scattered(weight: np.ndarray, layout: WeightLayout) -> Coded | None:
 
 def buffer(layout: WeightLayout) -> int:
     """Bytes of scratch for a decoded slice, or for sums of 32 bits, and for the tables; 0 where nothing is decoded."""
-    whole = 8 if layout.book else 4
-    size = layout.rows * layout.k_stored * np.dtype(layout.ctype[:-2]).itemsize if layout.slices else 0
-    return -(-size // whole) * whole + (4 * layout.rows if layout.scatter else 0) + layout.tables
+    whole = 8 if layout.book else 4  # weights that are decoded together
+    count = -(-layout.rows * layout.k_stored // whole) * whole if layout.slices else 0
+    size = count * np.dtype(layout.ctype[:-2]).itemsize
+    return size + (4 * layout.rows if layout.scatter else 0) + layout.tables

@@ -1,16 +1,23 @@
-"""Depthwise convolutions of the C back end: window by window, or four windows at a time over a spread copy of four channels."""
+"""Depthwise convolutions in C: weights by tap and channel, as bytes or as codes that are decoded for some channels at a time."""
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
 
+import numpy as np
+
+from hwcomp.backends import _c_book, _c_choice, _c_codes, _c_spread
 from hwcomp.backends import _c_dot as dot
-from hwcomp.backends._c_dot import Printed, acc_type, requantizer
-from hwcomp.plan.memory import WeightLayout, Work
-from sw_ref.program import Edge, Kernel
+from hwcomp.backends._c_choice import Candidate
+from hwcomp.backends._c_common import ends, map_values
+from hwcomp.backends._c_dot import Printed
+from hwcomp.plan.memory import Step, WeightLayout, Work
+from sw_ref.program import Kernel, Program
 
-_OFFSET = 4095  # farthest address in an instruction
-_BYTES = ("int8_t", "uint8_t")
+_FOUR = 4  # channels that are computed together, and weights that are decoded together
+_CHANNELS = 32  # decoded together at least: each slice walks the map again
+# Instructions on a Cortex-M4: of a product, of an output, of a slice's walk over an output.
+_PRODUCT, _OUTPUT, _WALK = 3.4, 4.5, 30.0
 
 
 def is_depthwise(kernel: Kernel) -> bool:
@@ -18,52 +25,74 @@ def is_depthwise(kernel: Kernel) -> bool:
     return cg == 1 and kernel.params["groups"] == m > 1
 
 
-def work(kernel: Kernel, x: Edge, k: dict[str, Any]) -> Work:
-    """`k`: _c_common.map_values."""
-    taps, w_type = k["kh"] * k["kw"], dot.weight_type(kernel.constants["weight"])
-    weights = WeightLayout(k["m"], taps, taps, k["m"], False, w_type)
-    least = taps * k["c"] * x.dtype.itemsize if k["border"] else 0
-    spread = _spread(kernel, k, w_type)
-    return Work((max(least, spread["bytes"]), least) if spread else (least,), weights)
+def work(program: Program, kernel: Kernel, form: str) -> Work:
+    x, y = ends(program, kernel)
+    k = map_values(kernel, x, y)
+    layout = _layout(kernel, k["oh"] * k["ow"], form)
+    least = _window(layout, k["border"] * x.dtype.itemsize) + _c_codes.buffer(layout)
+    spread = None if layout.slices else _c_spread.of(kernel, k, layout.ctype)
+    return Work((max(least, spread["bytes"]), least) if spread else (least,), layout)
 
 
-def add(out: Printed, kernel: Kernel, x: Edge, index: int, layout: WeightLayout, choice: int) -> None:
-    """Add the primitives and arrays of layer `index`; `choice` as in the sizes of scratch of `work`."""
-    out.template, k = "depthwise2d", out.k
-    weight, w, acc = kernel.constants["weight"].reshape(k["m"], -1).T, layout.ctype, acc_type(kernel)
+def _window(layout: WeightLayout, itemsize: int) -> int:
+    """Bytes of a copied window of the channels that are computed together."""
+    size = layout.k * layout.rows * itemsize
+    return -(-size // 4) * 4 if layout.slices else size
+
+
+def _layout(kernel: Kernel, outputs: int, form: str) -> WeightLayout:
+    """As _c_choice.layout_of, of a map with `outputs` places."""
+    weight = _rows(kernel)
+    m, taps = weight.shape
+    plain = WeightLayout(m, taps, taps, m, False, dot.weight_type(weight))
+    bytes_ = Candidate(plain, m * taps * np.dtype(plain.ctype[:-2]).itemsize, outputs * m * (_PRODUCT * taps + _OUTPUT))
+    each = _channels(m)
+    cut = replace(plain, rows=each, block=each, slices=m // each)
+    if form == "fast":
+        return plain
+    indices = []
+    if (layout := _c_book.choose(weight, plain, cut, multiplies=False)) is not None:
+        expected = _c_book.instructions(layout, m, bytes_.instructions, outputs * _WALK)
+        indices.append(Candidate(layout, _c_book.size(weight, 1, layout), expected))
+    if form == "packed":
+        return _c_choice.balanced(bytes_, [], indices)
+    least = min([bytes_, *indices], key=lambda c: c.bytes)
+    return _c_codes.choose(least.layout, least.bytes, weight, 1, cut, False, stored, plain)
+
+
+def _channels(m: int) -> int:
+    """Channels of a slice, a divisor of `m`, whole fours where there are several slices."""
+    return next((n for n in range(_CHANNELS, m, _FOUR) if m % n == 0), m)
+
+
+def _rows(kernel: Kernel) -> np.ndarray:
+    """The weights [M, taps]."""
+    weight = kernel.constants["weight"]
+    return weight.reshape(len(weight), -1)
+
+
+def stored(weight: np.ndarray, slices: int, layout: WeightLayout) -> np.ndarray:
+    """[M, taps] -> of each slice [taps][channels], filled up to whole fours with its last weight."""
+    flat = weight.reshape(slices, -1, layout.k).transpose(0, 2, 1).reshape(slices, -1).astype(layout.ctype[:-2])
+    return np.pad(flat, ((0, 0), (0, -flat.shape[1] % _FOUR)), mode="edge").ravel()
+
+
+def add(out: Printed, program: Program, step: Step, index: int) -> None:
+    """Add the values of the template, the weights and the primitives to `out`, which has those of the map."""
+    kernel, layout, k = program.kernels[index], step.weights, out.k
+    x, acc, w = ends(program, kernel)[0], dot.acc_type(kernel), layout.ctype
     mac = f"{x.dtype.name}_{w[:-2]}_{acc[:-2]}"
-    dsp = k["x"] in _BYTES and w in _BYTES and acc == "int32_t"
+    dsp = x.dtype.itemsize == 1 and w in ("int8_t", "uint8_t") and acc == "int32_t"
     unsigned = {"ux": "u" if k["x"] == "uint8_t" else "s", "uw": "u" if w == "uint8_t" else "s"}
+    out.template = "depthwise2d"
     out.prims["mac", mac] = {"name": mac, "x": k["x"], "w": w, "acc": acc, "dsp": dsp} | unsigned
-    k |= {"mac": mac, "acc": acc, "w": w, "groups": 1, "scratch": k["border"], "spread": None}
-    out.arrays.append((w, f"w{index}", weight, "weights, [kernel row][kernel column][channel]"))
-    if choice == 0 and (spread := _spread(kernel, k, w)):
-        k |= {"spread": spread, "scratch": True}
-        planes = f"{k['x'][:-2]}_{w[:-2]}"
-        out.prims["planes", planes] = {"name": planes, "x": k["x"], "w": w} | unsigned
-        fours = {n: k[n] for n in ("y", "kh", "kw", "sh", "sw", "oh", "ow", "c")} | {
-            "width": spread["width"], "high": k["rq"]["high"], "shift": k["rq"]["shift"], "saturate": k["rq"]["saturate"],
-        }  # fmt: skip
-        name = "_".join(str(v).replace("-", "n") for v in fours.values() if not isinstance(v, tuple))
-        name += "_" + "_".join(map(str, fours["saturate"]))
-        out.prims["fours", name] = fours | {"name": name}
-        spread |= {"planes": planes, "fours": name}
-
-
-def _spread(kernel: Kernel, k: dict[str, Any], w_type: str) -> dict[str, Any] | None:
-    """The copy of four channels, [height][width] of two words: None where the primitives can't take the layer."""
-    width, height = (k["ow"] - 1) * k["sw"] + k["kw"], (k["oh"] - 1) * k["sh"] + k["kh"]
-    bytes_ = {k["x"], k["y"], w_type} <= set(_BYTES) and acc_type(kernel) == "int32_t"
-    far = 8 * ((k["kh"] - 1) * width + 3 * k["sw"] + k["kw"]) > _OFFSET or 4 * k["c"] > _OFFSET
-    if not bytes_ or far or k["kw"] > 3 or k["ow"] < 4 or k["c"] < 4 or (k["dh"], k["dw"]) != (1, 1):
-        return None
-    rq = requantizer(kernel, "int32_t", kernel.params["acc_lo"], kernel.params["acc_hi"])[0]
-    if rq["fn"] != "affine_high" or not rq["saturate"] or rq["single"] is not None:
-        return None
-    rows, columns = min(k["height"], height - k["pt"]), min(k["width"], width - k["pl"])
-    return {
-        "width": width, "height": height, "rows": rows, "columns": columns, "words": 2 * height * width,
-        "bytes": 8 * (height * width + k["kh"] * k["kw"] + 4), "pad": (k["pad"] & 0xFFFF) * 0x10001,
-        "head": 2 * (k["pt"] * width + k["pl"]), "gap": 2 * (width - columns),
-        "tail": 2 * ((height - k["pt"] - rows) * width + width - k["pl"] - columns),
-    }  # fmt: skip
+    k |= {"mac": mac, "acc": acc, "w": w, "groups": 1, "scratch": k["border"] or layout.slices > 0, "coded": None}
+    k |= {"spread": None}
+    k |= {"rows": layout.rows, "each": 1, "cg": 1, "gathers": k["border"]}
+    order = "[kernel row][kernel column][channel]"
+    if layout.slices:
+        dot.add_coded(out, index, _rows(kernel), 1, layout, order, step.scratch, stored)
+    else:
+        out.arrays.append((w, f"w{index}", _rows(kernel).T, f"weights, {order}"))
+        if step.choice == 0 and (spread := _c_spread.of(kernel, k, w)):
+            _c_spread.add(out, spread, unsigned)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,10 +10,11 @@ import numpy as np
 
 from hwcomp.backends import _c_book, _c_codes, _c_fields, _c_sparse, _c_steps, _c_threshold, _c_vectors
 from hwcomp.backends._c_text import c_type, literal
+from hwcomp.plan import index_lists, row_steps
 from hwcomp.plan.memory import WeightLayout
+from hwcomp.plan.weight_forms import WINDOWS, scratch
 from sw_ref.program import Edge, Kernel
 
-WINDOWS = (4, 2, 1)  # windows that a dot product takes side by side, the fastest first
 _RECORD = {"m": "multipliers", "c": "offsets", "t": "thresholds", "d": "channels that fall"}
 _INT32 = (-(1 << 31), (1 << 31) - 1)
 _SHORT = {
@@ -25,12 +27,15 @@ _WEIGHT_TYPES = ("int8", "uint8", "int16", "int32")
 
 @dataclass
 class Printed:
-    """One kernel for the templates: its file, values `k`, arrays [(C type, name, values, what)] and primitives used."""
+    """One kernel for the templates: its file, values `k`, arrays [(C type, name, values, what)] and primitives used. For the
+    report: `index_bytes` of the arrays that say where weights lie, not what they are, and weights of zero that are `skipped`."""
 
     template: str | None
     k: dict[str, Any]
     arrays: list[tuple[str, str, np.ndarray, str]] = field(default_factory=list)
     prims: dict[tuple, dict[str, Any]] = field(default_factory=dict)
+    index_bytes: int = 0
+    skipped: int = 0
 
 
 def weight_type(weight: np.ndarray) -> str:
@@ -52,34 +57,23 @@ def dsp(x: Edge, layout: WeightLayout, acc: str) -> bool:
     return _column_dtype(x) == np.int16 and halves and acc == "int32_t"
 
 
-def side_by_side(count: int) -> int:
-    """The windows that the fastest way takes of `count`."""
-    return next(n for n in WINDOWS if n <= count)
-
-
 def add_weights(
     out: Printed, index: int, weight: np.ndarray, groups: int, layout: WeightLayout, order: str, way: Way,
     codes: _c_vectors.Vectors | None,
 ) -> None:  # fmt: skip
     """Add the arrays of weights [rows, k], and what decodes them; `order` says what k runs over."""
     if layout.vector:
-        out.arrays += _c_vectors.arrays(codes, index)
-        prim = _c_vectors.primitive(codes)
+        out.arrays += _c_vectors.arrays(codes, index, layout)
+        prim = _c_vectors.primitive(codes, layout)
         out.prims["vectors", prim["name"]] = prim
         at, count = way.scratch - _c_codes.buffer(layout), layout.rows * layout.k_stored
-        out.k["coded"] = _c_vectors.call(codes, layout.rows) | {"book": False, "runs": False, "at": at, "count": count}
+        out.k["coded"] = _c_vectors.call(codes, layout) | {"book": False, "runs": False, "at": at, "count": count}
         return
     if layout.slices:
-        at = way.scratch - _c_codes.buffer(layout)
-        if layout.book:
-            _add_indices(out, index, weight, groups, layout, order, at)
-            return
-        found = _c_codes.coded(stored(weight, groups * layout.slices, layout))
-        _add_codes(out, index, found, layout, way.scratch - layout.tables)
-        out.k["coded"] |= {"at": at, "count": layout.rows * layout.k_stored}
+        add_coded(out, index, weight, groups, layout, order, way.scratch, stored)
         return
     what = weights_text(layout, order)
-    if groups == 1 and out.k["acc"] == "int32_t" and _c_sparse.possible(layout):
+    if groups == 1 and out.k["acc"] == "int32_t" and index_lists.possible(layout):
         out.k["zeros"] = _c_sparse.explained(weight, layout, out.k["n"])
     if not layout.unit:
         out.arrays.append((layout.ctype, f"w{index}", stored(weight, groups, layout), what))
@@ -87,11 +81,29 @@ def add_weights(
     stream, lists = _c_sparse.stored(weight, layout, out.k["n"])
     out.arrays.append(("uint32_t", f"w{index}", stream, what))
     out.arrays.append(("uint32_t", f"wl{index}", lists, "every 4 rows: bytes of the list, entry << 16"))
+    units = stream.size // (2 * layout.unit + 1)
+    out.index_bytes, out.skipped = 4 * units + lists.nbytes, weight.size - min(weight.size, 8 * layout.unit * units)
+
+
+def add_coded(
+    out: Printed, index: int, weight: np.ndarray, groups: int, layout: WeightLayout, order: str, scratch: int, store: Callable
+) -> None:  # fmt: skip
+    """Add weights [rows, k], of which slices are decoded into the end of `scratch` bytes, as indices or prefix codes of what
+    `store`(weight, slices, layout) gives.
+    """
+    at = scratch - _c_codes.buffer(layout)
+    if layout.book:
+        _add_indices(out, index, weight, groups, layout, order, at, store)
+        return
+    flat = store(weight, groups * layout.slices, layout)
+    _add_codes(out, index, _c_codes.coded(flat), layout, scratch - layout.tables)
+    out.k["coded"] |= {"at": at, "count": flat.size // (groups * layout.slices)}
 
 
 def _add_codes(out: Printed, index: int, found: _c_codes.Coded, layout: WeightLayout, at: int) -> None:
     """The codes of weights, their tables behind `at` bytes of other scratch, and what decodes them."""
     out.arrays += [(t, f"{n}{index}", v, what) for t, n, v, what in found.arrays]
+    out.index_bytes = found.index_bytes
     weight = found.weights.dtype.name
     tables = [("values", found.values, "h", "v", weight)]
     tables += [("gaps", found.gaps, "e", "g", "uint8")] if found.gaps else []
@@ -120,19 +132,37 @@ def add_scattered(out: Printed, index: int, weight: np.ndarray, layout: WeightLa
     """Add the codes of weights [rows, k] that are multiplied as they are read, and what does so."""
     out.template = "scatter"
     out.k |= {"acc": acc, "w": layout.ctype, "scratch": True}
+    out.skipped = int((weight == 0).sum())
     _add_codes(out, index, _c_codes.scattered(weight, layout), layout, 4 * layout.rows)
 
 
-def _add_indices(out: Printed, index: int, weight, groups: int, layout: WeightLayout, order: str, at: int) -> None:
+def _add_indices(
+    out: Printed, index: int, weight, groups: int, layout: WeightLayout, order: str, at: int, store: Callable
+) -> None:  # fmt: skip
     """Indices of weights, which are decoded behind `at` bytes of other scratch, and the decoder."""
     out.arrays += [
-        (t, f"{n}{index}", v, what) for t, n, v, what in _c_book.arrays(weight, groups, layout, order, stored)
+        (t, f"{n}{index}", v, what) for t, n, v, what in _c_book.arrays(weight, groups, layout, order, store)
     ]
     name = f"{layout.book}_{_SHORT[layout.ctype]}"
-    out.prims["book", name] = {"name": name, "w": layout.ctype, "bits": layout.book, "decode": True}
+    out.prims["book", name] = {
+        "name": name,
+        "w": layout.ctype,
+        "bits": layout.book,
+        "decode": True,
+        "pairs": _c_book.paired(layout),
+    }
     size = layout.rows * layout.k_stored
     count = -(-size // _c_book.EIGHT) * _c_book.EIGHT
-    out.k["coded"] = {"book": True, "vectors": False, "name": name, "runs": False, "at": at, "count": count}
+    pairs = _c_book.paired(layout)
+    out.k["coded"] = {
+        "book": True,
+        "pairs": pairs,
+        "vectors": False,
+        "name": name,
+        "runs": False,
+        "at": at,
+        "count": count,
+    }
 
 
 def add_multiplied(out: Printed, index: int, weight: np.ndarray, layout: WeightLayout, x: Edge, order: str) -> None:
@@ -154,8 +184,9 @@ def add_steps(out: Printed, index: int, weight: np.ndarray, layout: WeightLayout
     out.prims["steps", name] = {
         "name": name, "x": xt, "element": element, "acc": "int32_t", "dsp": x.dtype.itemsize == 1
     }  # fmt: skip
-    out.arrays.append((element, f"w{index}", _c_steps.stored(weight, layout), _c_steps.text(order)))
-    counts = _c_steps.count(weight)
+    steps, counts = _c_steps.stored(weight, layout), row_steps.count(weight)
+    out.index_bytes, out.skipped = steps.nbytes // 2 + counts.nbytes, int((weight == 0).sum())
+    out.arrays.append((element, f"w{index}", steps, _c_steps.text(order)))
     out.arrays.append((c_type(counts.dtype), f"wl{index}", counts, "steps of each row"))
 
 
@@ -301,7 +332,7 @@ def _add_sparse(out: Printed, layout: WeightLayout, n: int, xt: str) -> None:
     """The primitives of index lists: values in pair words, and dot products of two rows, then two more, or of four."""
     name = f"{n}_{_SHORT[xt]}_{layout.words}"
     out.prims["words", name] = {
-        "name": name, "x": xt, "n": n, "words": layout.words, "pairs": _c_sparse.PAIRS, "dsp": True,
+        "name": name, "x": xt, "n": n, "words": layout.words, "pairs": index_lists.PAIRS, "dsp": True,
     }  # fmt: skip
     out.k |= {"expand": f"words_{name}", "w": "uint32_t", "sparse": []}
     for following in range(1 if n == 1 else 2):
@@ -351,20 +382,17 @@ def ways_of(x: Edge, layout: WeightLayout, acc: str, count: int, border: bool, s
     stretches of memory are no whole fours, so that columns are filled like this or element by element. `joined`: a window lies
     together in the input and touches no padding, so that it can be read there.
     """
-    column, window = layout.k_stored * _column_dtype(x).itemsize, layout.k_stored * x.dtype.itemsize
+    column, element = _column_dtype(x).itemsize, x.dtype.itemsize
     more = _c_codes.buffer(layout)
     if layout.steps or layout.scatter or (layout.book and not layout.slices):
         return [Way(1, False, False, more)]
     direct = split and layout.k <= _DIRECT and not layout.unit
     copied = border or (split and not direct)
-    ways = [
-        Way(n, True, copied, n * column * layout.words // 2 + copied * window + more, direct)
-        for n in WINDOWS
-        if n <= count
-    ]
+    fit = [n for n in WINDOWS if n <= count]
+    ways = [Way(n, True, copied, scratch(layout, n, column, copied, element) + more, direct) for n in fit]
     if not layout.unit and (x.dtype.itemsize == 1 or not dsp(x, layout, acc)):
         copied = not joined or layout.k != layout.k_stored
-        ways.append(Way(1, False, copied, copied * window + more))
+        ways.append(Way(1, False, copied, copied * element * layout.k_stored + more))
     return ways
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from hwcomp.backends import _c_sparse
 from hwcomp.backends._c_dot import Printed
+from hwcomp.plan.index_lists import QUAD
 from hwcomp.plan.memory import Step
 from sw_ref.program import Kernel
 
@@ -19,15 +19,16 @@ _PLANE, _MASKED, _FIELDS = "0.28", "0.33", "0.88 to 1.6"
 
 
 def of(kernel: Kernel, step: Step, printed: Printed) -> dict[str, Any] | None:
-    """{"form", "why", "weights", "bytes", "saving": times less than float, "stages"} of a layer with weights; None of another."""
+    """{"form", "why", "weights", "skipped": of these zeros that no product is made of, "bytes", "index_bytes": of these what says where
+    weights lie, "saving": times less than float, "stages"} of a layer with weights; None of another."""
     if "weight" not in kernel.constants:
         return None
     weight = np.concatenate([kernel.constants[n].ravel() for n in ("weight", "recurrent") if n in kernel.constants])
     stored = stored_bytes(printed)
     form, why = _form(kernel, step, printed)
     return {
-        "form": form, "why": why, "weights": int(weight.size), "bytes": stored,
-        "saving": round(_FLOAT * weight.size / stored, 1), "stages": stages(weight),
+        "form": form, "why": why, "weights": int(weight.size), "skipped": printed.skipped, "bytes": stored,
+        "index_bytes": printed.index_bytes, "saving": round(_FLOAT * weight.size / stored, 1), "stages": stages(weight),
     }  # fmt: skip
 
 
@@ -74,11 +75,11 @@ def _form(kernel: Kernel, step: Step, printed: Printed) -> tuple[str, str]:
             how = f"multiplied as they are read, with {4 * step.weights.rows} bytes of sums"
         else:
             size = coded["count"] * np.dtype(step.weights.ctype[:-2]).itemsize
-            how = f"{printed.k['rows']} rows at a time are decoded into {size} bytes"
+            how = f"{_part(printed)} at a time are decoded into {size} bytes"
         if coded["vectors"]:
             stages = f", {coded['stages']} stages" if coded["stages"] > 1 else ""
             what = f"indices of {coded['bits']} bits for {coded['size']} weights{stages}"
-            return what, f"fewest bytes, codebooks included (--c-weights small); {how} of the arena"
+            return what, f"few vectors, codebooks included; {how} of the arena"
         what = "Huffman codes of distances and weights" if coded["runs"] else "Huffman codes"
         return what, f"fewest bytes (--c-weights small); {how} and {step.weights.tables} of tables in the arena"
     if step.weights.winograd:
@@ -89,7 +90,7 @@ def _form(kernel: Kernel, step: Step, printed: Printed) -> tuple[str, str]:
     if step.weights.steps:
         return "lists of weights and distances", printed.k["zeros"]
     if step.weights.unit:
-        each = "4 outputs x 4 inputs" if step.weights.unit == _c_sparse.QUAD else "4 outputs x 2 of 4 inputs"
+        each = "4 outputs x 4 inputs" if step.weights.unit == QUAD else "4 outputs x 2 of 4 inputs"
         return f"index lists, {each}", printed.k["zeros"]
     least, most = int(kernel.constants["weight"].min()), int(kernel.constants["weight"].max())
     if most - least >= _FEW:
@@ -103,7 +104,13 @@ def _form(kernel: Kernel, step: Step, printed: Printed) -> tuple[str, str]:
 def _indices(step: Step, printed: Printed) -> tuple[str, str]:
     layout = step.weights
     if layout.slices:
-        how = f"{printed.k['rows']} rows at a time are decoded into {printed.k['coded']['count']} bytes"
+        how = f"{_part(printed)} at a time are decoded into {printed.k['coded']['count']} bytes"
     else:
         how = "multiplied as they are read"
-    return f"indices of {layout.book} bits", f"few values; {how}, with {layout.tables} of tables in the arena"
+    tables = f", with {layout.tables} of tables in the arena" if layout.tables else ""
+    return f"indices of {layout.book} bits", f"few values; {how}{tables}"
+
+
+def _part(printed: Printed) -> str:
+    """What is decoded at a time."""
+    return f"{printed.k['rows']} {'channels' if printed.template == 'depthwise2d' else 'rows'}"

@@ -110,7 +110,7 @@ def _chunks(pairs: list[Pair]) -> tuple[list[dict[str, Any]], list]:
     """The loads of a row's record: [{"registers", "products": [(register of weights, register of the window)]}], the last with
     "m" and "high"; and what the record holds: "b", pairs of k, "m", "h".
     """
-    free = [n for n in range(2 + len(pairs), _HIGH)] + [11, 12, 14]
+    free = [*range(2 + len(pairs), _HIGH), 11, 12, 14]
     items: list = [*range(len(pairs)), "m", *(["h"] if len(pairs) == _WORDS else [])]
     chunks: list[dict[str, Any]] = []
     record: list = []

@@ -23,7 +23,7 @@ from hwcomp.backends import (
 from hwcomp.backends import _c_dot as dot
 from hwcomp.backends._c_bits import Bits
 from hwcomp.backends._c_choice import layout_of
-from hwcomp.backends._c_common import check_map, ends, heading, map_values, refuse, window_text
+from hwcomp.backends._c_common import check_map, check_order, ends, heading, map_values, no_work, refuse, window_text
 from hwcomp.backends._c_dot import Printed, Way, acc_type, add_constants, add_dot, add_record, requantizer
 from hwcomp.backends._c_text import c_type
 from hwcomp.plan.memory import MemoryPlan, WeightLayout, Work
@@ -75,10 +75,10 @@ def _conv_runs(kernel: Kernel) -> tuple[int, int]:
 
 
 def _conv_work(program: Program, kernel: Kernel, form: str) -> Work:
+    if _c_depthwise.is_depthwise(kernel):
+        return _c_depthwise.work(program, kernel, form)
     x, y = ends(program, kernel)
     k = map_values(kernel, x, y) | {"groups": kernel.params["groups"]}
-    if _c_depthwise.is_depthwise(kernel):
-        return _c_depthwise.work(kernel, x, k)
     if form == "fast" and _c_winograd.chosen(program, kernel):
         return Work((_c_winograd.scratch(kernel),), _c_winograd.layout(kernel))
     groups, codes = kernel.params["groups"], _conv_codes(kernel)
@@ -118,7 +118,7 @@ def _conv_printed(program: Program, plan: MemoryPlan, index: int) -> Printed:
     if step.weights.winograd:
         _c_winograd.add(out, program, index)
     elif _c_depthwise.is_depthwise(kernel):
-        _c_depthwise.add(out, kernel, x, index, step.weights, step.choice)
+        _c_depthwise.add(out, program, step, index)
     else:
         run, runs = _conv_runs(kernel)
         m, cg, kh, kw = c["weight"].shape
@@ -254,12 +254,6 @@ def _repeats(values: np.ndarray, period: int) -> bool:
     return bool((values.reshape(-1, period) == values[:period]).all())
 
 
-def _requantize_check(program: Program, kernel: Kernel) -> None:
-    x, y = ends(program, kernel)
-    if x.layout != y.layout:
-        raise refuse(kernel, "its input and output lie in different orders")
-
-
 def _reshape_check(program: Program, kernel: Kernel) -> None:
     x, y = ends(program, kernel)
     if x.layout != y.layout or x.dtype != y.dtype:
@@ -295,10 +289,6 @@ def _none(program: Program, kernel: Kernel) -> None:
     return None
 
 
-def _no_work(program: Program, kernel: Kernel) -> Work:
-    return Work()
-
-
 def _no_print(program: Program, plan: MemoryPlan, index: int) -> Printed:
     return Printed(None, {"comment": heading(program, index, "The same memory under another shape: nothing runs.")})
 
@@ -311,12 +301,12 @@ KINDS = {
     **_c_elements.KINDS,
     **_c_recurrent.KINDS,
     **_c_attention.KINDS,
-    "argmax": (_none, _no_work, _argmax_printed),
+    "argmax": (_none, no_work, _argmax_printed),
     "conv2d": (check_map, None, _conv_printed),
     "dense": (_dense_check, None, _dense_printed),
-    "maxpool2d": (_pool_check, _no_work, _pool_printed),
-    "requantize": (_requantize_check, _no_work, _requantize_printed),
-    "reshape": (_reshape_check, _no_work, _no_print),
-    "transpose": (_c_joins.transpose_check, _no_work, _no_print),
+    "maxpool2d": (_pool_check, no_work, _pool_printed),
+    "requantize": (check_order, no_work, _requantize_printed),
+    "reshape": (_reshape_check, no_work, _no_print),
+    "transpose": (_c_joins.transpose_check, no_work, _no_print),
 }
 ALIASES = frozenset({"reshape", "transpose"})

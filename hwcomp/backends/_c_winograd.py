@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from hwcomp.backends import _c_sparse
 from hwcomp.backends._c_common import ends
 from hwcomp.backends._c_dot import Printed
+from hwcomp.plan.index_lists import ROWS, forms
 from hwcomp.plan.memory import WeightLayout
 from sw_ref.program import Edge, Kernel, Program
 
@@ -49,7 +49,7 @@ def possible(kernel: Kernel, x: Edge, y: Edge) -> bool:
     rows, channels, *size = weight.shape
     if size != [3, 3] or any(list(p[n]) != [1, 1] for n in ("strides", "dilations")) or p["groups"] != 1:
         return False
-    if channels % 4 or rows % _c_sparse.ROWS or x.dtype.itemsize > 1 or p["acc_bits"] > 32 or len(_tiles(y)) < TILES:
+    if channels % 4 or rows % ROWS or x.dtype.itemsize > 1 or p["acc_bits"] > 32 or len(_tiles(y)) < TILES:
         return False
     u, lo, hi = np.abs(transformed(weight)), min(x.lo, p["pad_value"]), max(x.hi, p["pad_value"])
     v = largest(lo, hi)
@@ -97,7 +97,7 @@ def instructions(program: Program, kernel: Kernel) -> tuple[float, float]:
     mine = blocks * (products + _BLOCK) + len(tiles) * (quads * _SPREAD + 4 * rows * _OUTPUT)
     mine += outside * (_BORDER + _OUTSIDE * channels)
     flat = weight.transpose(0, 2, 3, 1).reshape(rows, -1)
-    best = min(f.instructions for f in _c_sparse.forms(flat, 9 * channels, TILES))
+    best = min(f.instructions for f in forms(flat, 9 * channels, TILES))
     return mine, -(-count // TILES) * (best + _BLOCK) + count * rows * _DIRECT_OUTPUT
 
 

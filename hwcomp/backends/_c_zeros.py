@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from hwcomp.backends import _c_sparse as sparse
+from hwcomp.plan import index_lists as sparse
 from hwcomp.plan.memory import WeightLayout
 from sw_ref.program import Kernel
 

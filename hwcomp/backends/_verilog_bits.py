@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hwcomp.backends import _verilog_rom as rom
 from hwcomp.plan import bits
+from hwcomp.plan.lanes import weight_words
 from hwcomp.plan.stages import Stage
 from sw_ref.program import Edge, Kernel
 
@@ -26,7 +26,7 @@ class Starts:
 
 def weight_codes(kernel: Kernel, stage: Stage, x: Edge, y: Edge) -> np.ndarray:
     """int64 [groups * chunks, lanes]: the weights as hwc_product takes them."""
-    return bits.encoded(rom.weight_words(kernel, stage, x, y), bits.weights_of(kernel, x))
+    return bits.encoded(weight_words(kernel, stage, x, y), bits.weights_of(kernel, x))
 
 
 def used_lanes(kernel: Kernel, stage: Stage, x: Edge, y: Edge) -> np.ndarray | None:
@@ -35,7 +35,7 @@ def used_lanes(kernel: Kernel, stage: Stage, x: Edge, y: Edge) -> np.ndarray | N
         return None
     ones = replace(kernel, constants=kernel.constants | {"weight": np.ones_like(kernel.constants["weight"])})
     fold = stage.fold
-    words = rom.weight_words(ones, stage, x, y).reshape(fold.groups, fold.chunks, -1, fold.taps * fold.read)
+    words = weight_words(ones, stage, x, y).reshape(fold.groups, fold.chunks, -1, fold.taps * fold.read)
     used = words.any(axis=(0, 2)).astype(np.int64)
     return None if used.all() else used
 

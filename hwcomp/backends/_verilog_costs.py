@@ -9,6 +9,7 @@ from hwcomp.backends import _verilog_softmax as softmax
 from hwcomp.backends._verilog_requant import constant_bits, unit
 from hwcomp.backends._verilog_rom import schedule, walk_words
 from hwcomp.plan.bits import FORMS, PRODUCT, SMALL, STYLES, ahead, decides, rom_style, weights_of
+from hwcomp.plan.estimate import choosing
 from hwcomp.plan.folding import Fold
 from hwcomp.plan.stages import OUTPUT, DataflowPlan, Source, Stage
 from hwcomp.plan.streams import Permute
@@ -49,13 +50,15 @@ def weights(program: Program, stage: Stage) -> dict[str, int | str]:
     if kernel.kind not in _DOTS:
         return {}
     held = weights_of(kernel, program.edges[kernel.inputs[0]])
-    book, words = stage.codebook, fold.per_pixel * fold.lanes
-    style = rom_style(replace(held, bits=book.bits) if book else held, fold.per_pixel, fold.lanes)
+    book, lanes = stage.codebook, fold.lanes // (stage.codebook.vector if stage.codebook else 1)
+    style = rom_style(replace(held, bits=book.bits) if book else held, fold.per_pixel, lanes)
     facts = {"weight_bits": held.bits, "weight_form": FORMS[held.kind], "weight_memory": STYLES[style]}
     if book:
+        what = "values" if book.vector == 1 else f"vectors of {book.vector} weights"
+        taken = [fold.per_pixel * lanes * width for width in (book.bits, book.width)]
         facts["codebook"] = (
-            f"{len(book.codes)} values: indices take {words * book.bits:,} bits of ROM, weights {words * held.bits:,}; tables of about "
-            f"{fold.lanes * book.luts:,} LUTs"
+            f"{len(book.codes)} {what}: indices take {taken[0]:,} bits of ROM, weights {taken[1]:,}; tables of about "
+            f"{lanes * book.luts:,} LUTs"
         )
     if fold.kept:
         whole = fold.groups * fold.chunks
@@ -75,20 +78,50 @@ def _select(fold: Fold, bits: int) -> str:
     )
 
 
+def logic(program: Program, plan: DataflowPlan) -> int:
+    """LUTs of multiplexers that choose channels, and of tables of codebooks."""
+    found = 0
+    for stage in plan.stages:
+        if program.kernels[stage.kernel].kind in _DOTS and not stage.fold.unrolled:
+            found += choosing([stage.fold], program.edges[program.kernels[stage.kernel].inputs[0]].bits)
+            found += stage.fold.lanes // stage.codebook.vector * stage.codebook.luts if stage.codebook else 0
+    return found
+
+
+def skipped(program: Program, stage: Stage) -> int:
+    """Weights of zero that no product is made of."""
+    kernel, f = program.kernels[stage.kernel], stage.fold
+    if kernel.kind not in _DOTS:
+        return 0
+    weight = kernel.constants["weight"]
+    if f.unrolled:
+        return int((weight == 0).sum())
+    return round(weight.size * (1 - f.per_pixel * f.simd / (f.groups * f.chunks * f.read)))
+
+
+def weight_bits(program: Program, stage: Stage) -> dict[str, int]:
+    """Bits of ROM that hold weights, idle lanes included, and those that say which beats and channels they belong to."""
+    kernel, f = program.kernels[stage.kernel], stage.fold
+    if kernel.kind not in _DOTS or f.unrolled:
+        return {"weight_rom_bits": 0, "index_rom_bits": 0}
+    x, y = (program.edges[n] for n in (kernel.inputs[0], kernel.outputs[0]))
+    book = stage.codebook
+    stored = f.lanes // book.vector * book.bits if book else f.lanes * weights_of(kernel, x).bits
+    index = f.per_pixel * f.muxes * f.select.bits if f.select else 0
+    if f.kept:
+        words, bits = walk_words(schedule(kernel, stage, x, y), stage)
+        index += words.size * (bits + 1)
+    return {"weight_rom_bits": f.per_pixel * stored, "index_rom_bits": index}
+
+
 def rom_bits(program: Program, stage: Stage) -> int:
     """Bits of weights, biases, requantize constants and orders in ROM, idle lanes included."""
     kernel, f = program.kernels[stage.kernel], stage.fold
-    bits = softmax.rom_bits(kernel) if kernel.kind == "softmax" else 0
+    bits = softmax.rom_bits(kernel) if kernel.kind == "softmax" else sum(weight_bits(program, stage).values())
     if kernel.kind in _DOTS and not f.unrolled:
         x, y = (program.edges[n] for n in (kernel.inputs[0], kernel.outputs[0]))
         start, used = few.starts(kernel, x, y), few.used_lanes(kernel, stage, x, y)
-        width = stage.codebook.bits if stage.codebook else weights_of(kernel, x).bits
-        bits += f.per_pixel * f.lanes * width + len(start.values) * f.groups * f.sums * start.width
-        bits += 0 if used is None else used.size
-        bits += f.per_pixel * f.muxes * f.select.bits if f.select else 0
-        if f.kept:
-            words, width = walk_words(schedule(kernel, stage, x, y), stage)
-            bits += words.size * (width + 1)
+        bits += len(start.values) * f.groups * f.sums * start.width + (0 if used is None else used.size)
     if (
         "requantize" in kernel.params
         and kernel.kind not in ("add", "mul")

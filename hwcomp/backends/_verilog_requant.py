@@ -7,6 +7,7 @@ import numpy as np
 from hwcomp.backends import _verilog_rom as rom
 from hwcomp.backends._verilog_netlist import Netlist, Nets, Sized
 from hwcomp.plan.bits import magnitude, thresholds
+from hwcomp.plan.lanes import row_sequence
 from hwcomp.plan.stages import Stage
 from sw_ref.program import Kernel, Program
 
@@ -109,7 +110,7 @@ def constant_slots(program: Program, kernel: Kernel, stage: Stage) -> np.ndarray
     if max(sizes) == 1:
         return np.zeros((1, lanes), np.int64)
     if kernel.kind in ("conv2d", "dense"):
-        rows = rom.row_sequence(kernel, stage, y)
+        rows = row_sequence(kernel, stage, y)
         padded = np.full((len(rows), -(-rows.shape[1] // lanes) * lanes), -1, np.int64)
         padded[:, : rows.shape[1]] = rows
         return padded.reshape(-1, lanes)

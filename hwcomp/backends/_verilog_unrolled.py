@@ -11,6 +11,7 @@ from hwcomp.backends import _verilog_rom as rom
 from hwcomp.plan import unrolled, unrolled_sums
 from hwcomp.plan.adders import Adders
 from hwcomp.plan.bits import decides
+from hwcomp.plan.lanes import row_sequence, weight_words
 from hwcomp.plan.stages import Stage
 from sw_ref.program import Edge, Kernel, Program
 
@@ -26,7 +27,7 @@ def module(name: str, program: Program, kernel: Kernel, stage: Stage) -> tuple[s
 
 def counters(kernel: Kernel, stage: Stage, x: Edge, y: Edge) -> unrolled.Counters:
     """Of the engine's lanes and outputs, in their order."""
-    words = rom.weight_words(kernel, stage, x, y)
+    words = weight_words(kernel, stage, x, y)
     return unrolled.share(words.reshape(stage.fold.pe, -1))
 
 
@@ -67,7 +68,7 @@ def _inputs(lanes: np.ndarray, pattern: int) -> list[str]:
 
 def _adders(name: str, graph: Adders, kernel: Kernel, stage: Stage, x: Edge, y: Edge) -> dict[str, object]:
     """Value v is the net v<number>, v<number>_<n> n stages later."""
-    order, rows = _lanes(graph, kernel, stage, x, y), rom.row_sequence(kernel, stage, y)[0]
+    order, rows = _lanes(graph, kernel, stage, x, y), row_sequence(kernel, stage, y)[0]
     delays, last = graph.delays(), graph.stages - 1
 
     def net(value: int, at: int) -> str:
@@ -114,7 +115,7 @@ def _lanes(graph: Adders, kernel: Kernel, stage: Stage, x: Edge, y: Edge) -> np.
     """int64 [inputs]: the lane of the word on which each input of the graph comes."""
     weight = kernel.constants["weight"]
     marks = np.broadcast_to(np.arange(1, graph.inputs + 1).reshape(weight.shape[1:]), weight.shape)
-    words = rom.weight_words(replace(kernel, constants=kernel.constants | {"weight": marks}), stage, x, y)
+    words = weight_words(replace(kernel, constants=kernel.constants | {"weight": marks}), stage, x, y)
     first = words.reshape(stage.fold.pe, -1)[0]
     lanes = np.zeros(graph.inputs, np.int64)
     lanes[first[first > 0] - 1] = np.flatnonzero(first)

@@ -85,6 +85,13 @@ class Hls(Backend):
             "dialect": plan.dialect, "budget": flow.budget, "lanes": flow.lanes, "interval": flow.interval,
             "rom_bits": sum(costs.rom_bits(program, s) for s in flow.stages),
             "multipliers": sum(costs.multipliers(program, s) for s in flow.stages),
+            "stages": [
+                {
+                    "kernel": program.kernels[s.kernel].name, "rom_bits": costs.rom_bits(program, s),
+                    **costs.weight_bits(program, s), "skipped": costs.skipped(program, s),
+                }
+                for s in flow.stages
+            ],
             "interface": {**interface(flow), "dialect": plan.dialect},
         }  # fmt: skip
 

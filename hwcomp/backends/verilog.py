@@ -68,7 +68,7 @@ class Verilog(Backend):
         values = {
             "name": product.name, "top": top, "banner": product.banner, "netlist": netlist, "plan": plan, "taps": taps,
             "inputs": slaves(plan), "outputs": masters(plan),
-            "layers": [_layer_line(program, plan, s) for s in plan.stages], "sources": names,
+            "layers": [_layer_line(program, s) for s in plan.stages], "sources": names,
             "frames": len(next(iter(product.golden_in.values()))),
         }  # fmt: skip
         files: dict[str, str | bytes] = {f"rtl/{c}.v": text for c, text in cells.items()}
@@ -92,7 +92,8 @@ class Verilog(Backend):
                     "kernel": kernel.name, "kind": kernel.kind, "nodes": list(kernel.origin), "beats": s.beats,
                     "lanes": costs.dot_lanes(kernel, s), "fold": fold, "out_lanes": s.out.lanes,
                     "fifo_words": [source.depth for source in s.sources],
-                    "rom_bits": costs.rom_bits(program, s), "buffer_bits": costs.buffer_bits(program, s),
+                    "rom_bits": costs.rom_bits(program, s), **costs.weight_bits(program, s), "skipped": costs.skipped(program, s),
+                    "buffer_bits": costs.buffer_bits(program, s),
                     "multipliers": costs.multipliers(program, s), **costs.weights(program, s), **wired.facts(program, s),
                     "sparse": zeros.of(program, plan, s),
                 }
@@ -104,7 +105,7 @@ class Verilog(Backend):
             "budget": plan.budget, "lanes": plan.lanes, "interval": plan.interval,
             "latency_estimate": frame_latency(program, plan),
             "rom_bits": sum(s["rom_bits"] for s in stages),
-            "buffer_bits": bits, "lut_estimate": luts(plan.lanes, dots, len(stages) - dots, bits),
+            "buffer_bits": bits, "lut_estimate": luts(plan.lanes, dots, len(stages) - dots, bits, costs.logic(program, plan)),
             "multipliers": sum(s["multipliers"] for s in stages),
             "fifos": fifos, "fifo_bits": sum(f["bits"] for f in fifos), "fifos_are_least": plan.least_fifos,
             "stages": stages,
@@ -119,7 +120,7 @@ _ENV = Environment(
 _ENV.filters["comment"] = comment
 
 
-def _layer_line(program: Program, plan: DataflowPlan, stage: Stage) -> str:
+def _layer_line(program: Program, stage: Stage) -> str:
     kernel, lanes = program.kernels[stage.kernel], "-"
     if costs.dot_lanes(kernel, stage):
         lanes = "unrolled" if stage.fold.unrolled else f"{stage.fold.pe} PE x {stage.fold.dot} SIMD"

@@ -38,7 +38,9 @@ class Model:
     def quantized(self) -> bool:
         """Whether the model itself states integers: for activations or for weights, as QDQ, QOperator or QONNX."""
         stated = any(t.stored or t.given is not None for t in self.graph.tensors.values())
-        return stated or any(isinstance(s, Quantizer | Grid) for n in self.graph.nodes if n.op == "Steps" for s in n.attrs.steps)
+        return stated or any(
+            isinstance(s, Quantizer | Grid) for n in self.graph.nodes if n.op == "Steps" for s in n.attrs.steps
+        )
 
     def files(self, reserved: frozenset[str] = frozenset()) -> dict[str, Path]:
         """Files of a copy: relative path in the product -> where it is now.

@@ -164,7 +164,8 @@ def runs(differing: np.ndarray, first: int) -> tuple[tuple[int, int, int], ...]:
     """(channel, first, last) of runs of set columns of bool [channels, n], the first NAMED; column 0 is accumulator `first`."""
     edges = np.diff(np.pad(differing, ((0, 0), (1, 1))).astype(np.int8), axis=1)
     begin, end = np.argwhere(edges > 0), np.argwhere(edges < 0)
-    return tuple((int(c), first + int(a), first + int(b) - 1) for (c, a), (_, b) in zip(begin, end, strict=True))[:NAMED]
+    steps = zip(begin, end, strict=True)
+    return tuple((int(c), first + int(a), first + int(b) - 1) for (c, a), (_, b) in steps)[:NAMED]
 
 
 def _disagreements(

@@ -85,8 +85,15 @@ class BatchNormalization(Op):
         return writer.emit("BatchNormalization", writer.data(), *constants, epsilon=node.attrs.epsilon)
 
     def cost(self, node, graph):
+        """Two operations per element and four vectors; a product or a difference with a constant (`_affine`), whose other vectors
+        say nothing, has one operation, and that constant."""
         shape = graph.tensors[node.outputs[0]].shape
-        return Cost(macs=math.prod(shape), params=4 * shape[1])
+        if node.attrs.epsilon:
+            return Cost(ops=2 * math.prod(shape), params=4 * shape[1])
+        vectors = zip((graph.tensors[name].data for name in node.inputs[1:]), (1, 0, 0, 1), strict=True)
+        said = [a for a, neutral in vectors if (np.abs(a) != neutral).any()]
+        params = sum(a.size if (a != a[0]).any() else 1 for a in said)
+        return Cost(ops=min(max(len(said), 1), 2) * math.prod(shape), params=params)
 
     def cases(self):
         yield _case("batchnorm", (1, 3, 4, 5), epsilon=1e-3)

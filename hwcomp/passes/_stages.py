@@ -12,11 +12,13 @@ from hwcomp.registry import OPS
 
 @dataclass(frozen=True)
 class Stage:
-    """A network behind the pass `name` ("float": as it was). `macs`: of the layers with weights. `layers`: (weights, of these
-    zero) by the node of the model that a layer comes from."""
+    """A network behind the pass `name` ("float": as it was). `macs`: of the layers with weights, `flops` and `parameters` of all
+    nodes. `layers`: (weights, of these zero) by the node of the model that a layer comes from."""
 
     name: str
     macs: int
+    flops: int
+    parameters: int
     layers: dict[str, tuple[int, int]]
 
     @property
@@ -30,14 +32,14 @@ class Stage:
 
 def measured(name: str, graph: Graph) -> Stage:
     macs, layers = 0, {}
-    for node in graph.nodes:
+    costs = [OPS[node.op].cost(node, graph) for node in graph.nodes]
+    for node, cost in zip(graph.nodes, costs, strict=True):
         data = [graph.tensors[n].data for n in node.inputs[1:3] if n]  # weights, of recurrent layers those of the state
         found = [a for a in data if a is not None and a.ndim > 1]
-        work = OPS[node.op].cost(node, graph).macs if found else 0
-        if work:
+        if found and cost.macs:
             count, zeros = layers.get(origin_of(node), (0, 0))
             size = sum(a.size for a in found)
             nonzero = sum(int(np.count_nonzero(a)) for a in found)
             layers[origin_of(node)] = count + size, zeros + size - nonzero
-            macs += work
-    return Stage(name, macs, layers)
+            macs += cost.macs
+    return Stage(name, macs, sum(2 * c.macs + c.ops for c in costs), sum(c.params for c in costs), layers)

@@ -41,16 +41,18 @@ class Scan:
             return distance(outputs(self._graph.rebuilt(nodes, tensors), self._data), self._want)
 
 
-def slopes(order: np.ndarray, costs: np.ndarray, error: Callable[[np.ndarray], float]) -> np.ndarray:
+def slopes(order: np.ndarray, saved: Callable[[np.ndarray], float], error: Callable[[np.ndarray], float]) -> np.ndarray:
     """float64 [units]: error per cost that is saved of each unit, never less than that of those which go before it; infinite
-    for the last of them, which stay.
+    for the last of them, which stay, and where nothing is saved. What saves nothing yet goes with those that follow.
 
-    `order`: units, the first one goes first; `error` of the results without these units; `costs` float64 [units].
+    `order`: units, the first one goes first; `saved` cost, and `error` of the results, without these units.
     """
-    found, least, done, before = np.full(len(order), np.inf), 0.0, 0, 0.0
+    found, least, done, before, spared = np.full(len(order), np.inf), 0.0, 0, 0.0, 0.0
     for count in sorted({min(max(1, round(f * len(order))), len(order) - 1) for f in _FRACTIONS} - {0}):
-        part = order[done:count]
-        now = error(order[:count])
-        least = max(least, (now - before) / max(float(costs[part].sum()), 1e-30))
-        found[part], done, before = least, count, now
+        now = saved(order[:count])
+        if now <= spared:
+            continue
+        lost = error(order[:count])
+        least = max(least, (lost - before) / (now - spared))
+        found[order[done:count]], done, before, spared = least, count, lost, now
     return found

@@ -57,7 +57,9 @@ def scores(
 def _squared_gradients(graph: Graph, ctx: PassContext, layers: list[Node], samples: int) -> dict[str, np.ndarray]:
     """The sum over samples of the squared gradient of the loss by each weight."""
     if ctx.labels is None:
-        raise UsageError("sparsify.criterion=taylor needs labelled calibration data", fix="add an array `labels` to the data")
+        raise UsageError(
+            "sparsify.criterion=taylor needs labelled calibration data", fix="add an array `labels` to the data"
+        )
     name, total = logits_of(graph), {n.outputs[0]: 0.0 for n in layers}
     chosen = spread({**ctx.calibration, "": ctx.labels}, samples, graph)
     labels = chosen.pop("")
@@ -70,7 +72,9 @@ def _squared_gradients(graph: Graph, ctx: PassContext, layers: list[Node], sampl
             y = node.outputs[0]
             if y in back:
                 total[y] = total[y] + _of_layer(graph, node, tape.values[node.inputs[0]], tape.values[y], back[y])
-    return {y: np.broadcast_to(a, graph.tensors[n.inputs[1]].shape) for (y, a), n in zip(total.items(), layers, strict=True)}
+    return {
+        y: np.broadcast_to(a, graph.tensors[n.inputs[1]].shape) for (y, a), n in zip(total.items(), layers, strict=True)
+    }
 
 
 def _of_layer(graph: Graph, node: Node, x: np.ndarray, y: np.ndarray, dy: np.ndarray) -> np.ndarray:

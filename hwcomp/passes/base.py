@@ -8,12 +8,14 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
+from hwcomp.errors import UsageError
 from hwcomp.graph import Graph
 from hwcomp.passes._stages import Stage
 from hwcomp.pixels import Pixels
-from hwcomp.types import Tensor
+from hwcomp.types import Node, Tensor
 
 Kind = Literal["exact", "algebraic", "lossy"]
+DOT = ("Conv", "Dense")
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,20 @@ class Tuned:
     block: Callable[[Graph], str]
 
 
+@dataclass(frozen=True)
+class ZeroCost:
+    """What a target takes of one network by where its weights are zero. Masks: bool [groups, rows, taps, channels] by the output of
+    each dot product, False where a weight is zero; taps are positions of a window, or pixels of the maps that features come from.
+
+    `total(masks)`: of the network; layers that are not named have no zeros. `layer(name, mask)`: of one layer, as a scan of the
+    sensitivity counts it. `why(name, mask)`: why zeros in these places save what they save.
+    """
+
+    total: Callable[[dict[str, np.ndarray]], float]
+    layer: Callable[[str, np.ndarray], float]
+    why: Callable[[str, np.ndarray], str]
+
+
 @dataclass
 class PassContext:
     """Data for the passes, and the record of what they did.
@@ -38,13 +54,13 @@ class PassContext:
     `input_ranges`: real (lo, hi) by input name, as the user gave them. `notes`: lines for the report, by pass name.
     `input_types`: inputs that hold raw pixels.
     `quant`: the `--quant` value, or that of `--rest` for a model that is already quantized; some calibration methods depend
-    on it too. `requantize`: whether the types that such a model states are dropped.
+    on it too. `requantize`: whether the types that such a model states are dropped, `keeps`: whether it has some, which stay.
     `observed`: real (lo, hi) by tensor name, filled by `calibrate`. `float_graph`: what `quantize` was given, node by node
     what its result stands for; the corrections behind it aim at that. `labels`: int64 [samples], classes of the calibration
     samples, or None. `gamma`: |scale| [channels] of the BatchNormalization that is folded into weights, by their name.
     `chosen`: constants of the float graph whose integers a pass has chosen: no later one may change them. `stages`: the
     network as it was, and behind each pass that took weights or made zeros. `hardware`: cost models of the Verilog product
-    by name (hwcomp.tuning.costs). `tuned`: of the target that the options name.
+    by name (hwcomp.tuning.costs), `zeros` those by where weights are zero, of all targets. `tuned`: of the target that the options name.
     """
 
     calibration: dict[str, np.ndarray] | None = None
@@ -61,12 +77,25 @@ class PassContext:
     chosen: set[str] = field(default_factory=set)
     stages: list[Stage] = field(default_factory=list)
     hardware: dict[str, Callable[[Graph], Callable[[Graph], int]]] = field(default_factory=dict)
+    zeros: dict[str, Callable[[Graph], ZeroCost]] = field(default_factory=dict)
     tuned: Tuned | None = None
+    keeps: bool = False
     progress: Callable[[str, int, int], None] = lambda what, done, total: None
     warn: Callable[[str], None] = lambda text: None
 
     def note(self, name: str, text: str) -> None:
         self.notes.setdefault(name, []).append(text)
+
+
+def stated(what: str, node: str | None, ctx: PassContext) -> UsageError:
+    """The refusal of other weights than those that the model itself states, at `node` first."""
+    if ctx.keeps:
+        why, fix = "it would choose other weights than the integers that the model states", "add --requantize"
+        return UsageError(f"{what} of a model that is already quantized", node=node, why=why, fix=fix)
+    fix = "compress the float network that it was made from"
+    return UsageError(
+        f"{what} of weights of few values, as of binary ones", node=node, why="the model itself states them", fix=fix
+    )
 
 
 @dataclass(frozen=True)
@@ -103,3 +132,15 @@ def constant(tensors: dict[str, Tensor], wish: str, data: np.ndarray) -> Tensor:
     tensor = Tensor(name, tuple(data.shape), dtype, data)
     tensors[name] = tensor
     return tensor
+
+
+def free_dot(node: Node) -> bool:
+    """Whether a node is a dot product whose weights are not of few bits by the model's own word."""
+    return node.op in DOT and not node.attrs.steps
+
+
+def weight_and_bias(node: Node, tensors: dict[str, Tensor]) -> tuple[np.ndarray, np.ndarray]:
+    """float64 weights of a dot product, and biases [channels]: zeros where it has none."""
+    weight = tensors[node.inputs[1]].data.astype(np.float64)
+    bias = tensors[node.inputs[2]].data.astype(np.float64) if node.inputs[2] else np.zeros(len(weight))
+    return weight, bias

@@ -79,7 +79,9 @@ def repeat(sweep: Sweep, index: int, kernel: Kernel) -> Stage:
         source = sweep.source(kernel, 0, channels, lanes, _same_order(kernel, y, x))
         words = prod(x.shape[a] for a in order[order.index(p["axis"]) + 1 :]) // lanes
     one, times = (1, 1), p["times"]
-    window = Window(1, 1, source.arrives.beats // words, words, one, one, one, times, 1 if words == 1 else 2 * words + MARGIN)
+    window = Window(
+        1, 1, source.arrives.beats // words, words, one, one, one, times, 1 if words == 1 else 2 * words + MARGIN
+    )
     out = replace(source.arrives, pixels=source.arrives.pixels * times)
     return Stage(index, 0, (source,), out, window=window)
 

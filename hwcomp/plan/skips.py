@@ -29,9 +29,9 @@ class Used:
     def of(cls, kernel: Kernel, x: Edge, y: Edge, stream: Stream | None = None) -> Used | None:
         """`stream`: of a dense layer whose weights follow the slots of its input. None where there is nothing to leave out."""
         weight = kernel.constants["weight"]
-        if np.count_nonzero(weight) > (1 - LEAST) * weight.size:
-            return None
         used = weight != 0
+        if not _few(used):
+            return None
         if stream is not None:
             slots = stream.slots(x)
             used = np.where(slots >= 0, used[y.layout.order()][:, slots], False)[None, :, None]
@@ -42,6 +42,11 @@ class Used:
             sets = kernel.params["groups"]
             used = used.reshape(sets, m // sets, c, -1).transpose(0, 1, 3, 2)
         return cls(used.shape, np.packbits(used).tobytes())
+
+    @classmethod
+    def where(cls, used: np.ndarray) -> Used | None:
+        """Of bool [sets, outputs of a set, taps, channels]; None where there is nothing to leave out."""
+        return cls(used.shape, np.packbits(used).tobytes()) if _few(used) else None
 
     def array(self) -> np.ndarray:
         size = int(np.prod(self.shape))
@@ -54,6 +59,10 @@ class Used:
         full[:, :, :t, :c] = self.array()
         parts = full.reshape(sets, m, -1, taps, ceil(c / simd), simd)
         return parts.any(axis=(3, 5)).reshape(sets, m, -1)
+
+
+def _few(used: np.ndarray) -> bool:
+    return np.count_nonzero(used) <= (1 - LEAST) * used.size
 
 
 def _groups(chunks: np.ndarray, pe: int) -> np.ndarray:

@@ -59,7 +59,9 @@ def _scale(q: np.ndarray, old: np.ndarray, target: np.ndarray, gram: np.ndarray)
     return np.where((power > 0) & (found > 0), found, old)
 
 
-def _nearest_plane(u: np.ndarray, gram: np.ndarray, level: Callable[[np.ndarray], np.ndarray], kept: np.ndarray) -> np.ndarray:
+def _nearest_plane(
+    u: np.ndarray, gram: np.ndarray, level: Callable[[np.ndarray], np.ndarray], kept: np.ndarray
+) -> np.ndarray:
     """Coordinates with most energy first; each is rounded where the errors of those before it put its optimum."""
     order = np.argsort(gram[:, range(gram.shape[1]), range(gram.shape[1])], axis=1, kind="stable")
     there = np.broadcast_to(order[:, None, :], u.shape)

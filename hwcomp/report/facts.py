@@ -10,6 +10,7 @@ from hwcomp.lower.build import Lowered
 from hwcomp.lower.staircase import summary
 from hwcomp.passes._stages import Stage
 from hwcomp.plan.work import macs
+from hwcomp.registry import OPS
 from hwcomp.report import energy, waterfall
 from hwcomp.verify.noise import LayerNoise
 from sw_ref.program import Edge, Kernel
@@ -19,6 +20,7 @@ SCHEMA = 1
 
 def program_facts(
     name: str,
+    model: Graph,
     graph: Graph,
     lowered: Lowered,
     notes: dict[str, list[str]],
@@ -26,6 +28,8 @@ def program_facts(
     targets: dict[str, Any],
     stages: list[Stage],
 ) -> dict[str, Any]:
+    """`model`: the graph as it was imported, `graph`: as it was lowered. FLOPs and parameters are those of the compiled network,
+    counted as in inspect."""
     program = lowered.program
     proofs = {p.kernel: p for p in lowered.proofs}
     layers = []
@@ -43,14 +47,17 @@ def program_facts(
                 "named_pairs": [list(pair) for pair in proof.pairs] if proof else [],
             }
         )  # fmt: skip
-    all_macs = sum(layer["macs"] for layer in layers)
+    all_macs, costs = sum(layer["macs"] for layer in layers), [OPS[node.op].cost(node, graph) for node in graph.nodes]
+    others = sum(c.ops for c in costs)
+    memory = {"float32": energy.of_graph(model, 32), **energy.of_product(program, others, targets)}
     return {
         "schema": SCHEMA, "name": name, "program_sha256": program.sha256(),
         "inputs": list(program.inputs), "outputs": list(program.outputs),
         "boundary": {n: _type(program.edges[n]) for n in dict.fromkeys((*program.inputs, *program.outputs))},
-        "macs": all_macs, "weights": sum(layer["weights"] for layer in layers),
+        "parameters": sum(c.params for c in costs), "weights": sum(layer["weights"] for layer in layers),
+        "macs": all_macs, "flops": 2 * all_macs + others,
         "proof": summary(lowered.proofs), "layers": layers, "passes": notes, "warnings": warnings, "targets": targets,
-        "memory": energy.of_product(program, all_macs, targets), "stages": waterfall.facts(stages, program, targets),
+        "memory": memory, "stages": waterfall.facts(stages, program, targets),
     }  # fmt: skip
 
 

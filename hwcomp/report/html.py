@@ -20,6 +20,7 @@ from hwcomp.report import energy
 from hwcomp.templates_dir import templates
 
 _OPEN_NOTES = 12  # more lines than that in one pass are folded away
+_FORMS = {"float32": "the model in float32", "mcu": "C", "fpga": "Verilog", "hls": "HLS C++"}
 
 
 def render(report: dict[str, Any]) -> str:
@@ -32,6 +33,7 @@ def render(report: dict[str, Any]) -> str:
         "proofs": _proofs(report),
         "rate_ticks": plots.rate_ticks(),
         "layers": [_layer(layer) for layer in report["layers"]],
+        "sums": {"macs": report["macs"], "weights": report["weights"]},
         "boundary": _boundary(report),
         "noise": _noise(report.get("noise") or []),
         "passes": [
@@ -68,11 +70,23 @@ def _network_tiles(report: dict[str, Any]) -> list[dict[str, str]]:
     some = f"of {words.number(total)}, {words.rate(differing, total)}"
     return [
         targets.tile("Layers", len(layers), f"{sum(layer['macs'] > 0 for layer in layers)} with multiplications"),
-        targets.tile("MACs per frame", report["macs"]),
-        targets.tile("Weights", report["weights"]),
+        targets.tile("MACs per frame", report["macs"], _from(report, "macs", f"{words.number(report['flops'])} FLOPs")),
+        targets.tile(
+            "Weights", report["weights"], _from(report, "weights", f"{words.number(report['parameters'])} parameters")
+        ),
         targets.tile("Differing accumulators", differing, some if differing else exact),
         targets.tile("Accuracy", "not measured", "hwcomp eval DIR --data TEST.npz"),
     ]
+
+
+def _from(report: dict[str, Any], key: str, note: str) -> str:
+    """`note`, and what the model had where the network has less."""
+    whole = report["stages"][0][key] if report["stages"] else report[key]
+    return (
+        note
+        if whole <= report[key]
+        else f"{note}; the model has {words.number(whole)} {'MACs' if key == 'macs' else key}"
+    )
 
 
 def _memory(rows: dict[str, Any]) -> list[dict[str, Any]]:
@@ -80,7 +94,8 @@ def _memory(rows: dict[str, Any]) -> list[dict[str, Any]]:
     most = max((m["energy_nj"]["dram"] for m in rows.values()), default=0)
     return [
         {
-            "target": shown(target), "activations": m["activation_bytes"], "weights": m["weight_bytes"],
+            "target": _FORMS.get(target, shown(target)), "macs": m["macs"], "operations": m["operations"],
+            "activations": m["activation_bytes"], "constants": m["constant_bytes"],
             "intensity": f"{m['intensity'] or 0:.2f}",
             "energies": [(f"{nj:,.1f}", plots.fraction(nj, most)) for nj in (m["energy_nj"]["sram"], m["energy_nj"]["dram"])],
         }

@@ -45,7 +45,7 @@ def inspect_model(path: Path, logits: bool) -> dict[str, Any]:
         "parameters": parameters, "macs": macs, "flops": flops,
         "forms": waterfall.as_they_are(held.weights, held.zeros),
         "float_bytes": 4 * parameters, "int8_bytes": parameters, "peak_live_elements": _peak(graph),
-        "memory": {f: energy.of_graph(graph, parameters, flops, b) for f, b in (("float32", 32), ("int8", 8))},
+        "memory": {f: energy.of_graph(graph, b) for f, b in (("float32", 32), ("int8", 8))},
         "quantized": _stated(model), "layers": layers, "targets": _targets(model, logits),
     }  # fmt: skip
 

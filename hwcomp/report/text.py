@@ -39,8 +39,9 @@ def _table(title: str, *columns: str) -> Table:
 
 def summary(report: dict[str, Any]) -> str:
     """A few lines after a compile."""
+    weights = f"{report['parameters']:,} parameters, of these {report['weights']:,} weights"
     lines = [
-        f"{report['name']}: {len(report['layers'])} kernels, {report['macs']:,} MACs, {report['weights']:,} weights"
+        f"{report['name']}: {len(report['layers'])} kernels, {weights}, {report['macs']:,} MACs, {report['flops']:,} FLOPs"
     ]
     if (mcu := report["targets"].get("mcu")) is not None:
         lines.append(
@@ -68,9 +69,10 @@ def report_text(report: dict[str, Any]) -> str:
     layers = _table("Layers", "kernel", "nodes", "output", "range", "MACs", "weights")
     for layer in report["layers"]:
         layers.add_row(
-            layer["kernel"], shown(", ".join(layer["nodes"])), "x".join(map(str, layer["shape"])) or "1",
+            layer["kernel"], words.nodes(layer["nodes"]), "x".join(map(str, layer["shape"])) or "1",
             f"[{layer['range'][0]}, {layer['range'][1]}]", f"{layer['macs']:,}", f"{layer['weights']:,}",
         )  # fmt: skip
+    layers.add_row("in all", "", "", "", f"{report['macs']:,}", f"{report['weights']:,}")
     parts += [layers, ""]
     if (fpga := report["targets"].get("fpga")) is not None:
         stages = _table(
@@ -135,28 +137,33 @@ def _stages(stages: list[dict[str, Any]]) -> list[Any]:
     if not stages:
         return []
     table = _table(
-        "Weights, stage by stage", "stage", "what", "weights", "zeros", "MACs", "bytes", "indices", "of float"
-    )
+        "Weights, stage by stage", "stage", "what", "weights", "zeros", "MACs", "FLOPs", "bytes", "indices", "of float",
+        "all constants",
+    )  # fmt: skip
     for s in stages:
-        macs = "" if s["macs"] is None else f"{s['macs']:,}"
+        work = ("" if s[key] is None else f"{s[key]:,}" for key in ("macs", "flops"))
+        constants = "" if s["constant_bytes"] is None else f"{s['constant_bytes']:,}"
         part = words.share(s["bytes"] / (stages[0]["bytes"] or 1))
         table.add_row(
-            s["stage"], waterfall.WORDS.get(s["stage"], ""), f"{s['weights']:,}", f"{s['zeros']:,}", macs, f"{s['bytes']:,}",
-            f"{s['index_bytes']:,}", part,
+            s["stage"], waterfall.WORDS.get(s["stage"], ""), f"{s['weights']:,}", f"{s['zeros']:,}", *work, f"{s['bytes']:,}",
+            f"{s['index_bytes']:,}", part, constants,
         )  # fmt: skip
     layers = _table("Bytes of the weights by layer", "layer", *(s["stage"] for s in stages))
     for node in waterfall.layers(stages):
-        layers.add_row(shown(node), *(f"{s['layers'].get(node, 0):,}" for s in stages))
-    return [table, "", layers, ""]
+        layers.add_row(words.end(node), *(f"{s['layers'].get(node, 0):,}" for s in stages))
+    layers.add_row("in all", *(f"{s['bytes']:,}" for s in stages))
+    return [table, f"bytes of the weights with their indices; {waterfall.CONSTANTS}", "", layers, ""]
 
 
 def _memory(rows: dict[str, Any], of: str) -> list[Any]:
     """Traffic and energy of one inference, a row per form or target."""
-    columns = ("activation bytes", "weight bytes", "operations per byte", "nJ on the chip", "nJ, weights in DRAM")
+    columns = ("MACs", "operations", "activation bytes", "constant bytes", "operations per byte", "nJ on the chip", "nJ, constants in DRAM")
     table = _table("Memory traffic and energy of one inference", of, *columns)
     for name, m in rows.items():
-        moved = (f"{m['activation_bytes']:,}", f"{m['weight_bytes']:,}", f"{m['intensity'] or 0:.2f}")
-        table.add_row(name, *moved, *(f"{m['energy_nj'][at]:,.1f}" for at in ("sram", "dram")))
+        counts = (f"{m[key]:,}" for key in ("macs", "operations", "activation_bytes", "constant_bytes"))
+        table.add_row(
+            name, *counts, f"{m['intensity'] or 0:.2f}", *(f"{m['energy_nj'][at]:,.1f}" for at in ("sram", "dram"))
+        )
     return [table, energy.CONSTANTS, ""]
 
 
@@ -179,7 +186,12 @@ def _wired(fpga: dict[str, Any]) -> list[Any]:
     table = _table("Weights as adders", "kernel", "wired in", "adders", "LUTs, about", "why")
     for name, w in rows:
         most = "" if w["unrolled"] else "<= "
-        cells = ("yes" if w["unrolled"] else "no", f"{most}{w['adders']:,}", f"{most}{w['luts']:,}", shown(w["why"], 300))
+        cells = (
+            "yes" if w["unrolled"] else "no",
+            f"{most}{w['adders']:,}",
+            f"{most}{w['luts']:,}",
+            shown(w["why"], 300),
+        )
         table.add_row(shown(name), *cells)
     return [table, ""]
 
@@ -253,9 +265,11 @@ def inspection_text(data: dict[str, Any]) -> str:
     table = _table("Layers", "node", "operator", "output", "parameters", "MACs", "other operations")
     for layer in data["layers"]:
         table.add_row(
-            shown(layer["node"]), layer["operator"], "x".join(map(str, layer["shape"])), f"{layer['parameters']:,}",
+            words.end(layer["node"]), layer["operator"], "x".join(map(str, layer["shape"])), f"{layer['parameters']:,}",
             f"{layer['macs']:,}", f"{layer['operations']:,}",
         )  # fmt: skip
+    others = sum(layer["operations"] for layer in data["layers"])
+    table.add_row("in all", "", "", f"{data['parameters']:,}", f"{data['macs']:,}", f"{others:,}")
     total = (
         f"{data['parameters']:,} parameters, {data['macs']:,} MACs, {data['flops']:,} FLOPs; weights {data['float_bytes']:,} "
         f"bytes in float, {data['int8_bytes']:,} in int8; largest live tensors {data['peak_live_elements']:,} elements"
@@ -279,7 +293,7 @@ def _forms(data: dict[str, Any]) -> list[Any]:
     table = _table("Bytes of weights and their indices, as they are", "node", *data["forms"])
     for layer in data["layers"]:
         if layer["forms"]:
-            table.add_row(shown(layer["node"]), *(f"{size:,}" for size in layer["forms"].values()))
+            table.add_row(words.end(layer["node"]), *(f"{size:,}" for size in layer["forms"].values()))
     table.add_row("in all", *(f"{size:,}" for size in data["forms"].values()))
     return [table, ""]
 

@@ -19,11 +19,15 @@ FLOAT = 4  # bytes
 DISTANCE = 1
 STORED = ("mcu", "fpga", "hls")
 WORDS = {
-    "float": "the model, as float32", "prune": "filters, channels or branches gone", "sparsify": "zeros left out",
-    "low_rank": "factored", "few_bits": "few values", "share": "shared values", "integers": "integers, a byte or more each",
-    "sparse": "integers, zeros left out", "shared": "indices of their values, zeros left out", "mcu": "stored in C",
-    "fpga": "ROMs of the Verilog, biases and factors included", "hls": "ROMs of the HLS C++, biases and factors included",
+    "float": "the model, as float32", "prune": "filters or branches gone", "sparsify": "zeros left out",
+    "low_rank": "factored", "few_bits": "few values", "share": "shared values", "vectors": "vectors of shared values",
+    "integers": "integers, a byte or more each", "sparse": "integers, zeros left out",
+    "shared": "indices of shared values", "mcu": "stored in C", "fpga": "stored in ROMs of the Verilog",
+    "hls": "stored in ROMs of the HLS C++",
 }  # fmt: skip
+
+
+CONSTANTS = "all constants: what the product stores, biases, factors and tables, too"
 
 
 def in_float(weights: int, zeros: int) -> tuple[int, int]:
@@ -48,8 +52,9 @@ def layers(stages: list[dict[str, Any]]) -> list[str]:
 
 
 def facts(stages: list[Stage], program: Program, targets: dict[str, Any]) -> list[dict[str, Any]]:
-    """Of each stage {"stage", "weights", "zeros", "macs", "bytes", "index_bytes", "layers": {node: bytes}}; macs are None where
-    a stage changes none."""
+    """Of each stage {"stage", "parameters", "weights", "zeros", "macs", "flops", "bytes", "index_bytes", "constant_bytes", "layers":
+    {node: bytes}}. None: parameters, MACs and FLOPs where a stage changes none; constant bytes, which are all that a product
+    stores (biases, factors and tables, too), of what is none."""
     rows = [_of_graph(stage) for stage in stages]
     kernels = [k for k in program.kernels if "weight" in k.constants]
     forms = {k.name: _forms(k) for k in kernels}
@@ -57,13 +62,13 @@ def facts(stages: list[Stage], program: Program, targets: dict[str, Any]) -> lis
     zeros = sum(int((a == 0).sum()) for k in kernels for a in _weights(k))
     count = sum(a.size for k in kernels for a in _weights(k))
 
-    def row(name: str, size: dict[str, int], index: int = 0) -> dict[str, Any]:
+    def row(name: str, size: dict[str, int], index: int = 0, constants: int | None = None) -> dict[str, Any]:
         layers: dict[str, int] = {}
         for kernel, some in size.items():
             layers[node[kernel]] = layers.get(node[kernel], 0) + some
         return {
-            "stage": name, "weights": count, "zeros": zeros, "macs": None, "bytes": sum(size.values()), "index_bytes": index,
-            "layers": layers,
+            "stage": name, "parameters": None, "weights": count, "zeros": zeros, "macs": None, "flops": None,
+            "bytes": sum(size.values()), "index_bytes": index, "constant_bytes": constants, "layers": layers,
         }  # fmt: skip
 
     if not kernels:
@@ -74,18 +79,15 @@ def facts(stages: list[Stage], program: Program, targets: dict[str, Any]) -> lis
         if least is None or made["bytes"] < least:
             rows.append(made)
             least = made["bytes"]
-    for target, facts_ in targets.items():
-        if (size := _stored(target, facts_)) is not None:
-            rows.append(row(target, size))
-    return rows
+    return [*rows, *(row(target, *_stored(found)) for target, found in targets.items())]
 
 
 def _of_graph(stage: Stage) -> dict[str, Any]:
     sizes = {node: in_float(*counts) for node, counts in stage.layers.items()}
     return {
-        "stage": stage.name, "weights": stage.weights, "zeros": stage.zeros, "macs": stage.macs,
-        "bytes": sum(a for a, _ in sizes.values()), "index_bytes": sum(b for _, b in sizes.values()),
-        "layers": {node: a for node, (a, _) in sizes.items()},
+        "stage": stage.name, "parameters": stage.parameters, "weights": stage.weights, "zeros": stage.zeros, "macs": stage.macs,
+        "flops": stage.flops, "bytes": sum(a for a, _ in sizes.values()), "index_bytes": sum(b for _, b in sizes.values()),
+        "constant_bytes": None, "layers": {node: a for node, (a, _) in sizes.items()},
     }  # fmt: skip
 
 
@@ -98,7 +100,12 @@ def _forms(kernel: Kernel) -> dict[str, Any]:
     flat = np.concatenate([a.ravel() for a in _weights(kernel)])
     found = _c_forms.stages(flat)
     kept = found["sparse"] // (found["integers"] // flat.size + DISTANCE)
-    return {**found, "index": {"integers": 0, "sparse": kept, "shared": kept}}
+    index = {"integers": 0, "sparse": kept, "shared": kept}
+    if "codebook" in kernel.constants:
+        book, places = kernel.constants["codebook"], kernel.constants["index"]
+        coded = book.size + -(-places.size * (book.shape[2] - 1).bit_length() // 8)
+        found, index = {**found, "shared": coded}, {**index, "shared": 0}
+    return {**found, "index": index}
 
 
 def _node(kernel: Kernel, first: Stage) -> str:
@@ -106,10 +113,12 @@ def _node(kernel: Kernel, first: Stage) -> str:
     return next((n for n in kernel.origin if n in first.layers), kernel.name)
 
 
-def _stored(target: str, found: dict[str, Any]) -> dict[str, int] | None:
-    """Bytes by kernel in a product; None where its report does not say it by kernel."""
-    if target == "mcu":
-        return {k["name"]: k["weights"]["bytes"] for k in found["kernels"] if k["weights"]}
-    if "stages" not in found:
-        return None
-    return {s["kernel"]: -(-s["rom_bits"] // 8) for s in found["stages"] if s["rom_bits"]}
+def _stored(found: dict[str, Any]) -> tuple[dict[str, int], int, int]:
+    """Bytes of weights and their indices in a product by kernel, of these indices, and of all its constants."""
+    if "kernels" in found:
+        held = {k["name"]: k["weights"] for k in found["kernels"] if k["weights"]}
+        size, index = ({name: w[key] for name, w in held.items()} for key in ("bytes", "index_bytes"))
+        return size, sum(index.values()), found["constant_bytes"]
+    bits = {s["kernel"]: (s["weight_rom_bits"], s["index_rom_bits"]) for s in found["stages"] if s["weight_rom_bits"]}
+    size = {name: -(-(weights + index) // 8) for name, (weights, index) in bits.items()}
+    return size, sum(index for _, index in bits.values()) // 8, -(-found["rom_bits"] // 8)

@@ -86,6 +86,6 @@ def fused_float_graph(built: Built) -> Graph:
     budget = options.get("pe_simd_budget")
     ctx = PassContext(
         logits=options["logits"], input_types=built.pixels, requantize=options.get("requantize", False),
-        hardware=tuning.costs(budget), tuned=tuning.tuned(options.get("tune_for"), budget),
+        hardware=tuning.costs(budget), zeros=tuning.zeros(budget), tuned=tuning.tuned(options.get("tune_for"), budget),
     )  # fmt: skip
     return run_passes(load_model(built.dir / "model.onnx").graph, ctx, [p for p in before if p.name != "calibrate"])

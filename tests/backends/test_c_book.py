@@ -15,6 +15,11 @@ from tests.program_factory import Builder, assert_all_equal, c_product, samples
 
 pytestmark = pytest.mark.skipif(not shutil.which("gcc"), reason="gcc is not installed")
 VALUES = {2: [-128, 127, 5], 3: [-90, -3, 0, 7, 11, 100], 4: [-128, -77, -31, -5, 0, 1, 9, 22, 47, 81, 127]}
+MORE = {
+    5: [*range(-60, 65, 5)],
+    6: [*range(-128, 128, 6)],
+    7: [*range(-128, 126, 2), 127],
+}  # that are decoded one by one
 
 
 def unpacked(packed, bits, count):
@@ -36,9 +41,9 @@ def test_indices_are_those_of_the_values(bits, rows):
     assert packed.nbytes + book.nbytes == _c_book.size(weight, 1, layout)
 
 
-@pytest.mark.parametrize("bits", VALUES)
+@pytest.mark.parametrize("bits", [*VALUES, *MORE])
 def test_slices_begin_with_a_byte(bits):
-    weight = np.random.default_rng(bits).choice(VALUES[bits], (9, 18))
+    weight = np.random.default_rng(bits).choice((VALUES | MORE)[bits], (9, 18))
     layout = WeightLayout(3, 18, 20, 2, True, "int8_t", slices=3, book=bits)
     packed, book = _c_book.decoded(weight, 1, layout, stored), _c_book.book(weight, layout)
     assert packed.nbytes + book.nbytes == _c_book.size(weight, 1, layout)
@@ -66,6 +71,55 @@ def test_layers(bits, slack, tmp_path):
         given = samples(program, 2)
         have, want = (engine.run(built, given, taps=True).values for engine in (CM4(), CHost()))
         assert all(np.array_equal(have[n], want[n]) for n in want)
+
+
+def larger(values, seed=6):
+    """Layers of which a table of many values is a small part: odd rows, groups, fill columns, several vectors."""
+    rng = np.random.default_rng(seed)
+    b = Builder(rng).input((13, 12, 11))
+    b.conv2d(21, (3, 3), pads=(1, 0, 1, 1), weight=rng.choice(values, (21, 13, 3, 3)), signed=False)
+    b.conv2d(42, (2, 3), groups=3, strides=(2, 1), weight=rng.choice(values, (42, 7, 2, 3)))
+    b.conv2d(60, (1, 1), weight=rng.choice(values, (60, 42, 1, 1)))
+    return b.program()
+
+
+@pytest.mark.parametrize("bits", MORE)
+def test_layers_of_more_values(bits, tmp_path):
+    """They are taken where bytes fall more than instructions rise: not where each weight is used once."""
+    program = larger(MORE[bits])
+    assert [(w.book, w.tables, w.slices > 0) for w in layers(program)][: 3 if bits < 7 else 1] == [(bits, 0, True)] * (
+        3 if bits < 7 else 1
+    )
+    built = c_product(program, tmp_path, "net")
+    assert_all_equal(built, CHost())
+    if shutil.which("arm-none-eabi-gcc"):
+        from hwcomp.verify.m4 import CM4
+
+        given = samples(program, 2)
+        have, want = (engine.run(built, given, taps=True).values for engine in (CM4(), CHost()))
+        assert all(np.array_equal(have[n], want[n]) for n in want)
+    rng = np.random.default_rng(7)
+    weight = rng.choice(MORE[bits], (64, 512))
+    assert layers(Builder(rng).input((512,), 8).dense(64, weight=weight).program())[0].book == 0
+
+
+@pytest.mark.skipif(not shutil.which("arm-none-eabi-gcc"), reason="no compiler for Cortex-M4")
+@pytest.mark.parametrize("bits", MORE)
+def test_instructions_of_more_values_are_those_that_are_expected(bits, tmp_path):
+    """What decoding takes, beyond the same layer of bytes."""
+    from hwcomp.verify.m4 import per_kernel
+
+    rng = np.random.default_rng(8)
+    program = (
+        Builder(rng).input((320, 9, 9)).conv2d(11, (1, 1), weight=rng.choice(MORE[bits], (11, 320, 1, 1))).program()
+    )
+    (layout,) = layers(program)
+    assert (layout.book, layout.slices) == (bits, 1)
+    dense, found = (
+        next(iter(per_kernel(c_product(program, tmp_path / f, c_weights=f, arena_slack=100)).values()))
+        for f in ("fast", "packed")
+    )
+    assert found - dense == pytest.approx(_c_book.instructions(layout, 11, 0, 0), rel=0.1), (found - dense) / 3520
 
 
 @pytest.mark.parametrize("signed", [True, False])

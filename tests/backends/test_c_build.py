@@ -58,7 +58,9 @@ def test_no_warning_of_few_bits(compiler, tmp_path):
         pytest.skip(f"{command[0]} is not installed")
     programs = {"fields": chain(range(-7, 8))} | {n: NETS[n]().program() for n in ("two bits", "ternary by ternary")}
     for name, program in programs.items():
-        run([*command, *WARNINGS, "-c", *UNITS], c_product(program, tmp_path / name, "net", arena_slack=100).dir / "src")
+        run(
+            [*command, *WARNINGS, "-c", *UNITS], c_product(program, tmp_path / name, "net", arena_slack=100).dir / "src"
+        )
 
 
 @needs_gcc

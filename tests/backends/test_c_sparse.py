@@ -7,6 +7,7 @@ import pytest
 
 from hwcomp.backends import _c_sparse as sparse
 from hwcomp.backends.c import CBackend
+from hwcomp.plan import index_lists
 from hwcomp.plan.memory import WeightLayout
 from hwcomp.verify.c_host import CHost
 from tests.program_factory import Builder, assert_all_equal, c_product, samples
@@ -52,7 +53,7 @@ def test_lists_hold_the_weights(pattern, unit, windows):
     rng = np.random.default_rng(1)
     kept = PATTERNS[pattern](rng, (12, 24)) if pattern in PATTERNS else np.full((12, 24), pattern == "all")
     rows = np.where(kept, rng.integers(-127, 128, kept.shape), 0)
-    words = sparse._words(sparse.units(rows, 24, unit), unit)
+    words = next(f.words for f in index_lists.forms(rows, 24, windows) if f.unit == unit)
     lay = layout(12, 24, unit=unit, words=words)
     stream, counts = sparse.stored(rows, lay, windows)
     np.testing.assert_array_equal(read(stream, counts, lay, windows, 24), rows)

@@ -7,6 +7,7 @@ import pytest
 
 from hwcomp.backends import _c_steps
 from hwcomp.backends.c import CBackend
+from hwcomp.plan import row_steps
 from hwcomp.plan.memory import WeightLayout
 from hwcomp.verify.c_host import CHost
 from tests.program_factory import Builder, assert_all_equal, c_product, samples
@@ -33,7 +34,7 @@ def layout(made, form="packed"):
 
 def walked(weight):
     """The rows that steps lead through."""
-    counts, ctype = _c_steps.count(weight), "uint8_t" if weight.max() > 127 else "int8_t"
+    counts, ctype = row_steps.count(weight), "uint8_t" if weight.max() > 127 else "int8_t"
     steps = _c_steps.stored(weight, WeightLayout(*weight.shape, 0, 1, False, ctype)).astype(np.int64)
     found, at = np.zeros(weight.shape, np.int64), 0
     for m, n in enumerate(counts.tolist()):
@@ -50,7 +51,7 @@ def test_steps_lead_to_every_weight(density, values):
     weight = sparse(7, 1500, density, values)
     weight[0], weight[1, [0, 255, 256, 511, 1499]] = 0, values[1]
     assert np.array_equal(walked(weight), weight)
-    assert _c_steps.size(weight) == 2 * _c_steps.count(weight).sum() + 7 * _c_steps.count(weight).itemsize
+    assert row_steps.size(weight) == 2 * row_steps.count(weight).sum() + 7 * row_steps.count(weight).itemsize
 
 
 @pytest.mark.parametrize("x", [(-128, 127), (0, 255), (-30000, 32767)], ids=["int8", "uint8", "int16"])
@@ -84,7 +85,7 @@ def test_the_report_has_the_reason():
     facts = CBackend().report(made, CBackend().plan(made, {}))["kernels"][0]["weights"]
     assert facts["form"] == "lists of weights and distances"
     assert "90% zeros, steps take 0.46 of the instructions and 0.21 of the bytes" in facts["why"]
-    assert facts["bytes"] == _c_steps.size(made.kernels[0].constants["weight"])
+    assert facts["bytes"] == row_steps.size(made.kernels[0].constants["weight"])
 
 
 @pytest.mark.skipif(not shutil.which("arm-none-eabi-gcc"), reason="no compiler for Cortex-M4")
@@ -94,4 +95,4 @@ def test_instructions_are_those_that_are_expected(rows, k, density, tmp_path):
 
     made = program(sparse(rows, k, density))
     counted = next(iter(per_kernel(c_product(made, tmp_path)).values()))
-    assert counted == pytest.approx(_c_steps.instructions(made.kernels[0].constants["weight"]), rel=0.15)
+    assert counted == pytest.approx(row_steps.instructions(made.kernels[0].constants["weight"]), rel=0.15)

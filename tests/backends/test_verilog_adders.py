@@ -90,7 +90,9 @@ def test_the_text_is_the_netlist(tmp_path):
     assert "x_q[7]" in text and "x_q[0 +: 7]" in text  # inputs of 0..127 have no eighth bit
 
 
-@pytest.mark.parametrize(("lo", "hi", "bits"), [(-1, -1, 1), (-8, -8, 4), (-8, 7, 4), (-9, -8, 5), (0, 7, 3), (0, 0, 1)])
+@pytest.mark.parametrize(
+    ("lo", "hi", "bits"), [(-1, -1, 1), (-8, -8, 4), (-8, 7, 4), (-9, -8, 5), (0, 7, 3), (0, 0, 1)]
+)
 def test_bits_of_a_range(lo, hi, bits):
     """A bit too many for powers of two below zero would leave the accumulator's width."""
     assert bits_of(lo, hi) == bits

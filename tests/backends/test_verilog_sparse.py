@@ -7,6 +7,7 @@ from hwcomp.backends import _verilog_rom as rom
 from hwcomp.backends.verilog import Verilog
 from hwcomp.plan import skips, timing
 from hwcomp.plan.dataflow import fold_dataflow, plan_dataflow
+from hwcomp.plan.lanes import weight_words
 from tests.backends.test_verilog_timing import simulated, steady
 from tests.products import check, from_program
 from tests.program_factory import Builder
@@ -37,7 +38,7 @@ def test_what_is_left_out_is_zero_and_what_is_not_is_there(pattern):
             beats, fold = rom.schedule(kernel, stage, x, y), stage.fold
             if beats is None:
                 continue
-            words = rom.weight_words(kernel, stage, x, y).any(axis=1).reshape(fold.groups, fold.chunks)
+            words = weight_words(kernel, stage, x, y).any(axis=1).reshape(fold.groups, fold.chunks)
             kept = np.zeros_like(words)
             kept[tuple(beats.T)] = True
             empty = ~words.any(axis=1)
@@ -75,7 +76,9 @@ def test_hls_reads_all_beats():
     assert plan.flow == plan_dataflow(program, 16, skip=False) != plan_dataflow(program, 16)
 
 
-@pytest.mark.parametrize(("pattern", "budget"), [("blocks", 6), ("blocks", 40), ("2:4 shared", 12), ("rows", 24), ("single", 9)])
+@pytest.mark.parametrize(
+    ("pattern", "budget"), [("blocks", 6), ("blocks", 40), ("2:4 shared", 12), ("rows", 24), ("single", 9)]
+)
 def test_every_bit_and_cycle(pattern, budget, tmp_path):
     """All taps with random stalls; frames back to back at the cycles of the timing model."""
     program = short_chain(pattern, signed=budget % 2 == 0)

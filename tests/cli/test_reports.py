@@ -99,7 +99,7 @@ def test_inspect_counts(cli, net):
     assert (data["macs"], data["parameters"], data["float_bytes"], data["int8_bytes"]) == (84 * 18 + 90, 152, 608, 152)
     assert data["flops"] == 2 * data["macs"] + sum(n["operations"] for n in data["layers"])
     assert data["peak_live_elements"] == 112 + 84
-    assert [m["weight_bytes"] for m in data["memory"].values()] == [608, 152]
+    assert [m["constant_bytes"] for m in data["memory"].values()] == [608, 152]
     assert (data["inputs"], data["outputs"]) == ({"x": [1, 2, 8, 7]}, {"y": [1, 5]})
     assert (data["schema"], data["opset"], data["targets"]) == (1, 17, {"fpga": None, "hls": None, "mcu": None})
     assert data["quantized"] is None

@@ -5,16 +5,6 @@ import pytest
 from tests.cli.conftest import manifest
 
 
-@pytest.fixture
-def toml(tmp_path):
-    def write(text):
-        path = tmp_path / "options.toml"
-        path.write_text(text)
-        return path
-
-    return write
-
-
 def test_toml_holds_options(compiled, toml):
     text = """
         name = "From TOML"
@@ -51,9 +41,9 @@ def test_toml_holds_options(compiled, toml):
     ('quant = "int4"', ["--quant", "int8"], "quant", "int8"),
     ("pe_simd_budget = 9", ["--pe-simd-budget", 12], "pe_simd_budget", 12),
     ('name = "a"', ["--name", "b"], "name", "b"), ('hls_dialect = "ac"', ["--hls-dialect", "vitis"], "hls_dialect", "vitis"),
-    ("[pass.calibrate]\nsamples = 5", ["--pass", "calibrate.samples=2"], "passes", {"calibrate": {"samples": "2"}}),
+    ("[pass.calibrate]\nsamples = 5", ["--pass", "calibrate.samples=2"], "passes", {"calibrate": {"samples": 2}}),
     ("[pass.calibrate]\nsamples = 5", ["--pass", "calibrate.seed=2"], "passes",
-    {"calibrate": {"samples": 5, "seed": "2"}}),
+    {"calibrate": {"samples": 5, "seed": 2}}),
     ("float16 = true", [], "float16", True),
     ("[input_range]\nx = [0, 1]", ["--input-range", "x=0,2"], "input_ranges", {"x": [0.0, 2.0]}),
 ])  # fmt: skip
@@ -93,3 +83,25 @@ def test_toml_that_is_no_text_or_no_file(rejected, refused, net, tmp_path):
 def test_a_whole_number_is_a_number(compiled, toml):
     _, folder = compiled("--config", toml("low_rank = 1"))
     assert manifest(folder)["options"]["low_rank"] == 1.0
+
+
+def test_a_product_does_not_know_how_its_options_were_given(compiled, toml, tmp_path):
+    """The same bytes, hash of the options included, from TOML and from the command line in another order and spelling."""
+    text = """
+        share = 3
+        [prune]
+        filter = 0.2
+        nm = "1:2"
+        [pass.prune]
+        multiple = 1
+        scope = "layer"
+        [pass.sparsify]
+        skip = "conv"
+    """
+
+    def files(*options):
+        _, folder = compiled(*options, target="mcu,fpga")
+        return {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+    words = ["--pass", "sparsify.skip=conv", "--pass", "prune.scope=layer", "--pass", "prune.multiple=01"]
+    assert files("--config", toml(text)) == files("--prune", "nm=1:2", "--share", 3, *words, "--prune", "filter=.20")

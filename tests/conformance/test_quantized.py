@@ -40,11 +40,16 @@ def test_every_case_keeps_its_types(label, case, style, tmp_path):
 WIDE = [
     (label, case, style)
     for label, case, _ in CASES
-    if any(word in label for word in ("conv stride 2", "gemm transB", "add residual", "averagepool padded", "concat branches"))
+    if any(
+        word in label
+        for word in ("conv stride 2", "gemm transB", "add residual", "averagepool padded", "concat branches")
+    )
     for style in (Style(np.int16), Style(np.uint16, per_channel=False, bias="float"))
 ]
 
 
-@pytest.mark.parametrize(("label", "case", "style"), WIDE, ids=[f"{label} {s.activations.__name__}" for label, _, s in WIDE])
+@pytest.mark.parametrize(
+    ("label", "case", "style"), WIDE, ids=[f"{label} {s.activations.__name__}" for label, _, s in WIDE]
+)
 def test_activations_of_16_bits(label, case, style, tmp_path):
     test_every_case_keeps_its_types(label, case, style, tmp_path)

@@ -96,5 +96,66 @@ def test_passes_that_change_nothing_are_no_stages(tmp_path):
     x = np.zeros((4, 16), np.float32)
     built = compiled(sparse_chain(), tmp_path, "hls", calibration={"x": x}, share=4)
     names = [s["stage"] for s in json.loads((built.dir / "report.json").read_text())["stages"]]
-    assert names[0] == "float" and names[1:] == [n for n in names[1:] if n in ("share", "integers", "sparse", "shared")]
-    assert "hls" not in names  # whose report has no figures by kernel
+    assert names[0] == "float" and names[-1] == "hls"
+    assert names[1:-1] == [n for n in names[1:-1] if n in ("share", "integers", "sparse", "shared")]
+
+
+FORMS = [  # what is stored of 64 x 64 weights: zeros, options, bytes of indices from the sizes of what is stored
+    # Units: two words, the way, two words; a word per list.
+    ({"c_weights": "fast"}, 0.5, lambda b: (b - 4 * 16) // 5 + 4 * 16),
+    ({}, 0.95, lambda b: (b - 64) // 2 + 64),  # steps: a byte of distance for each weight; bytes of counts
+    ({}, 0.0, lambda b: 0),
+]
+
+
+@pytest.mark.parametrize(("options", "zeros", "index"), FORMS)
+def test_indices_of_what_c_stores(tmp_path, options, zeros, index):
+    w = np.abs(values("w", 64, 64)) + np.float32(0.1)
+    gone = np.random.default_rng(0).permutation(256)[: round(256 * zeros)]
+    blocks = np.ones(256, np.float32)
+    blocks[gone] = 0
+    w = w * np.kron(blocks.reshape(16, 16), np.ones((4, 4), np.float32))
+    if zeros > 0.9:
+        w = np.where(np.random.default_rng(1).random(w.shape) < zeros, 0, np.abs(values("w", 64, 64)) + np.float32(0.1))
+    proto = model([("Gemm", ["x", "w"], ["y"], {})], {"x": (1, 64)}, {"w": w.astype(np.float32)})
+    built = compiled(proto, tmp_path, "mcu", **options)
+    last = json.loads((built.dir / "report.json").read_text())["stages"][-1]
+    assert last["stage"] == "mcu" and last["index_bytes"] == index(last["bytes"])
+
+
+def test_indices_of_codes_are_a_part_of_them(tmp_path):
+    w = np.where(np.random.default_rng(1).random((64, 64)) < 0.9, 0, values("w", 64, 64)).astype(np.float32)
+    proto = model([("Gemm", ["x", "w"], ["y"], {})], {"x": (1, 64)}, {"w": w})
+    built = compiled(proto, tmp_path, "mcu", c_weights="small")
+    report = json.loads((built.dir / "report.json").read_text())
+    found = report["targets"]["mcu"]["kernels"][0]["weights"]
+    distances = np.diff(np.flatnonzero(w.T), prepend=-1)[1:]
+    part = np.bincount(distances) / len(distances)
+    entropy = -(part[part > 0] * np.log2(part[part > 0])).sum() * len(distances) / 8
+    assert "distances" in found["form"]
+    assert 0.9 * entropy < found["index_bytes"] < entropy + len(np.unique(distances)) + 64
+
+
+def test_what_an_fpga_stores_is_weights_and_schedule(tmp_path):
+    """All biases and factors are in the constants, not in the bytes of weights."""
+    kept = np.kron(np.indices((8, 8)).sum(axis=0) % 2, np.ones((4, 4)))
+    w = kept.astype(np.float32) * (np.abs(values("w", 32, 32)) + 0.1)
+    proto = model([("Gemm", ["x", "w"], ["y"], {})], {"x": (1, 32)}, {"w": w.astype(np.float32)})
+    built = compiled(proto, tmp_path, "fpga", pe_simd_budget=16)
+    report = json.loads((built.dir / "report.json").read_text())
+    last, stage = report["stages"][-1], report["targets"]["fpga"]["stages"][0]
+    words = [len(p.read_text().split()) for p in sorted((built.dir / "rtl" / "mem").glob("*skip.mem"))]
+    assert stage["weight_rom_bits"] == 32 * 32 // 2 * 8
+    assert last["index_bytes"] == stage["index_rom_bits"] // 8 and stage["index_rom_bits"] % sum(words) == 0
+    assert last["bytes"] == -(-(stage["weight_rom_bits"] + stage["index_rom_bits"]) // 8)
+    assert last["bytes"] < last["constant_bytes"] == -(-stage["rom_bits"] // 8)
+
+
+def test_vector_codes_are_a_form_of_their_own(tmp_path):
+    x = np.random.default_rng(0).uniform(-1, 1, (64, 64)).astype(np.float32)
+    proto = model([("Gemm", ["x", "w"], ["y"], {})], {"x": (1, 64)}, {"w": values("w", 64, 64)})
+    built = compiled(proto, tmp_path, "mcu", calibration={"x": x}, share_vectors="4x16", c_weights="small")
+    stages = {s["stage"]: s for s in json.loads((built.dir / "report.json").read_text())["stages"]}
+    # Indices of 4 bits, a codebook of 16 times 4 bytes.
+    assert stages["shared"]["bytes"] == 64 * 64 // 4 * 4 // 8 + 16 * 4
+    assert stages["mcu"]["bytes"] == stages["shared"]["bytes"]

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from hwcomp.backends import _c_sparse
+from hwcomp.plan import index_lists
 from hwcomp.report import _plots as plots
 from hwcomp.report import _zeros as zeros
 from hwcomp.report.html import render
@@ -55,7 +55,7 @@ def test_numbers_are_those_of_the_choice(report):
     kernel = report["targets"]["mcu"]["kernels"][0]
     mine = kernel["zeros"]
     rows = masked("a", (32, 32), 0.5, 4)[:, :, 0, 0]
-    dense, *others = _c_sparse.forms(rows, 32, kernel["windows"])
+    dense, *others = index_lists.forms(rows, 32, kernel["windows"])
     assert [f["instructions"] for f in mine["forms"]] == [round(f.instructions / dense.instructions, 4) for f in others]
     assert mine["density"] == 0.5
 
@@ -67,11 +67,11 @@ def test_the_curve_is_the_cost_model_on_such_weights(windows, density):
     blocks = np.zeros(64 * 16, bool)
     blocks[rng.permutation(blocks.size)[: round(density * blocks.size)]] = True
     for unit, mask in (
-        (_c_sparse.QUAD, np.kron(blocks.reshape(64, 16), np.ones((4, 4)))), (_c_sparse.PAIR, rng.random((256, 64)) < density),
+        (index_lists.QUAD, np.kron(blocks.reshape(64, 16), np.ones((4, 4)))), (index_lists.PAIR, rng.random((256, 64)) < density),
     ):  # fmt: skip
-        dense, *others = _c_sparse.forms(mask, 64, windows)
+        dense, *others = index_lists.forms(mask, 64, windows)
         want = next(f for f in others if f.unit == unit).instructions / dense.instructions
-        (got,) = _c_sparse.curve(256, 64, windows, unit, (density,))
+        (got,) = index_lists.curve(256, 64, windows, unit, (density,))
         assert abs(got - want) <= 0.06 * want  # at a tenth some lists are empty, which have a unit all the same
 
 
