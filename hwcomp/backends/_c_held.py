@@ -8,6 +8,7 @@ from typing import Any
 
 from hwcomp.backends import _c_dot as dot
 from hwcomp.backends._c_dot import Printed, requantizer
+from hwcomp.backends._c_text import short_name
 from hwcomp.plan.memory import WeightLayout
 from sw_ref.program import Edge, Kernel
 
@@ -55,12 +56,7 @@ def of(kernel: Kernel, x: Edge, k: dict[str, Any], layout: WeightLayout) -> dict
 def add(out: Printed, held: dict[str, Any]) -> None:
     """Let a layer run this way: `held` from `of`."""
     k = out.k
-    shape = (
-        f"{k['kh']}x{k['kw']}x{k['cg']}", held["ow"], held["oh"], held["across"], held["down"], held["rows"], held["m"],
-        str(held["high"]).replace("-", "n"), held["shift"], *held["saturate"], held["x"][:-2], held["y"][:-2], held["w"][:-2],
-        k["dh"], k["dw"],
-    )  # fmt: skip
-    name = "_".join(map(str, shape)) + ("_copy" if k["border"] else "")
+    name = short_name(f"{k['kh']}x{k['kw']}x{k['cg']}", held.values())
     out.prims["held", name] = held | {"name": name}
     k |= {"held": held | {"name": name}, "scratch": True}
 

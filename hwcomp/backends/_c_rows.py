@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hwcomp.backends._c_dot import Printed
+from hwcomp.backends._c_text import short_name
 
 _TURN = 8  # pairs of k in a turn of prim/c/turns.c.j2
 _STEP, _START = 52, 56  # bytes of code of a step of a turn, and of what comes before the turns
@@ -29,10 +30,7 @@ def add(out: Printed) -> None:
         "length": pairs * length, "m": m, "high": high, "shift": shift, "saturate": rq["saturate"], "behind": k["groups"] > 1,
         "entry": _START + (1 - steps) % _TURN * _STEP,
     }  # fmt: skip
-    name = "_".join([
-        f"{2 * pairs}x{k['k']}", k["y"][:-2], k["w"][:-2], str(high).replace("-", "n"), str(shift), *map(str, rq["saturate"]),
-        *([str(m).replace("-", "n")] if m is not None else []), *(["first"] if prim["behind"] else []),
-    ])  # fmt: skip
+    name = short_name(f"{2 * pairs}x{k['k']}", prim.values())
     turns = k["w"][:-2]
     out.prims["turns", turns] = {"name": turns, "u": "u" if k["w"] == "uint8_t" else "s"}
     out.prims["rows", name] = prim | {"name": name}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hwcomp.backends._c_dot import Printed, acc_type, requantizer
+from hwcomp.backends._c_text import short_name
 from sw_ref.program import Kernel
 
 _OFFSET = 4095  # farthest address in an instruction
@@ -38,7 +39,6 @@ def add(out: Printed, spread: dict[str, Any], unsigned: dict[str, str]) -> None:
     fours = {n: k[n] for n in ("y", "kh", "kw", "sh", "sw", "oh", "ow", "c")} | {
         "width": spread["width"], "high": k["rq"]["high"], "shift": k["rq"]["shift"], "saturate": k["rq"]["saturate"],
     }  # fmt: skip
-    name = "_".join(str(v).replace("-", "n") for v in fours.values() if not isinstance(v, tuple))
-    name += "_" + "_".join(map(str, fours["saturate"]))
+    name = short_name(f"{k['kh']}x{k['kw']}", fours.values())
     out.prims["fours", name] = fours | {"name": name}
     k |= {"spread": spread | {"planes": planes, "fours": name}, "scratch": True}
