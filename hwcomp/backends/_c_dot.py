@@ -304,7 +304,7 @@ def add_dot(out: Printed, x: Edge, layout: WeightLayout, acc: str, way: Way, row
     out.k |= {"columns": way.columns, "window": way.window, "gathers": way.columns or way.window}
     out.k |= {"scratch": way.columns or way.window or layout.slices > 0, "coded": None}
     out.k["operand"] = "column" if way.columns else "window" if way.window else "x"
-    out.k |= {"held": None, "fused": None, "bits": 0, "unit": layout.unit, "per": n * layout.words // 2}
+    out.k |= {"held": None, "fused": None, "put": None, "bits": 0, "unit": layout.unit, "per": n * layout.words // 2}
     if layout.unit:
         _add_sparse(out, layout, n, xt)
         return
