@@ -288,6 +288,9 @@ def programs():
     yield "shared", shared.dense(64, weight=few).program()
     yield "vector codes", vector_codes.network()
     yield "winograd", program_factory.Builder(rng).input((16, 8, 8), 8).conv2d(16).program()
+    narrow = program_factory.Builder(rng).input((4, 16, 16)).conv2d(32, (1, 1), form="rounded").maxpool2d()
+    narrow.conv2d(32, pads=(1, 1, 1, 1), groups=32, form="rounded").conv2d(16, (1, 1), form="rounded").shuffle(groups=2)
+    yield "narrow", narrow.program()
     for seed in range(24):
         yield f"random {seed}", random_programs.random_program(seed)
         yield f"few bits {seed}", few_bits.few_bits_program(seed)[0]
