@@ -207,8 +207,8 @@ def _as_read(options: CompileOptions) -> CompileOptions:
     prune = {}
     for kind, pruner in PRUNE_KINDS.items():
         if kind in options.prune:
-            (made,) = (p for p in configured({pruner: {kind: options.prune[kind]}}) if p.name == pruner)
-            prune[kind] = getattr(made, kind)
+            found = configured({pruner: {kind: options.prune[kind]}})
+            prune[kind] = getattr(next(p for p in found if p.name == pruner), kind)
     return replace(options, passes=passes, prune=prune)
 
 

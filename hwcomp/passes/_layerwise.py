@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hwcomp.errors import UsageError
+from hwcomp.errors import UsageError, shown
 from hwcomp.graph import Graph
 from hwcomp.passes.base import DOT, PassContext, constant, free_dot, weight_and_bias
 from hwcomp.registry import OPS
@@ -21,6 +21,7 @@ from hwcomp.types import Node, QType, Tensor
 
 # Elements of one tensor, all samples together: 256 MiB as float32.
 _ELEMENTS = 1 << 26
+_LARGEST = 1e12
 
 
 @dataclass(frozen=True)
@@ -141,7 +142,12 @@ def quantized(x: np.ndarray, qtype: QType) -> np.ndarray:
 def spread(
     calibration: dict[str, np.ndarray], samples: int, graph: Graph, elements: int = _ELEMENTS
 ) -> dict[str, np.ndarray]:
-    """`samples` of the calibration samples, spread evenly over them; fewer where a tensor would have more `elements`."""
+    """`samples` of the calibration samples, spread evenly over them; fewer where a tensor would have more `elements`. UsageError
+    where they are too large for sums of squares."""
+    for name, array in calibration.items():
+        if array.dtype.kind == "f" and (top := float(np.abs(array).max(initial=0))) > _LARGEST:
+            why = f"they go to {top:g}, and the squares of what layers make of them leave float32"
+            raise UsageError(f"calibration data of '{shown(name)}' are too large to fit layers to", why=why, fix="check their range")
     largest = max(math.prod(t.shape) for t in graph.tensors.values() if not t.is_constant)
     total = len(next(iter(calibration.values())))
     count = max(1, min(samples, total, elements // largest))
