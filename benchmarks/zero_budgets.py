@@ -9,25 +9,19 @@ Prints the table of docs/sparsity.md.
 
 from __future__ import annotations
 
-import argparse
-import json
 import tempfile
 from pathlib import Path
 
 import accuracy
-import numpy as np
-from accuracy import ROOT, networks
+import records
+from accuracy import networks
+from c_products import report_of
 
 import hwcomp
-from hwcomp.backends import _c_kernels
-from hwcomp.backends.c import CBackend
-from hwcomp.frontend.load import load_model
-from hwcomp.plan import row_steps
 from hwcomp.plan.dataflow import fold_dataflow
-from hwcomp.plan.weight_forms import Candidate, granted
 from hwcomp.verify import m4
 from hwcomp.verify.engine import Built
-from sw_ref.program import Program
+from tests.sparse_nets import planned
 
 CASES = (
     ("lenet300_100_mnist", {"weight": 0.5}, "instructions"), ("lenet300_100_mnist", {"weight": 0.8}, "flash"),
@@ -40,20 +34,6 @@ LANES = 64
 accuracy.CALIBRATION = 512
 
 
-def planned(program: Program) -> float:
-    """Instructions that the C plan expects of its dot products, in the forms that it chose with the scratch that it gave them."""
-    total = 0.0
-    for kernel, step in zip(program.kernels, CBackend().plan(program, {}).steps, strict=True):
-        if kernel.kind not in ("conv2d", "dense") or kernel.params.get("groups", 1) > 1:
-            continue
-        rows, p = _c_kernels.rows_of(program, kernel), kernel.params
-        count = program.edges[kernel.outputs[0]].size // len(rows)
-        form = Candidate(step.weights, 0, row_steps.instructions(rows))
-        copied = kernel.kind == "conv2d" and (any(p["pads"]) or kernel.constants["weight"].shape[1] * p["kernel"][1] % 4 != 0)
-        total += granted(form, rows, count, step.scratch, copied)
-    return total
-
-
 def estimated(notes: list[str]) -> tuple[int, int]:
     """(left, of all) by the note of the pass."""
     text = next(n for n in notes if "(" in n and " of " in n and "weights are zero" not in n and n[0].isdigit())
@@ -62,12 +42,11 @@ def estimated(notes: list[str]) -> tuple[int, int]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--shared", type=Path, default=ROOT.parent / "shared", help="folder with models/ and data/")
-    parser.add_argument("--only", action="append", metavar="NAME", help="measure only this network (repeatable)")
-    options = parser.parse_args()
+    options = records.arguments(__doc__, "measure only this network").parse_args()
     known = {n.name: n for n in networks(options.shared)}
-    print("| network, wish | of | estimate | product | dot products, estimate | dot products, plan |\n|---|---|---:|---:|---:|---:|")
+    print(
+        "| network, wish | of | estimate | product | dot products, estimate | dot products, plan |\n|---|---|---:|---:|---:|---:|"
+    )
     whole: dict[str, tuple[Built, int]] = {}
     for name, amount, of in CASES:
         if name not in (options.only or known):
@@ -77,17 +56,16 @@ def main() -> None:
 
 
 def row(folder: Path, network, name: str, amount: dict, of: str, whole: dict) -> str:
-    calibration = network.load()[0]
+    x = network.samples()[0]
 
     def built(label: str, passes: dict) -> Built:
-        x = {load_model(network.model).graph.inputs[0]: np.asarray(calibration, np.float32)}
         target = "fpga" if of == "cycles" else "mcu"
         return hwcomp.compile(network.model, folder / label, target=target, logits=True, calibration=x, passes=passes)
 
     def taken(product: Built) -> float:
         if of == "cycles":
             return fold_dataflow(product.program, LANES).interval
-        facts = json.loads((product.dir / "report.json").read_text())["targets"]["mcu"]
+        facts = report_of(product)["targets"]["mcu"]
         return facts["constant_bytes"] if of == "flash" else m4.measure(product)["instructions"]
 
     if (name, of) not in whole:

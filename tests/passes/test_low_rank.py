@@ -246,7 +246,9 @@ def test_a_floor_takes_what_it_allows():
 def test_forms_that_no_layer_has():
     graph = fused(model([("Gemm", ["x", "w"], ["y"], {})], {"x": ("N", 8)}, {"w": values("w", 8, 8)}))
     ctx = PassContext(calibration={"x": values("x", 32, 8)})
-    with pytest.raises(WorkFailed, match=r"no layer gets cheaper in any of the forms. allow other low_rank.forms, or leave it out"):
+    with pytest.raises(
+        WorkFailed, match=r"no layer gets cheaper in any of the forms. allow other low_rank.forms, or leave it out"
+    ):
         LowRank(budget=0.9, forms="rows,columns").run(graph, ctx)
 
 

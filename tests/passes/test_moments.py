@@ -42,7 +42,9 @@ def test_moments_of_inputs_far_from_zero(away):
     spread = np.array([0.01, 1.0, 0.02]).reshape(3, 1, 1)
     mean = np.array([away, 0.5, -away]).reshape(3, 1, 1)
     x = (mean + spread * rng.normal(size=(40, 3, 6, 5))).astype(np.float32)
-    net = model([("Conv", ["x", "w"], ["y"], {"kernel_shape": [3, 2]})], {"x": ("N", 3, 6, 5)}, {"w": values("w", 4, 3, 3, 2)})
+    net = model(
+        [("Conv", ["x", "w"], ["y"], {"kernel_shape": [3, 2]})], {"x": ("N", 3, 6, 5)}, {"w": values("w", 4, 3, 3, 2)}
+    )
     graph = loaded(net).graph
     (node,) = (n for n in graph.nodes if n.op == "Conv")
     found = float_layer(node, graph.tensors, x, x + np.float32(0.001)).moments

@@ -165,7 +165,9 @@ def test_the_branch_that_says_least_goes(relu, outputs):
 
 def test_no_branch_to_take():
     graph = chain(A, B)
-    with pytest.raises(WorkFailed, match=r"with branches. the network has no residual branch. prune filters or channels"):
+    with pytest.raises(
+        WorkFailed, match=r"with branches. the network has no residual branch. prune filters or channels"
+    ):
         Prune(branch=0.1).run(graph, PassContext(calibration=data(graph)))
     graph = residual()
     with pytest.raises(WorkFailed, match=r"at most 9\d\.\d% can go"):
@@ -185,7 +187,9 @@ def test_threshold():
     with pytest.raises(WorkFailed, match=r"prune.threshold=50 leaves nothing at node .* the largest of its 8 is 1"):
         Prune(criterion="threshold", threshold=50.0).run(graph, PassContext())
     empty = chain(np.zeros_like(A), B)
-    with pytest.raises(WorkFailed, match=r"of its \d+ is 0 times the mean of its layers. leave it out with --pass prune.skip="):
+    with pytest.raises(
+        WorkFailed, match=r"of its \d+ is 0 times the mean of its layers. leave it out with --pass prune.skip="
+    ):
         Prune(criterion="threshold", threshold=0.1).run(empty, PassContext())
 
 

@@ -7,8 +7,6 @@ import pytest
 
 import hwcomp
 from hwcomp import tuning
-from hwcomp.backends import _c_kernels
-from hwcomp.backends.c import CBackend
 from hwcomp.backends.verilog import Verilog
 from hwcomp.errors import UsageError, WorkFailed
 from hwcomp.frontend.float_run import run_float
@@ -20,13 +18,12 @@ from hwcomp.passes._zero_budget import WORDS
 from hwcomp.passes.base import PassContext
 from hwcomp.passes.prune import accuracy
 from hwcomp.passes.sparsify import Sparsify
-from hwcomp.plan import row_steps
-from hwcomp.plan.weight_forms import Candidate, granted
 from hwcomp.verify import engines, m4
 from tests.models import saved, shared
 from tests.passes.test_tuning import network
 from tests.passes.test_units import fused
 from tests.pruning import data
+from tests.sparse_nets import planned
 
 GROUPS = "Conv_2"  # the layer in groups
 
@@ -119,7 +116,9 @@ def test_an_amount_out_of_reach_says_what_is_reachable(of, kind, scope):
 def test_free_patterns_save_nothing_in_c_but_lanes():
     graph = fused(network(16))
     free = {"nm": "2:4", "skip": "Conv_0", "criterion": "l1"}
-    with pytest.raises(WorkFailed, match=r"nm=2:4 saves none of the instructions .* share a list, .*1\.02 of the dense") as caught:
+    with pytest.raises(
+        WorkFailed, match=r"nm=2:4 saves none of the instructions .* share a list, .*1\.02 of the dense"
+    ) as caught:
         Sparsify(**free, of="instructions").run(graph, context(graph))
     assert "sparsify.shared=4" in str(caught.value)
     one = Sparsify(**free, shared=4, of="instructions").run(graph, context(graph))
@@ -176,20 +175,6 @@ def test_floor_and_amount_together():
 
 
 # --- the products -----------------------------------------------------------------------------------------------------
-
-
-def planned(program):
-    """Instructions that the C plan expects of its dot products, in the forms that it chose with the scratch that it gave them."""
-    total = 0.0
-    for kernel, step in zip(program.kernels, CBackend().plan(program, {}).steps, strict=True):
-        if kernel.kind not in ("conv2d", "dense") or kernel.params.get("groups", 1) > 1:
-            continue
-        rows, p = _c_kernels.rows_of(program, kernel), kernel.params
-        count = program.edges[kernel.outputs[0]].size // len(rows)
-        form = Candidate(step.weights, 0, row_steps.instructions(rows))
-        copied = kernel.kind == "conv2d" and (any(p["pads"]) or kernel.constants["weight"].shape[1] * p["kernel"][1] % 4 != 0)
-        total += granted(form, rows, count, step.scratch, copied)
-    return total
 
 
 def products(path, folder, options, target="mcu", **more):
