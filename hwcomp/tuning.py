@@ -70,7 +70,11 @@ class _CZeros:
         self._known: dict[tuple[str, bytes], float] = {}
         self._room = _rooms(graph)
         # All weights take longer, too, where the arena has no room for the columns of several windows.
-        self._more = {name: self._narrow(name) for name in self._nodes} if of == "instructions" else dict.fromkeys(self._nodes, 0.0)
+        self._more = (
+            {name: self._narrow(name) for name in self._nodes}
+            if of == "instructions"
+            else dict.fromkeys(self._nodes, 0.0)
+        )
         self._whole += sum(self._more.values())
         self.cost = ZeroCost(self._total, self._layer, self._why)
 
@@ -96,7 +100,11 @@ class _CZeros:
         return weight_forms.granted(form, rows, count, self._room[name], _copied(self._nodes[name], self._graph))
 
     def _narrow(self, name: str) -> float:
-        mask = np.ones(shape(self._graph, self._nodes[name])[:2] + (1, self._graph.tensors[self._nodes[name].inputs[1]].data[0].size), bool)
+        mask = np.ones(
+            shape(self._graph, self._nodes[name])[:2]
+            + (1, self._graph.tensors[self._nodes[name].inputs[1]].data[0].size),
+            bool,
+        )
         if len(mask) > 1:
             return 0.0
         whole = self._forms(name, mask)[0]
@@ -148,7 +156,9 @@ def _rooms(graph: Graph) -> dict[str, int]:
         root[name] = moved[0] if node.op in _ALIASES and moved else name
         first.setdefault(root[name], i)
         last |= dict.fromkeys((*moved, root[name]), i)
-    mine = {root.get(n, n) for n in (*graph.inputs, *graph.outputs) if sum(d > 1 for d in graph.tensors[n].shape[1:]) < 3}
+    mine = {
+        root.get(n, n) for n in (*graph.inputs, *graph.outputs) if sum(d > 1 for d in graph.tensors[n].shape[1:]) < 3
+    }
     blocks = [
         Block(math.prod(graph.tensors[n].shape), first[n], len(graph.nodes) if n in graph.outputs else last[n])
         for n in first if n not in mine and n in last
