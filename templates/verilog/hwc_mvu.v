@@ -82,8 +82,8 @@ module hwc_mvu #(
       .baddr_o(baddr), .add_o(add), .first_o(first)
   );
   hwc_operands #(
-      .PE(PE), .SIMD(SIMD), .XW(XW), .WW(WW), .N(N), .M(M), .SHARE(SHARE), .VECTOR(VECTOR), .TABLE(TABLE), .CODE_W(CODE_W),
-      .AW(WAW), .DEPTH(WORDS), .CHUNKS(CHUNKS), .W_STYLE(W_STYLE), .W_FILE(W_FILE), .I_FILE(I_FILE), .X_FILE(X_FILE)
+      .AW(WAW), .PE(PE), .XW(XW), .WW(WW), .N(N), .M(M), .SHARE(SHARE), .VECTOR(VECTOR), .TABLE(TABLE), .CODE_W(CODE_W),
+      .SIMD(SIMD), .DEPTH(WORDS), .CHUNKS(CHUNKS), .W_STYLE(W_STYLE), .W_FILE(W_FILE), .I_FILE(I_FILE), .X_FILE(X_FILE)
   ) u_operands (
       .clk_i(clk_i), .rst_ni(rst_ni), .en_i(en), .take_i(take), .addr_i(waddr), .data_i(s_data_i), .x_o(x), .w_o(w)
   );
