@@ -53,9 +53,7 @@ def measure(built: product.Built, stored: dict, lanes: int, layer: int, family: 
     plan = plan_dataflow(program, lanes, logic=FAMILIES[family] if family else None)
     facts = Product("net", ("a benchmark",), stored, interp.run(program, stored))
     shutil.rmtree(built.dir / "rtl")
-    for path, text in back_end.emit(program, plan, facts).items():
-        (built.dir / path).parent.mkdir(parents=True, exist_ok=True)
-        (built.dir / path).write_text(text)
+    records.write(built.dir, back_end.emit(program, plan, facts))
     (outcome,) = (o for o in compare.verify(built, stored, [engines.engine("verilator")]) if o.engine != "reference")
     report = back_end.report(program, plan)
     cells = engine(built.dir, [s.kernel for s in plan.stages if s.fold][layer - 1])
