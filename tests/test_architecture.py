@@ -286,6 +286,9 @@ def programs():
     shared.flatten().dense(64, weight=rng.choice([-90, 17, 50], (64, 392)))
     few = np.where(rng.random((64, 64)) < 0.05, rng.integers(-90, 90, (64, 64)), 0)
     yield "shared", shared.dense(64, weight=few).program()
+    apart = program_factory.Builder(rng).input((32, 4, 4))
+    apart.conv2d(32, (3, 3), groups=32, weight=rng.choice([-90, 17, 50], (32, 1, 3, 3)))
+    yield "shared depthwise", apart.conv2d(256, (1, 1)).program()
     yield "vector codes", vector_codes.network()
     yield "winograd", program_factory.Builder(rng).input((16, 8, 8), 8).conv2d(16).program()
     for seed in range(24):

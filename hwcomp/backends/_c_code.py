@@ -24,7 +24,8 @@ _FOLLOWED = {"steps": 60, "scatter": 210, "book": 250}
 """Layers that are multiplied as they are read, by template; gcc makes each of the last two functions of its own."""
 _LISTS = {QUAD: 220, PAIR: 420}  # of a convolution, more than of bytes
 _DECODED = 130
-_SHARED = {"steps": 162, "scatter": 124, "decode": 90, "codes": 150, "book": 50, "vectors": 200}
+_SHARED = {"steps": 162, "scatter": 124, "decode": 90, "codes": 150, "book": 50, "vectors": 0}
+_VECTORS = {False: 350, True: 600}  # of a decoder of vectors, of one of rows that are no whole pairs or quads
 _LOOP = 40  # of index lists, beside a turn
 
 
@@ -35,6 +36,11 @@ def code_bytes(program: Program, printed: list[Printed]) -> int:
     others = kinds & {"dot", "fields", "mac", "xnor"} or not kinds & (_SHARED.keys() | {"sparse"})
     decoded = any(out.k.get("coded") for out in printed)
     shared = sum(_SHARED.get(kind, 0) for kind, _ in prims if decoded or kind != "codes")
+    # gcc makes a decoder of vectors for each shape of a slice.
+    coded = [(c, out.k["rows"]) for out in printed if (c := out.k.get("coded")) and c["vectors"]]
+    shared += sum(
+        _VECTORS[single] for *_, single in {(c["name"], c["parts"], c["each"], rows, c["any"]) for c, rows in coded}
+    )
     lists = (CODE[v["n"], v["unit"]] for (kind, _), v in prims.items() if kind == "sparse")
     shared += sum(code * turn + _LOOP for code, turn in lists)
     each = (_layer(k, out) for k, out in zip(program.kernels, printed, strict=True))
