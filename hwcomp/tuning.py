@@ -10,9 +10,11 @@ import numpy as np
 
 from hwcomp.graph import Graph
 from hwcomp.passes._costs import cost, spent
+from hwcomp.passes._places import shape
 from hwcomp.passes.base import Tuned, ZeroCost
-from hwcomp.plan import estimate, index_lists, weight_forms
+from hwcomp.plan import estimate, index_lists, memory, weight_forms
 from hwcomp.plan.estimate import Dot
+from hwcomp.plan.memory import Block
 from hwcomp.plan.skips import Used
 from hwcomp.plan.weight_forms import Candidate
 from hwcomp.registry import OPS
@@ -22,6 +24,7 @@ LANES = 4
 """Rows and columns that the C kernels take at a time; of hardware at most as many."""
 _BITS = 8  # of an element
 _SIDES = (4, 8, 16)  # of blocks of weights
+_ALIASES = ("Reshape", "Identity")  # the same memory
 _STREAMED = ("Reshape", "Identity", "Transpose")  # no engine of their own
 
 
@@ -65,24 +68,39 @@ class _CZeros:
         self._graph, self._of, self._whole = graph, of, cost(graph, of)
         self._nodes = {n.outputs[0]: n for n in graph.nodes if n.op in ("Conv", "Dense")}
         self._known: dict[tuple[str, bytes], float] = {}
+        self._room = _rooms(graph)
+        # All weights take longer, too, where the arena has no room for the columns of several windows.
+        self._more = {name: self._narrow(name) for name in self._nodes} if of == "instructions" else dict.fromkeys(self._nodes, 0.0)
+        self._whole += sum(self._more.values())
         self.cost = ZeroCost(self._total, self._layer, self._why)
 
     def _total(self, masks: dict[str, np.ndarray]) -> float:
         return self._whole - sum(self._saved(name, mask) for name, mask in masks.items())
 
     def _layer(self, name: str, mask: np.ndarray) -> float:
-        return spent([self._nodes[name]], self._graph, self._of) - self._saved(name, mask)
+        return spent([self._nodes[name]], self._graph, self._of) + self._more[name] - self._saved(name, mask)
 
     def _saved(self, name: str, mask: np.ndarray) -> float:
         at = name, np.packbits(mask).tobytes()
         if at not in self._known:
             whole, *others = self._forms(name, mask)
             best = weight_forms.chosen(whole, weight_forms.faster(whole, others))
-            self._known[at] = self._spent(whole) - self._spent(best)
+            self._known[at] = self._spent(name, mask, whole) - self._spent(name, mask, best)
         return self._known[at]
 
-    def _spent(self, form: Candidate) -> float:
-        return form.bytes if self._of == "flash" else form.instructions
+    def _spent(self, name: str, mask: np.ndarray, form: Candidate) -> float:
+        if self._of == "flash":
+            return form.bytes
+        rows = mask.reshape(form.layout.rows, -1)
+        count = math.prod(self._graph.tensors[name].shape) // len(rows)
+        return weight_forms.granted(form, rows, count, self._room[name], _copied(self._nodes[name], self._graph))
+
+    def _narrow(self, name: str) -> float:
+        mask = np.ones(shape(self._graph, self._nodes[name])[:2] + (1, self._graph.tensors[self._nodes[name].inputs[1]].data[0].size), bool)
+        if len(mask) > 1:
+            return 0.0
+        whole = self._forms(name, mask)[0]
+        return self._spent(name, mask, whole) - whole.instructions
 
     def _forms(self, name: str, mask: np.ndarray) -> list[Candidate]:
         node, rows = self._nodes[name], mask.reshape(mask.shape[0] * mask.shape[1], -1)
@@ -98,11 +116,45 @@ class _CZeros:
         if not others:
             return f"{index_lists.ROWS} outputs share a list of what is not zero, it has {rows}"
         best = min(others, key=lambda c: c.instructions)
-        takes = f"take {best.instructions / whole.instructions:.2f} of the dense instructions, {best.bytes / whole.bytes:.2f} of the bytes"
+        ratio = best.instructions / whole.instructions
+        takes = f"take {ratio:.2f} of the dense instructions, {best.bytes / whole.bytes:.2f} of the bytes"
+        if self._of == "instructions" and ratio < 1 and best.bytes <= whole.bytes:
+            return f"lists {takes}, but the arena has no room for the {best.layout.words // 2} columns of a window that they read"
         if best.layout.steps:
             return f"lists of weights and distances {takes}"
         used = mask.reshape(-1, index_lists.ROWS, mask[0, 0].size).any(axis=1).mean()
         return f"{used:.0%} of the columns of {index_lists.ROWS} outputs, which share a list, have weights that are not zero: lists {takes}"
+
+
+def _copied(node: Node, graph: Graph) -> bool:
+    """Whether the C product fills columns by way of a copy of the window."""
+    if node.op == "Dense":
+        return False
+    weight, a = graph.tensors[node.inputs[1]].shape, node.attrs
+    run = weight[1] * (weight[3] if a.dilations[1] == 1 else 1)
+    return any(a.pads) or run % 4 != 0
+
+
+def _rooms(graph: Graph) -> dict[str, int]:
+    """By the output of each node: bytes of scratch that the arena of the int8 C product has beside its tensors.
+
+    Inputs and outputs that are no maps of several channels are the caller's arrays.
+    """
+    root: dict[str, str] = {}
+    first, last = dict.fromkeys(graph.inputs, -1), {}
+    for i, node in enumerate(graph.nodes):
+        name = node.outputs[0]
+        moved = [root.get(n, n) for n in node.inputs if n and not graph.tensors[n].is_constant]
+        root[name] = moved[0] if node.op in _ALIASES and moved else name
+        first.setdefault(root[name], i)
+        last |= dict.fromkeys((*moved, root[name]), i)
+    mine = {root.get(n, n) for n in (*graph.inputs, *graph.outputs) if sum(d > 1 for d in graph.tensors[n].shape[1:]) < 3}
+    blocks = [
+        Block(math.prod(graph.tensors[n].shape), first[n], len(graph.nodes) if n in graph.outputs else last[n])
+        for n in first if n not in mine and n in last
+    ]  # fmt: skip
+    room = memory.rooms(blocks, range(len(graph.nodes)))
+    return {n.outputs[0]: bytes_ for n, bytes_ in zip(graph.nodes, room, strict=True)}
 
 
 class _LaneZeros:
@@ -120,7 +172,9 @@ class _LaneZeros:
         return replace(self._dots[name], used=Used.where(mask.reshape(1, mask.shape[1], 1, -1) if flat else mask))
 
     def _total(self, masks: dict[str, np.ndarray]) -> float:
-        dots = {name: self._with(name, masks[name]) if name in masks else dot for name, dot in self._dots.items()}.values()
+        dots = {
+            name: self._with(name, masks[name]) if name in masks else dot for name, dot in self._dots.items()
+        }.values()
         if self._of == "cycles":
             return estimate.cycles(dots, self._budget)
         return (_luts if self._of == "lut" else _lane_cycles)(self._graph, dots, self._interval)

@@ -12,7 +12,7 @@ from hwcomp.backends import _c_book, _c_codes, _c_fields, _c_sparse, _c_steps, _
 from hwcomp.backends._c_text import c_type, literal
 from hwcomp.plan import index_lists, row_steps
 from hwcomp.plan.memory import WeightLayout
-from hwcomp.plan.weight_forms import WINDOWS
+from hwcomp.plan.weight_forms import WINDOWS, scratch
 from sw_ref.program import Edge, Kernel
 
 _RECORD = {"m": "multipliers", "c": "offsets", "t": "thresholds", "d": "channels that fall"}
@@ -352,16 +352,15 @@ def ways_of(x: Edge, layout: WeightLayout, acc: str, count: int, copied: bool, j
     """The fastest first. `copied`: columns are filled by way of a copy of the window. `joined`: a window lies together
     in the input and touches no padding, so that it can be read there.
     """
-    column, window = layout.k_stored * _column_dtype(x).itemsize, layout.k_stored * x.dtype.itemsize
+    column, element = _column_dtype(x).itemsize, x.dtype.itemsize
     more = _c_codes.buffer(layout)
     if layout.steps or layout.scatter or (layout.book and not layout.slices):
         return [Way(1, False, False, more)]
-    ways = [
-        Way(n, True, copied, n * column * layout.words // 2 + copied * window + more) for n in WINDOWS if n <= count
-    ]
+    fit = [n for n in WINDOWS if n <= count]
+    ways = [Way(n, True, copied, scratch(layout, n, column, copied, element) + more) for n in fit]
     if not layout.unit and (x.dtype.itemsize == 1 or not dsp(x, layout, acc)):
         copied = not joined or layout.k != layout.k_stored
-        ways.append(Way(1, False, copied, copied * window + more))
+        ways.append(Way(1, False, copied, copied * element * layout.k_stored + more))
     return ways
 
 

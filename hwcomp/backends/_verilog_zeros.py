@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hwcomp.plan import skips
+from hwcomp.plan import selects, skips
 from hwcomp.plan.folding import DENSE
 from hwcomp.plan.stages import DataflowPlan, Stage
 from sw_ref.program import Kernel, Program
@@ -18,7 +18,8 @@ CURVE = tuple(i / 20 for i in range(1, 21))
 
 def of(program: Program, plan: DataflowPlan, stage: Stage) -> dict[str, Any] | None:
     """None of an engine without weights, or without zeros. `beats`: of a pixel with beats left out where that is possible, relative
-    to all; curves: of blocks of PE x SIMD, and of single weights at random places, each with the lanes of this engine."""
+    to all; curves, each with the lanes of this engine: of blocks of PE x SIMD, and, where lanes may choose among channels, of those
+    that follow a pattern and of single weights at random places."""
     kernel, fold = program.kernels[stage.kernel], stage.fold
     if kernel.kind not in ("conv2d", "dense"):
         return None
@@ -38,7 +39,8 @@ def of(program: Program, plan: DataflowPlan, stage: Stage) -> dict[str, Any] | N
     whole = round(fold.groups * fold.chunks * fold.read / fold.simd)
     curves = {
         "blocks of PE x SIMD": list(CURVE),
-        "single weights": [round(1 - (1 - d) ** fold.lanes, 4) for d in CURVE],
+        "patterns N:M": [selects.pattern(d) for d in CURVE],
+        "single weights": [round(min(1 - (1 - d) ** fold.lanes, selects.scattered(d, weight.size)), 4) for d in CURVE],
     }
     return {**facts, "beats": round(left / whole, 4), "curves": curves, "why": _why(stage, left, whole)}
 

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from hwcomp.backends import _c_forms, _c_winograd, _c_zeros
+from hwcomp.backends import _c_forms, _c_zeros
 from hwcomp.backends import _c_kernels as kernels
 from hwcomp.backends._c_bits import Bits, packed
+from hwcomp.backends._c_code import code_bytes
 from hwcomp.backends._c_dot import Printed
 from hwcomp.backends._c_text import c_type, comment, field_names, render
 from hwcomp.backends._c_xnor import unpacked_bytes
@@ -22,13 +23,6 @@ from sw_ref.program import Edge, Kernel, Program
 
 # Bytes of stack under NAME_run on a 32-bit core: an upper estimate of the frames of NAME_run_arena, one kernel, its
 # block function and a dot product, each of which keeps at most nine registers and a few addresses.
-# Bytes of code for a Cortex-M4 at -O3, measured on the example networks; padding makes a kernel's borders code of its own.
-_CODE_BASE = 600
-_CODE = {
-    "add": 150, "argmax": 100, "avgpool2d": 450, "concat": 150, "conv2d": 800, "dense": 450, "gru": 1000, "layernorm": 1000,
-    "lstm": 1900, "lut": 50, "matmul": 200, "maxpool2d": 250, "mul": 100, "pad": 100, "reorder": 100, "repeat": 60,
-    "requantize": 150, "reshape": 0, "shuffle": 100, "slice": 60, "softmax": 250, "transpose": 0,
-}  # fmt: skip
 _STACK_FRAMES = 512
 _BAREMETAL = (
     "Makefile", "README.md", "board.c", "board.h", "link.ld", "main.c", "semihost.c", "semihost.h", "startup.c",
@@ -84,7 +78,7 @@ class CBackend(Backend):
         form = options.get("c_weights", "packed")
         work = [kernels.work(program, k, bits, form) for k in program.kernels]
         stored = {name: b.bytes for name, b in bits.items()}
-        return memory.plan(program, work, kernels.ALIASES, slack=options.get("arena_slack", 0.10), stored=stored)
+        return memory.plan(program, work, kernels.ALIASES, slack=options.get("arena_slack", memory.SLACK), stored=stored)
 
     def emit(self, program: Program, plan: MemoryPlan, product: Product) -> dict[str, str | bytes]:
         p = product.name
@@ -125,7 +119,7 @@ class CBackend(Backend):
             "constant_bytes": sum(sizes),
             "weight_bytes": sum(weights),
             "stack_bytes_estimate": _STACK_FRAMES,
-            "code_bytes_estimate": _code_bytes(program, printed),
+            "code_bytes_estimate": code_bytes(program, printed),
             "macs": sum(macs(program, k) for k in program.kernels),
             "kernels": [
                 {
@@ -137,16 +131,6 @@ class CBackend(Backend):
             ],
             "buffers": [asdict(b) for b in memory.buffers(program, plan)],
         }  # fmt: skip
-
-
-def _code_bytes(program: Program, printed: list[Printed]) -> int:
-    each = (
-        _c_winograd.code_bytes(out)
-        if out.template == "winograd"
-        else _CODE[k.kind] * (1 + any(k.params.get("pads", ())))
-        for k, out in zip(program.kernels, printed, strict=True)
-    )
-    return _CODE_BASE + sum(each) + _c_winograd.shared_code_bytes(printed)
 
 
 def _zeros(program: Program, kernel: Kernel, step: Step, out: Printed) -> dict[str, Any] | None:

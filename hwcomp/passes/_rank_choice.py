@@ -6,14 +6,16 @@ least error for what it saves goes first, as filters do in scope sensitivity (hw
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from hwcomp.errors import WorkFailed
 from hwcomp.graph import Graph
-from hwcomp.passes._costs import COSTS, cost
+from hwcomp.passes._costs import COSTS, part_of
 from hwcomp.passes._factored import forms, price
 from hwcomp.passes._factoring import Factoring, Form, Layer
 from hwcomp.passes._layerwise import spread
+from hwcomp.passes._sparse_costs import layer_cost, sparse_cost
 from hwcomp.passes.base import PassContext
 from hwcomp.passes.prune import accuracy
 from hwcomp.samples import operands
@@ -33,10 +35,9 @@ class Step:
 
 
 def cheapest(
-    layer: Layer, graph: Graph, energy: float, wanted: tuple[str, ...], of: str, near: bool
+    layer: Layer, graph: Graph, energy: float, wanted: tuple[str, ...], of: str, whole: int, near: bool
 ) -> tuple[int, Form]:
-    """(cost, form) that keep `energy`; the layer as it is, ("", ()), where nothing is cheaper."""
-    whole = price(layer.node, graph, "", (), of)
+    """(cost, form) that keep `energy`; the layer as it is, ("", ()), where nothing is cheaper than the `whole` that it costs."""
     found = [(whole, ("", ()))]
     for form in forms(layer.node, graph.tensors, wanted):
 
@@ -52,20 +53,21 @@ def cheapest(
 class RankChoice:
     def __init__(self, factoring: Factoring, ctx: PassContext, wanted: tuple[str, ...], of: str):
         self._factoring, self._ctx, self._of = factoring, ctx, of
-        self._whole = cost(factoring.graph, of)
+        self._whole = sparse_cost(factoring.graph, of, ctx)
         self._path = self._steps(wanted)
         self._made: dict[int, Graph] = {0: factoring.graph}
 
     def within(self, budget: float, floor: float) -> int:
         """Steps to take for at most the part `budget` of the cost. WorkFailed where that or the floor is out of reach."""
-        left, count = self._whole, 0
-        while left > budget * self._whole and count < len(self._path):
+        left, count, allowed = self._whole, 0, part_of(self._whole, budget)
+        while left > allowed and count < len(self._path):
             left, count = left - self._path[count].saved, count + 1
-        if left > budget * self._whole:
-            raise WorkFailed(
-                f"low rank can't leave {budget:.0%} of the {COSTS[self._of]}", why=f"at least {left / self._whole:.1%} stay",
-                fix="ask for less",
-            )  # fmt: skip
+        if left > allowed:
+            least = math.ceil(1000 * left / self._whole) / 1000
+            some = f"at least {least:.1%} stay", f"give low_rank.budget={least:g} or more"
+            none = "no layer gets cheaper in any of the forms", "allow other low_rank.forms, or leave it out"
+            why, fix = some if least < 1 else none
+            raise WorkFailed(f"low rank can't leave {budget:.0%} of the {COSTS[self._of]}", why=why, fix=fix)
         if floor and (got := accuracy(self.network(count), self._ctx)) < floor:
             raise WorkFailed(
                 f"low rank with {budget:.0%} of the {COSTS[self._of]} misses the accuracy floor {floor:g}: {got:.4f} on calibration data",
@@ -92,7 +94,7 @@ class RankChoice:
 
     def _reach(self, count: int) -> str:
         network = self.network(count)
-        part = cost(network, self._of) / self._whole
+        part = sparse_cost(network, self._of, self._ctx) / self._whole
         return f"{part:.1%} of the {COSTS[self._of]} have {accuracy(network, self._ctx):.4f}"
 
     def forms(self, count: int) -> dict[str, Form]:
@@ -112,9 +114,10 @@ class RankChoice:
         data = operands(spread(self._ctx.calibration, _TRIAL, factoring.graph), self._ctx.input_types)
         error = factoring.errors(data)
         for layer in factoring.layers():
-            points = [(price(layer.node, factoring.graph, "", (), self._of), 0.0, ("", ()))]
+            whole = layer_cost(layer.node, factoring.graph, self._of, self._ctx)
+            points = [(whole, 0.0, ("", ()))]
             for energy in _ENERGIES:
-                spent, form = cheapest(layer, factoring.graph, energy, wanted, self._of, near=True)
+                spent, form = cheapest(layer, factoring.graph, energy, wanted, self._of, whole, near=True)
                 if spent < points[-1][0]:
                     points.append((spent, max(error(layer, form), points[-1][1]), form))
             found += _hull(layer.node.name, points)

@@ -61,7 +61,9 @@ class Budget:
             middle = (low + high) // 2
             low, high = (low, middle) if self._cost.total(left(middle)) <= budget else (middle, high)
         found = left(high)
-        back = {n: self._kept[n] for n, mask in found.items() if (mask != self._kept[n]).any() and not self.pays(n, mask)}
+        back = {
+            n: self._kept[n] for n, mask in found.items() if (mask != self._kept[n]).any() and not self.pays(n, mask)
+        }
         return found | back if back and self._cost.total(found | back) <= budget else found
 
     def text(self, masks: Masks) -> str:

@@ -12,9 +12,10 @@ from hwcomp.errors import UsageError
 from hwcomp.graph import Graph
 from hwcomp.passes._stages import Stage
 from hwcomp.pixels import Pixels
-from hwcomp.types import Tensor
+from hwcomp.types import Node, Tensor
 
 Kind = Literal["exact", "algebraic", "lossy"]
+DOT = ("Conv", "Dense")
 
 
 @dataclass(frozen=True)
@@ -129,3 +130,15 @@ def constant(tensors: dict[str, Tensor], wish: str, data: np.ndarray) -> Tensor:
     tensor = Tensor(name, tuple(data.shape), dtype, data)
     tensors[name] = tensor
     return tensor
+
+
+def free_dot(node: Node) -> bool:
+    """Whether a node is a dot product whose weights are not of few bits by the model's own word."""
+    return node.op in DOT and not node.attrs.steps
+
+
+def weight_and_bias(node: Node, tensors: dict[str, Tensor]) -> tuple[np.ndarray, np.ndarray]:
+    """float64 weights of a dot product, and biases [channels]: zeros where it has none."""
+    weight = tensors[node.inputs[1]].data.astype(np.float64)
+    bias = tensors[node.inputs[2]].data.astype(np.float64) if node.inputs[2] else np.zeros(len(weight))
+    return weight, bias

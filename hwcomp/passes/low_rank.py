@@ -11,15 +11,17 @@ from typing import ClassVar
 
 from hwcomp.errors import UsageError, shown
 from hwcomp.graph import Graph
-from hwcomp.passes._costs import COSTS, cost
+from hwcomp.passes._costs import COSTS
 from hwcomp.passes._factored import possible, price
 from hwcomp.passes._factoring import Factoring, Form, Layer
 from hwcomp.passes._rank_choice import RankChoice, cheapest
+from hwcomp.passes._sparse_costs import layer_cost, sparse_cost, zeros
 from hwcomp.passes.base import Pass, PassContext
 from hwcomp.quantize.low_rank_fit import FORMS
 from hwcomp.registry import graph_pass
 from hwcomp.types import Node
 
+_FEW = 0.01  # zeros that notes speak of
 _METRICS = ("outputs", "weights")
 
 
@@ -30,9 +32,9 @@ class LowRank(Pass):
     that may stay, `of` one of hwcomp.passes._costs.COSTS, or `floor`: least accuracy on labelled calibration data, with as
     little cost as it allows; with both, `floor` refuses what is below it.
 
-    A layer takes the cheapest of `forms`, and stays where none is cheaper. `metric`: what is lost of the outputs, or of the
-    weights alone. `samples`: how many of the calibration samples are looked at. `layers`: names of the only layers that are
-    factored, with commas between; all if empty.
+    A layer takes the cheapest of `forms`, and stays where none is cheaper than what its zeros leave of it. `metric`: what is lost
+    of the outputs, or of the weights alone. `samples`: how many of the calibration samples are looked at. `layers`: names of the
+    only layers that are factored, with commas between; all if empty.
     """
 
     name: ClassVar[str] = "low_rank"
@@ -56,15 +58,15 @@ class LowRank(Pass):
             small, chosen = choice.network(count), choice.forms(count)
             for node in graph.nodes:
                 if possible(node, graph):
-                    form, whole = chosen.get(node.name), price(node, graph, "", (), self.of)
+                    form, whole = chosen.get(node.name), layer_cost(node, graph, self.of, ctx)
                     now = f"{_text(form)}, {price(node, graph, *form, self.of):,} of" if form else "stays,"
-                    ctx.note(self.name, f"{_what(node)}: {now} {whole:,} {COSTS[self.of]}")
+                    ctx.note(self.name, f"{_what(node)}: {now} {whole:,} {COSTS[self.of]}{_sparse(node, graph)}")
         else:
             # By what each is in the whole network: behind others that lost something, part of what is left would count.
             decided = {layer.node.name: self._decided(layer, graph, ctx) for layer in factoring.layers()}
             small = factoring.run(lambda layer: decided[layer.node.name])
         whole = ", ".join(
-            f"{cost(small, of):,} of {cost(graph, of):,} {COSTS[of]}"
+            f"{sparse_cost(small, of, ctx):,} of {sparse_cost(graph, of, ctx):,} {COSTS[of]}"
             for of in dict.fromkeys(("macs", "parameters", self.of))
         )
         ctx.note(self.name, whole)
@@ -115,11 +117,11 @@ class LowRank(Pass):
         return given
 
     def _decided(self, layer: Layer, graph: Graph, ctx: PassContext) -> Form | None:
-        now, form = cheapest(layer, graph, self.energy, self._forms, self.of, near=False)
-        whole, what = price(layer.node, graph, "", (), self.of), _what(layer.node)
+        whole, what = layer_cost(layer.node, graph, self.of, ctx), _what(layer.node)
+        now, form = cheapest(layer, graph, self.energy, self._forms, self.of, whole, near=False)
         if not form[0]:
             why = f"no form that keeps {self.energy:.4g} of its outputs' variance takes less than {whole:,} {COSTS[self.of]}"
-            ctx.note(self.name, f"{what} stays: {why}")
+            ctx.note(self.name, f"{what} stays: {why}{_sparse(layer.node, graph)}")
             return None
         kept = layer.fit.at(*form).kept
         ctx.note(self.name, f"{what}: {_text(form)} keeps {100 * kept:.2f} %, {now:,} of {whole:,} {COSTS[self.of]}")
@@ -128,6 +130,12 @@ class LowRank(Pass):
 
 def _what(node: Node) -> str:
     return f"{node.op} '{shown(node.name, 40)}'"
+
+
+def _sparse(node: Node, graph: Graph) -> str:
+    """What a layer's cost leaves out."""
+    gone = zeros(node, graph) / graph.tensors[node.inputs[1]].data.size
+    return f", as {gone:.0%} of its weights are zero" if gone >= _FEW else ""
 
 
 def _text(form: Form) -> str:

@@ -16,12 +16,13 @@ import numpy as np
 from hwcomp.errors import UsageError, WorkFailed, shown
 from hwcomp.graph import Graph, origin_of
 from hwcomp.passes import _patterns as patterns
-from hwcomp.passes._layerwise import DOT
-from hwcomp.passes._refit import Refit, by_channel
+from hwcomp.passes._costs import at_most
+from hwcomp.passes._places import places, shape, split, stored
+from hwcomp.passes._refit import Refit
 from hwcomp.passes._weight_scan import Scan, slopes
 from hwcomp.passes._weight_scores import CRITERIA, OF_DATA, scores
 from hwcomp.passes._zero_budget import WORDS, Budget
-from hwcomp.passes.base import Pass, PassContext, constant, stated
+from hwcomp.passes.base import DOT, Pass, PassContext, constant, stated
 from hwcomp.passes.prune import accuracy
 from hwcomp.registry import graph_pass
 from hwcomp.types import Node
@@ -199,8 +200,8 @@ class _Sparsifying:
         self._scope = scope if options.scope == "auto" else options.scope
         self._refit = Refit(graph, ctx, options.name, options.samples) if known else None
         found = scores(graph, ctx, layers, self._criterion, self._refit, options.samples, options.seed)
-        self._scores = {n.outputs[0]: _split(graph, n, found[n.outputs[0]]) for n in layers}
-        self._places = {n.outputs[0]: _places(graph, n) if options.of == "macs" else 1 for n in layers}
+        self._scores = {n.outputs[0]: split(graph, n, found[n.outputs[0]]) for n in layers}
+        self._places = {n.outputs[0]: places(graph, n) if options.of == "macs" else 1 for n in layers}
         self._model = ctx.zeros[options.of](graph) if options.of in WORDS else None
         self._slopes: dict[tuple[str, bytes], np.ndarray] = {}
 
@@ -209,7 +210,7 @@ class _Sparsifying:
         o = self.options
         idle: dict[str, str] = {}
         # What is zero already stays so: weights are fitted, and would fill it in.
-        kept = {n.outputs[0]: _split(self.graph, n, self.graph.tensors[n.inputs[1]].data) != 0 for n in self.layers}
+        kept = {n.outputs[0]: split(self.graph, n, self.graph.tensors[n.inputs[1]].data) != 0 for n in self.layers}
         if o.threshold:
             for node in self.layers:
                 self._below(node, part * o.threshold, kept)
@@ -218,7 +219,7 @@ class _Sparsifying:
                 idle |= self._cut(kept, kind, amount)
         if o.nm:
             idle |= self._n_of_m(kept)
-        masks = {n.outputs[0]: _stored(self.graph, n, kept[n.outputs[0]]) for n in self.layers}
+        masks = {n.outputs[0]: stored(self.graph, n, kept[n.outputs[0]]) for n in self.layers}
         notes = []
         for node in self.layers:
             mask = masks[node.outputs[0]]
@@ -238,7 +239,7 @@ class _Sparsifying:
         return Budget(self._model, self.options.of, dict(kept), names, what)
 
     def _below(self, node: Node, threshold: float, kept) -> None:
-        size = np.abs(_split(self.graph, node, self.graph.tensors[node.inputs[1]].data.astype(np.float64)))
+        size = np.abs(split(self.graph, node, self.graph.tensors[node.inputs[1]].data.astype(np.float64)))
         limit = float(np.sqrt(np.mean(size**2)))
         kept[node.outputs[0]] &= size >= threshold * limit
         if limit and not kept[node.outputs[0]].any():
@@ -251,7 +252,7 @@ class _Sparsifying:
         """Take the units of `kind` that are worth least out of `kept`; returns why layers stay as they are."""
         graph, scope = self.graph, self._scope
         block = patterns.sizes(self.options.block_size, "x", "a size of blocks")
-        numbers = {n.outputs[0]: patterns.units(kind, _shape(graph, n), block) for n in self.layers}
+        numbers = {n.outputs[0]: patterns.units(kind, shape(graph, n), block) for n in self.layers}
         numbers = {name: unit for name, unit in numbers.items() if unit is not None}
         if not numbers:
             why = "no kernel has more than one position"
@@ -326,13 +327,13 @@ class _Sparsifying:
             scan = Scan(self.graph, self.ctx, self._refit)
             self._slopes[at] = slopes(
                 np.argsort(values[name], kind="stable"), saved,
-                lambda gone: scan.judge(node, _stored(self.graph, node, kept[name] & ~np.isin(unit, gone))),
+                lambda gone: scan.judge(node, stored(self.graph, node, kept[name] & ~np.isin(unit, gone))),
             )  # fmt: skip
         return self._slopes[at]
 
     def _too_much(self, kind: str, amount: float, most: float) -> WorkFailed:
         return WorkFailed(
-            f"sparsify.{kind}={amount:g} leaves next to nothing of every layer", why=f"at most {most:.1%} can go",
+            f"sparsify.{kind}={amount:g} leaves next to nothing of every layer", why=at_most(most),
             fix=f"give {math.floor(most * 1000) / 1000:g} or less, or --pass sparsify.scope=layer",
         )  # fmt: skip
 
@@ -351,7 +352,7 @@ class _Sparsifying:
             fix = f"give {math.floor(most * 1000) / 1000:g} or less{smaller} or leave the layer out"
         return WorkFailed(
             f"sparsify.{kind}={amount:g} leaves nothing of {node.op} '{origin_of(node)}'", node=origin_of(node),
-            why=f"at most {most:.1%} can go", fix=f"{fix} with --pass sparsify.skip={origin_of(node)}",
+            why=at_most(most), fix=f"{fix} with --pass sparsify.skip={origin_of(node)}",
         )  # fmt: skip
 
     def _n_of_m(self, kept) -> dict[str, str]:
@@ -378,38 +379,6 @@ class _Sparsifying:
             raise budget.nothing()
         kept |= some
         return budget.idle
-
-
-def _places(graph: Graph, node: Node) -> int:
-    """Multiply-accumulates of a sample with each weight."""
-    shape = graph.tensors[node.outputs[0]].shape
-    return math.prod(shape[2:]) if node.op == "Conv" else math.prod(shape[1:-1])
-
-
-def _shape(graph: Graph, node: Node) -> tuple[int, ...]:
-    """(groups, rows, kernel rows, kernel columns, channels)."""
-    shape = graph.tensors[node.inputs[1]].shape
-    if node.op == "Dense":
-        return 1, shape[0], 1, 1, shape[1]
-    groups = node.attrs.groups
-    return groups, shape[0] // groups, *shape[2:], shape[1]
-
-
-def _split(graph: Graph, node: Node, weight: np.ndarray) -> np.ndarray:
-    """[G, rows, taps, channels] of weights as the node has them: neighbours in a window of a channels-last map."""
-    groups, rows, high, wide, channels = _shape(graph, node)
-    if node.op == "Dense":
-        near = by_channel(graph, node)  # features of maps: in memory all channels of a pixel come first
-        return weight.reshape(rows, -1, near).swapaxes(1, 2).reshape(1, rows, 1, channels)
-    return weight.reshape(groups, rows, channels, high * wide).swapaxes(2, 3)
-
-
-def _stored(graph: Graph, node: Node, values: np.ndarray) -> np.ndarray:
-    """What `_split` was given."""
-    shape = graph.tensors[node.inputs[1]].shape
-    if node.op == "Dense":
-        return values.reshape(len(values[0]), by_channel(graph, node), -1).swapaxes(1, 2).reshape(shape)
-    return values.swapaxes(2, 3).reshape(shape)
 
 
 def _masked(graph: Graph, masks: dict[str, np.ndarray]) -> Graph:

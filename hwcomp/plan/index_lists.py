@@ -22,6 +22,7 @@ QUAD, PAIR = 2, 1  # pair words of a unit
 _UNIT = {(4, QUAD): 54.75, (2, QUAD): 33.5, (1, QUAD): 19.75, (4, PAIR): 28.75, (2, PAIR): 18.5, (1, PAIR): 10.4}
 _LIST = {4: 48.0, 2: 44.0, 1: 26.0}
 _QUAD = {4: 26.75, 2: 14.75, 1: 9.4}
+_RAW = 11.4  # of a quad of one window that is read as it lies in memory, for two rows
 _CALL = {4: 24.0, 2: 20.0, 1: 24.0}
 _SPREAD = {2: 6.5, 6: 15.0}
 
@@ -40,6 +41,11 @@ def dense(m: int, k_stored: int, windows: int) -> Choice:
     """All of [M, K] weights as bytes."""
     each = m / 2 * (k_stored // 4 * _QUAD[windows] + _CALL[windows]) + columns(k_stored, windows)
     return Choice(0, 2, each, m * k_stored)
+
+
+def raw(m: int, k: int) -> float:
+    """Instructions of all of [M, K] weights against one window without a column."""
+    return m / 2 * (-(-k // 4) * _RAW + _CALL[1])
 
 
 def columns(k_stored: int, windows: int) -> float:

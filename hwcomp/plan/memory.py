@@ -176,8 +176,18 @@ def _best_fit(blocks: Sequence[Block], order: Sequence[int]) -> tuple[list[int],
     return offsets, max((offsets[i] + blocks[i].bytes for i in order), default=0)
 
 
+SLACK = 0.10
+"""How much scratch may raise the arena above what is alive, where nobody says."""
+
+
+def rooms(blocks: Sequence[Block], steps: Sequence[int], slack: float = SLACK) -> list[int]:
+    """Bytes of scratch that `plan` may give at these steps, from the tensors in the arena."""
+    limit = (1 + slack) * peak(blocks)
+    return [int(limit) - sum(b.bytes for b in blocks if b.first <= i <= b.last) for i in steps]
+
+
 def plan(
-    program: Program, work: Sequence[Work], aliases: Collection[str], *, slack: float = 0.10,
+    program: Program, work: Sequence[Work], aliases: Collection[str], *, slack: float = SLACK,
     stored: dict[str, int] | None = None,
 ) -> MemoryPlan:  # fmt: skip
     """`work[i]` belongs to kernel i; kernels of a kind in `aliases` give their input another name.

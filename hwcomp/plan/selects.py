@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from math import ceil, gcd
+from math import ceil, comb, gcd
 
 import numpy as np
 
@@ -69,6 +69,25 @@ def _most(used: Used, m: int, share: int) -> int:
     full[:, :outputs, :, :channels] = used.array()
     either = full.reshape(sets, -1, share, taps, full.shape[3]).any(axis=2)
     return int(either.reshape(*either.shape[:3], -1, m).sum(axis=-1).max())
+
+
+def pattern(density: float) -> float:
+    """Beats, relative to all, of weights that follow a pattern of so many."""
+    found = [ceil(round(density * m, 6)) / m for m in SIZES]
+    return min((f for f in found if f <= MOST), default=1.0)
+
+
+def scattered(density: float, weights: int) -> float:
+    """Beats, relative to all, of so many weights of which each is not zero by chance: in every other such layer no M channels have
+    more than N."""
+    best = 1.0
+    for m in SIZES:
+        within, n = 0.0, -1
+        while within ** (weights / m) < 1 / 2 and n < m:
+            n += 1
+            within += comb(m, n) * density**n * (1 - density) ** (m - n)
+        best = min(best, max(n, 1) / m if n <= MOST * m else 1.0)
+    return best
 
 
 def packed(words: np.ndarray, pe: int, select: Select) -> tuple[np.ndarray, np.ndarray]:

@@ -13,6 +13,7 @@ import numpy as np
 from hwcomp.plan import index_lists, row_steps
 from hwcomp.plan.memory import WeightLayout
 
+_HALFWORD = 2  # bytes of a value in a column
 WINDOWS = (4, 2, 1)
 """Windows that a dot product takes side by side, the fastest first."""
 
@@ -51,6 +52,24 @@ def candidates(weight: np.ndarray, layout: WeightLayout, count: int, lists: bool
     if steps and weight.any():
         found.append(Candidate(replace(layout, steps=True), row_steps.size(weight), row_steps.instructions(weight)))
     return found
+
+
+def scratch(layout: WeightLayout, windows: int, column: int, copied: bool, element: int = 1) -> int:
+    """Bytes for so many windows in columns of `column` bytes a value; `copied`: each by way of a copy of its elements."""
+    return windows * column * layout.k_stored * layout.words // 2 + copied * element * layout.k_stored
+
+
+def granted(form: Candidate, weight: np.ndarray, count: int, room: int, copied: bool) -> float:
+    """Instructions of a form with scratch of `room` bytes, which may be too little for the windows that it was chosen for. The
+    least that it needs is always there."""
+    layout = form.layout
+    if layout.steps:
+        return form.instructions
+    fit = [n for n in WINDOWS if n <= count and scratch(layout, n, _HALFWORD, copied) <= room]
+    if not fit and not layout.unit:
+        return count * index_lists.raw(*weight.shape)
+    windows = max(fit, default=1)
+    return count / windows * index_lists.of(weight, layout, windows).instructions
 
 
 def chosen(whole: Candidate, others: Iterable[Candidate]) -> Candidate:

@@ -161,7 +161,9 @@ def _memory(rows: dict[str, Any], of: str) -> list[Any]:
     table = _table("Memory traffic and energy of one inference", of, *columns)
     for name, m in rows.items():
         counts = (f"{m[key]:,}" for key in ("macs", "operations", "activation_bytes", "constant_bytes"))
-        table.add_row(name, *counts, f"{m['intensity'] or 0:.2f}", *(f"{m['energy_nj'][at]:,.1f}" for at in ("sram", "dram")))
+        table.add_row(
+            name, *counts, f"{m['intensity'] or 0:.2f}", *(f"{m['energy_nj'][at]:,.1f}" for at in ("sram", "dram"))
+        )
     return [table, energy.CONSTANTS, ""]
 
 

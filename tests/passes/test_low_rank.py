@@ -1,18 +1,20 @@
 """Layers of low rank: what is kept, what is cheaper, the right pads in the right layer, budgets, floors, and what is refused."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 import hwcomp
-from hwcomp import samples
+from hwcomp import samples, tuning
 from hwcomp.errors import UsageError, WorkFailed
 from hwcomp.frontend.float_run import run_float
 from hwcomp.lower.build import lower
 from hwcomp.passes._costs import COSTS, cost
 from hwcomp.passes._factored import forms, price
 from hwcomp.passes._factoring import Factoring
+from hwcomp.passes._sparse_costs import sparse_cost
 from hwcomp.passes.base import PassContext
 from hwcomp.passes.low_rank import LowRank
 from hwcomp.passes.prune import accuracy
@@ -241,12 +243,21 @@ def test_a_floor_takes_what_it_allows():
     assert cost(small[0.8], "macs") < cost(small[0.97], "macs") < cost(graph, "macs")
 
 
+def test_forms_that_no_layer_has():
+    graph = fused(model([("Gemm", ["x", "w"], ["y"], {})], {"x": ("N", 8)}, {"w": values("w", 8, 8)}))
+    ctx = PassContext(calibration={"x": values("x", 32, 8)})
+    with pytest.raises(WorkFailed, match=r"no layer gets cheaper in any of the forms. allow other low_rank.forms, or leave it out"):
+        LowRank(budget=0.9, forms="rows,columns").run(graph, ctx)
+
+
 def test_what_is_out_of_reach_says_what_is_not():
     graph, ctx = labelled()
     options = {"forms": "svd", "samples": 100}
     with pytest.raises(WorkFailed, match=r"can't leave 1% of the multiply-accumulates") as found:
         LowRank(budget=0.01, **options).run(graph, ctx)
     assert "stay" in found.value.why
+    least = float(re.search(r"low_rank.budget=([\d.]+) or more", found.value.fix)[1])
+    assert cost(LowRank(budget=least, **options).run(graph, ctx), "macs") <= least * cost(graph, "macs")
     with pytest.raises(WorkFailed, match=r"30% of the multiply-accumulates misses the accuracy floor 0.999") as found:
         LowRank(budget=0.3, floor=0.999, **options).run(graph, ctx)
     assert "of the multiply-accumulates have" in found.value.why
@@ -314,3 +325,46 @@ def test_a_floor_for_several_outputs_or_other_labels_is_refused():
     two = replace(graph, outputs=(*graph.outputs, "g"))
     with pytest.raises(UsageError, match="floor for a network with 2 outputs"):
         accuracy(two, PassContext(calibration=x, labels=np.zeros(20, np.int64)))
+
+
+# --- layers with zeros ------------------------------------------------------------------------------------------------
+
+
+def sparse_net(kept):
+    """A dense layer 96 -> 64 of rank 6 and noise, and one with `kept` of its weights behind it."""
+    rng = np.random.default_rng(3)
+    a = rng.normal(size=(64, 6)) @ rng.normal(size=(6, 96)) + 0.01 * rng.normal(size=(64, 96))
+    b = rng.normal(size=(64, 6)) @ rng.normal(size=(6, 64)) * (rng.random((64, 64)) < kept)
+    nodes = [("Gemm", ["x", "a"], ["u"], {"transB": 1}, "low"), ("Gemm", ["u", "b"], ["y"], {"transB": 1}, "sparse")]
+    proto = model(nodes, {"x": (1, 96)}, {"a": np.float32(a), "b": np.float32(b)})
+    return fused(proto), {"x": rng.normal(size=(300, 96)).astype(np.float32)}
+
+
+@pytest.mark.parametrize("of", COSTS)
+@pytest.mark.parametrize("options", [{"energy": 0.97}, {"budget": 0.7}])
+def test_a_layer_with_zeros_stays_where_its_chain_would_be_dearer(options, of):
+    graph, x = sparse_net(0.04)
+    ctx = PassContext(calibration=x, zeros=tuning.zeros(None))
+    small = LowRank(**ON, **options, of=of).run(graph, ctx)
+    assert [len(n.origin) for n in small.nodes if n.outputs[0] == "y"] == [1]
+    assert [small.tensors[n.inputs[1]].shape for n in small.nodes][-1] == (64, 64) and len(small.nodes) == 3
+    last = small.tensors[small.nodes[-1].inputs[1]].data
+    assert (last == 0).mean() > 0.95  # what makes up for the chain in front leaves zeros
+    (note,) = (n for n in ctx.notes["low_rank"] if "'sparse'" in n)
+    assert "stays" in note and "96% of its weights are zero" in note
+
+
+@pytest.mark.parametrize("of", COSTS)
+def test_without_zeros_the_same_layer_becomes_a_chain(of):
+    graph, x = sparse_net(1.1)
+    small = LowRank(**ON, energy=0.8, of=of).run(graph, PassContext(calibration=x, zeros=tuning.zeros(None)))
+    assert len(small.nodes) == 4
+
+
+def test_a_sparse_network_costs_what_its_zeros_leave():
+    graph, _ = sparse_net(0.04)
+    ctx = PassContext(zeros=tuning.zeros(None))
+    stay = int(np.count_nonzero(graph.tensors["b"].data)) + 64 * 96
+    assert [sparse_cost(graph, of, ctx) for of in ("macs", "parameters")] == [stay, stay]
+    assert sparse_cost(graph, "flash", ctx) < cost(graph, "flash") - 0.8 * 64 * 64
+    assert sparse_cost(graph, "flash", PassContext()) == cost(graph, "flash")

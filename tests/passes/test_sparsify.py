@@ -172,7 +172,7 @@ def test_skipped_layers_keep_all():
     ({"nm": "4:4"}, "1:4"), ({"nm": "2of4"}, "2:4"), ({"weight": 0.5, "criterion": "size"}, "l1, l2, activation"),
     ({"weight": 0.5, "criterion": "taylor"}, "--calibration"), ({"weight": 0.5, "scope": "sensitivity"}, "--calibration"),
     ({"weight": 0.5, "floor": 0.9}, "labelled"),
-    ({"weight": 0.5, "of": "flash"}, "parameters, macs"), ({"threshold": -1.0}, "0 or more"),
+    ({"weight": 0.5, "of": "size"}, "parameters, macs, instructions"), ({"threshold": -1.0}, "0 or more"),
     ({"weight": 0.5, "scope": "all"}, "layer, global"), ({"weight": 0.5, "skip": "nine"}, "one, three, two"),
     ({"weight": 0.5, "criterion": "activation"}, "--calibration"), ({"nm": "2:4", "shared": 0}, "1 or more"),
 ])  # fmt: skip
@@ -195,7 +195,7 @@ def test_channels_that_do_not_divide_are_named_with_the_way_out():
 def test_a_layer_pruned_to_nothing_says_what_is_reachable():
     with pytest.raises(WorkFailed) as caught:
         sparse(convs(), block=0.99, block_size="16x8", skip="three,two")
-    assert "at most 88.9% can go" in str(caught.value)  # 8 of 9 blocks
+    assert "at most 88.8% can go" in str(caught.value)  # 8 of 9 blocks
     _, _, weights, _ = sparse(convs(), block=0.888, block_size="16x8", skip="three,two")
     assert (weights[0] != 0).sum() == 16 * 8
     with pytest.raises(WorkFailed) as caught:
@@ -302,8 +302,6 @@ def test_a_floor_out_of_reach_says_what_is_reachable():
     assert (run_float(after, data)["y"].argmax(axis=1) == labels).mean() >= 0.9
     with pytest.raises(WorkFailed, match=r"without any zeros it is 1\.0000"):
         sparse(convs(), data, labels, nm="1:8", floor=1.0)
-    with pytest.raises(UsageError, match="--prune block"):
-        sparse(convs(), data, labels, floor=0.9)
 
 
 def test_everything_but_a_little_is_refused_by_a_scan():
@@ -349,3 +347,13 @@ def test_zeros_stay_in_weights_of_few_bits_or_a_warning_says_that_they_go(quant,
     )
     assert (lost == 0) == kept
     assert any("pass few_bits fills zeros in" in t for t in warned) != kept
+
+
+def test_filters_that_do_not_divide_are_told_how_to_be_pruned():
+    ctx = PassContext()
+    ctx.note("prune", "some filters are gone")
+    with pytest.raises(UsageError, match=r"--pass prune\.multiple=4"):
+        Sparsify(nm="2:4").run(loaded(convs(channels=6)).graph, ctx)
+    with pytest.raises(UsageError) as caught:
+        Sparsify(nm="2:4").run(loaded(convs(channels=6)).graph, PassContext())
+    assert "prune.multiple" not in str(caught.value)

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from hwcomp import tuning
@@ -13,6 +14,8 @@ from hwcomp.plan import estimate
 from hwcomp.plan.dataflow import fold_dataflow
 from tests.models import loaded, model, values
 from tests.passes.test_units import fused
+from tests.program_factory import Builder
+from tests.sparse_nets import masked
 
 
 def network():
@@ -54,6 +57,22 @@ def test_the_report_estimates_luts_by_the_same_model():
     assert report["lut_estimate"] == estimate.luts(report["lanes"], 5, len(report["stages"]) - 5, report["buffer_bits"])
     graph = fused(network())
     assert 0.5 <= tuning.costs(64)["lut"](graph)(graph) / report["lut_estimate"] <= 1.5
+
+
+def test_multiplexers_and_tables_are_logic():
+    """A layer whose lanes choose 2 of 4 channels, one with weights from a table."""
+    rng, b = np.random.default_rng(1), Builder(np.random.default_rng(0)).input((16, 6, 6))
+    b.conv2d(16, (1, 1), weight=masked(rng, "2:4 shared", 16, 16)).conv2d(64, (3, 3), weight=rng.choice([-90, 17, 50], (64, 16, 3, 3)))
+    mine, back_end = b.program(), Verilog()
+    plan = back_end.plan(mine, {"pe_simd_budget": 200})
+    report = back_end.report(mine, plan)
+    chosen, shared = (plan.stages[i] for i in range(2))
+    assert chosen.fold.select and not chosen.codebook and shared.codebook
+    muxes = chosen.fold.muxes * chosen.fold.select.luts(8)
+    tables = round(shared.fold.lanes * shared.codebook.luts)
+    assert muxes > 0 < tables
+    dots = len(report["stages"])
+    assert report["lut_estimate"] == estimate.luts(report["lanes"], dots, 0, report["buffer_bits"]) + muxes + tables
 
 
 @pytest.mark.parametrize("target", ["fpga", "hls"])

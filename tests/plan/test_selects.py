@@ -94,3 +94,22 @@ def test_folds_of_a_pattern(outputs, taps, channels, pattern, shared):
     for f in folds.frontier:
         twins = [g for g in folds.all if (g.lanes, g.beats) == (f.lanes, f.beats)]
         assert f.select is None or all(g.select for g in twins), "lanes that choose bring nothing here"
+
+
+@pytest.mark.parametrize("density", [0.02, 0.05, 0.1, 0.2, 0.3])
+@pytest.mark.parametrize("channels", [32, 128])
+def test_single_weights_follow_the_pattern_that_the_curve_expects(density, channels):
+    """In the middle of 31 layers with weights at random places."""
+    rng, found = np.random.default_rng(7), []
+    for _ in range(31):
+        some = selects.selects(used(rng.random((1, 32, 1, channels)) < density))
+        found.append(min((s.n / s.m for s in some), default=1.0))
+    assert abs(np.median(found) - selects.scattered(density, 32 * channels)) <= 1 / 16
+
+
+def test_patterns_take_what_they_keep():
+    assert [selects.pattern(d) for d in (0.25, 0.5, 0.75, 0.8, 1.0)] == [0.25, 0.5, 0.75, 1.0, 1.0]
+    assert selects.pattern(0.3) == 5 / 16
+    rng = np.random.default_rng(1)
+    (*_, best) = selects.selects(used(free(rng, 1, 16, 9, 32, 5, 16)))
+    assert best.n / best.m == selects.pattern(5 / 16)
