@@ -50,7 +50,7 @@ def summary(report: dict[str, Any]) -> str:
     if (fpga := report["targets"].get("fpga")) is not None:
         lines.append(
             f"fpga: {fpga['lanes']} of {fpga['budget']} lanes, a frame every {fpga['interval']:,} cycles, "
-            f"latency about {fpga['latency_estimate']:,}, "
+            f"latency about {fpga['latency_estimate']:,} cycles, "
             f"{fpga['rom_bits']:,} ROM bits, {fpga['buffer_bits']:,} buffer bits"
         )
     if (hls := report["targets"].get("hls")) is not None:
