@@ -257,11 +257,12 @@ def test_more_than_can_go():
         assert cost(Prune(filter=part).run(graph, PassContext()), "macs") <= (1 - part) * cost(graph, "macs") + 1e-6
 
 
-def test_nothing_can_go():
+@pytest.mark.parametrize("criterion", ["l1", "random", "activation"])
+def test_nothing_can_go(criterion):
     nodes = [("Conv", ["x", "a"], ["u"], {}), ("Softmax", ["u"], ["s"], {"axis": 1}), ("Conv", ["s", "b"], ["y"], {})]
     graph = fused(model(nodes, {"x": (1, 2, 3, 3)}, {"a": values("a", 6, 2, 1, 1), "b": values("b", 2, 6, 1, 1)}))
     with pytest.raises(WorkFailed, match=r"with filters. none of the filters can go"):
-        Prune(filter=0.1).run(graph, PassContext())
+        Prune(filter=0.1, criterion=criterion, scope="layer").run(graph, PassContext(calibration=data(graph)))
 
 
 def test_a_quantized_model_is_refused():
