@@ -109,9 +109,12 @@ class Builder(Elements, Sequences):
         return self.add(kind, out, params, constants)
 
     def record(self, acc_lo: int, acc_hi: int, out: Edge, channels: int, form=None, mb=24, negative=False):
-        """A requantize record whose results spread over the output type, ties and clamping included."""
+        """A requantize record whose results spread over the output type, ties and clamping included.
+
+        `form` "rounded": affine, with the offset that adds a half and a zero point.
+        """
         rng = self.rng
-        form = form or str(rng.choice(["rne", "affine"]))
+        form, rounded = "affine" if form == "rounded" else form or str(rng.choice(["rne", "affine"])), form == "rounded"
         reach = max(abs(acc_lo), abs(acc_hi), 1)
         span = max(out.hi - out.lo, 1)
         mb = max(1, min(mb, 31, 60 - reach.bit_length()))
@@ -131,7 +134,7 @@ class Builder(Elements, Sequences):
             record["zero"] = zero
         else:
             offset = np.full(channels, ((1 << shift) >> 1) + zero * (1 << shift), np.int64)
-            if rng.random() < 0.5:
+            if not rounded and rng.random() < 0.5:
                 offset = offset + rng.integers(0, max(1, (1 << shift) // 2 + 1), channels)
             constants["offset"] = offset
         return record, constants

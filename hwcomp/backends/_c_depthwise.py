@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from hwcomp.backends import _c_book, _c_choice, _c_codes
+from hwcomp.backends import _c_book, _c_choice, _c_codes, _c_spread
 from hwcomp.backends import _c_dot as dot
 from hwcomp.backends._c_choice import Candidate
 from hwcomp.backends._c_common import ends, map_values
@@ -29,7 +29,9 @@ def work(program: Program, kernel: Kernel, form: str) -> Work:
     x, y = ends(program, kernel)
     k = map_values(kernel, x, y)
     layout = _layout(kernel, k["oh"] * k["ow"], form)
-    return Work((_window(layout, k["border"] * x.dtype.itemsize) + _c_codes.buffer(layout),), layout)
+    least = _window(layout, k["border"] * x.dtype.itemsize) + _c_codes.buffer(layout)
+    spread = None if layout.slices else _c_spread.of(kernel, k, layout.ctype)
+    return Work((max(least, spread["bytes"]), least) if spread else (least,), layout)
 
 
 def _window(layout: WeightLayout, itemsize: int) -> int:
@@ -85,9 +87,12 @@ def add(out: Printed, program: Program, step: Step, index: int) -> None:
     out.template = "depthwise2d"
     out.prims["mac", mac] = {"name": mac, "x": k["x"], "w": w, "acc": acc, "dsp": dsp} | unsigned
     k |= {"mac": mac, "acc": acc, "w": w, "groups": 1, "scratch": k["border"] or layout.slices > 0, "coded": None}
+    k |= {"spread": None}
     k |= {"rows": layout.rows, "each": 1, "cg": 1, "gathers": k["border"]}
     order = "[kernel row][kernel column][channel]"
     if layout.slices:
         dot.add_coded(out, index, _rows(kernel), 1, layout, order, step.scratch, stored)
     else:
         out.arrays.append((w, f"w{index}", _rows(kernel).T, f"weights, {order}"))
+        if step.choice == 0 and (spread := _c_spread.of(kernel, k, w)):
+            _c_spread.add(out, spread, unsigned)

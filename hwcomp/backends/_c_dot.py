@@ -21,6 +21,7 @@ _SHORT = {
     "int8_t": "s8", "uint8_t": "u8", "int16_t": "s16", "uint16_t": "u16", "int32_t": "s32", "uint32_t": "u32",
     "int64_t": "s64", "uint64_t": "u64",
 }  # fmt: skip
+_DIRECT = 32  # elements of a window that are put into columns one by one, at most: each takes code
 _WEIGHT_TYPES = ("int8", "uint8", "int16", "int32")
 
 
@@ -217,14 +218,16 @@ def requantizer(kernel: Kernel, acc: str, lo: int, hi: int, order=None) -> tuple
     if affine:
         constants["c"] = kernel.constants["offset"].astype(np.int64)
     values = [_bounds(rq, int(m), c, lo, hi) for m, c in _pairs(constants)]
-    narrow = all(_INT32[0] <= v <= _INT32[1] for v in np.ravel(values).tolist())
+    narrow = _fits(values)
     shift, fn = rq["shift"], rq["form"]
+    m_type = "int32_t" if _fits(constants["m"]) else "int64_t"
+    if affine and narrow and acc == m_type == "int32_t" and (up := _high(constants, shift, lo, hi)) is not None:
+        fn, shift = "affine_high", shift + up
+        constants = {n: np.array([v << up for v in values.tolist()], object) for n, values in constants.items()}
     single = {n: int(v.flat[0]) for n, v in constants.items() if (v == v.flat[0]).all()}
     offset = single.get("c")
-    m_type = "int32_t" if all(_INT32[0] <= m <= _INT32[1] for m in constants["m"].tolist()) else "int64_t"
-    high = affine and narrow and acc == m_type == "int32_t" and shift >= 32 and offset is not None
-    if high and offset % (1 << 32) == 0:
-        fn, rest = "affine_high", f"{literal(offset >> 32)}, {shift - 32}"
+    if fn == "affine_high":
+        rest = f"{literal(offset >> 32)}, {shift - 32}"
     elif affine:
         rest = f"{'c' if offset is None else literal(offset, 'int64_t')}, {shift}"
     else:
@@ -245,6 +248,8 @@ def requantizer(kernel: Kernel, acc: str, lo: int, hi: int, order=None) -> tuple
         "formula": formula, "saturate": saturation(rq["lo"], rq["hi"]),
         "args": [{"name": n, "type": types[n], "count": 1, "shared": False} for n in arrays],
     }  # fmt: skip
+    if fn == "affine_high":
+        record |= {"high": offset >> 32, "shift": shift - 32, "single": single.get("m")}
     return record, {n: v.astype(types[n][:-2]) for n, v in arrays.items()}
 
 
@@ -254,6 +259,26 @@ def saturation(lo: int, hi: int) -> tuple[str, int] | None:
     if bits >= 31 or bits == 0 or hi != (1 << bits) - 1:
         return None
     return ("UNSIGNED", bits) if lo == 0 else ("SIGNED", bits + 1) if lo == ~hi else None
+
+
+def _fits(values) -> bool:
+    """Whether int32 holds all of them."""
+    return all(_INT32[0] <= v <= _INT32[1] for v in np.ravel(np.array(values, object)).tolist())
+
+
+def _high(constants: dict[str, np.ndarray], shift: int, lo: int, hi: int) -> int | None:
+    """By how many bits multipliers, offset and shift grow so that the high words of products suffice: the shift is 32 bits at
+    least, the low word of the offset is zero, and so is what carries from it; int32 holds the multipliers and the sums of high words.
+    """
+    m, c = constants["m"], constants["c"].tolist()
+    if len(set(c)) > 1:
+        return None
+    low = (c[0] & -c[0]).bit_length() - 1 if c[0] else 32
+    up = max(0, 32 - shift, 32 - low)
+    scaled = [int(v) << up for v in m.tolist()]
+    high = (c[0] << up) >> 32
+    ends = [(v * a >> 32) + high for v in scaled for a in (lo, hi)]
+    return up if _fits([*scaled, high, *ends]) else None
 
 
 def _pairs(constants: dict[str, np.ndarray]):
@@ -279,7 +304,7 @@ def add_dot(out: Printed, x: Edge, layout: WeightLayout, acc: str, way: Way, row
     out.k |= {"columns": way.columns, "window": way.window, "gathers": way.columns or way.window}
     out.k |= {"scratch": way.columns or way.window or layout.slices > 0, "coded": None}
     out.k["operand"] = "column" if way.columns else "window" if way.window else "x"
-    out.k |= {"bits": 0, "unit": layout.unit, "per": n * layout.words // 2}
+    out.k |= {"held": None, "fused": None, "put": None, "bits": 0, "unit": layout.unit, "per": n * layout.words // 2}
     if layout.unit:
         _add_sparse(out, layout, n, xt)
         return
@@ -287,7 +312,9 @@ def add_dot(out: Printed, x: Edge, layout: WeightLayout, acc: str, way: Way, row
     if way.columns:
         name = f"{n}_{_SHORT[xt]}" + ("" if paired else "_plain")
         out.k["expand"] = f"expand_{name}"
-        out.prims["expand", name] = {"name": name, "x": xt, "col": col, "n": n, "quads": layout.quads, "dsp": paired}
+        made = {"name": name, "x": xt, "col": col, "n": n, "quads": layout.quads, "dsp": paired}
+        out.k["put"] = f"put_{name}" if way.direct else None
+        out.prims |= {(kind, name): made for kind in ["put"] * way.direct + ["expand"] * (way.window or not way.direct)}
     if layout.bits:
         _add_fields(out, layout, way, col, paired)
         return
@@ -340,24 +367,29 @@ class Way:
     """One way to run a dot product: `windows` side by side, in `columns` of halfwords or as they lie in memory.
 
     `window`: scratch for one window as it lies in memory. `scratch`: bytes of both, and of a decoded slice of weights.
+    `direct`: the elements of windows inside the map go into the columns one by one.
     """
 
     windows: int
     columns: bool
     window: bool
     scratch: int
+    direct: bool = False
 
 
-def ways_of(x: Edge, layout: WeightLayout, acc: str, count: int, copied: bool, joined: bool) -> list[Way]:
-    """The fastest first. `copied`: columns are filled by way of a copy of the window. `joined`: a window lies together
-    in the input and touches no padding, so that it can be read there.
+def ways_of(x: Edge, layout: WeightLayout, acc: str, count: int, border: bool, split: bool, joined: bool) -> list[Way]:
+    """The fastest first. `border`: some windows touch padding, so that columns are filled by way of a copy. `split`: a window's
+    stretches of memory are no whole fours, so that columns are filled like this or element by element. `joined`: a window lies
+    together in the input and touches no padding, so that it can be read there.
     """
     column, element = _column_dtype(x).itemsize, x.dtype.itemsize
     more = _c_codes.buffer(layout)
     if layout.steps or layout.scatter or (layout.book and not layout.slices):
         return [Way(1, False, False, more)]
+    direct = split and layout.k <= _DIRECT and not layout.unit
+    copied = border or (split and not direct)
     fit = [n for n in WINDOWS if n <= count]
-    ways = [Way(n, True, copied, scratch(layout, n, column, copied, element) + more) for n in fit]
+    ways = [Way(n, True, copied, scratch(layout, n, column, copied, element) + more, direct) for n in fit]
     if not layout.unit and (x.dtype.itemsize == 1 or not dsp(x, layout, acc)):
         copied = not joined or layout.k != layout.k_stored
         ways.append(Way(1, False, copied, copied * element * layout.k_stored + more))

@@ -277,6 +277,9 @@ def _gathered(program: Program, index: int, taken: np.ndarray, *lines: str) -> P
     kernel = program.kernels[index]
     x, y = ends(program, kernel)
     at = taken.ravel()[y.layout.order()]
+    if x.dtype.itemsize == 1 and (half := _woven(at)):
+        k = {"id": index, "kind": kernel.kind, "x": c_type(x.dtype), "count": at.size // half // 2, "half": half}
+        return Printed("weave", k | {"comment": heading(program, index, *lines)}, prims={("weave", "weave"): {}})
     move = _move(at)
     if move is not None:
         return Printed("move", _move_values(program, index, [move], False, *lines))
@@ -289,6 +292,16 @@ def _gathered(program: Program, index: int, taken: np.ndarray, *lines: str) -> P
         "run": run, "period": period, "outer": at.size // period, "comment": heading(program, index, *lines),
     }  # fmt: skip
     return Printed("gather", k, [(c_type(dtype), f"t{index}", table.astype(dtype), "where the elements lie")])
+
+
+def _woven(at: np.ndarray) -> int:
+    """Half of a period where the output has its halves' elements in turn, in whole words; else 0."""
+    start, loops = _loops(at) or (0, [])
+    half = loops[-1][1] if start == 0 and len(loops) in (2, 3) else 0
+    if half == 0 or half % 4:
+        return 0
+    outer = [(at.size // half // 2, 2 * half)] if len(loops) == 3 else []
+    return half if loops == [*outer, (half, 1), (2, half)] else 0
 
 
 def _shifts(at: np.ndarray, period: int) -> bool:

@@ -11,8 +11,10 @@ from hwcomp.backends import (
     _c_attention,
     _c_depthwise,
     _c_elements,
+    _c_held,
     _c_joins,
     _c_recurrent,
+    _c_rows,
     _c_softmax,
     _c_vectors,
     _c_winograd,
@@ -76,12 +78,14 @@ def _conv_work(program: Program, kernel: Kernel, form: str) -> Work:
     if _c_depthwise.is_depthwise(kernel):
         return _c_depthwise.work(program, kernel, form)
     x, y = ends(program, kernel)
-    k = map_values(kernel, x, y)
+    k = map_values(kernel, x, y) | {"groups": kernel.params["groups"]}
     if form == "fast" and _c_winograd.chosen(program, kernel):
         return Work((_c_winograd.scratch(kernel),), _c_winograd.layout(kernel))
     groups, codes = kernel.params["groups"], _conv_codes(kernel)
     layout = layout_of(kernel, x, _conv_rows(kernel), groups, k["oh"] * k["ow"], form, codes)
-    return Work(tuple(w.scratch for w in _conv_ways(kernel, x, k, layout)), layout)
+    ways = tuple(w.scratch for w in _conv_ways(kernel, x, k, layout))
+    held = _c_held.of(kernel, x, k, layout)
+    return Work((max(held["scratch"], ways[0]), *ways) if held else ways, layout)
 
 
 def _conv_rows(kernel: Kernel) -> np.ndarray:
@@ -98,7 +102,7 @@ def _conv_codes(kernel: Kernel) -> _c_vectors.Vectors | None:
 def _conv_ways(kernel: Kernel, x: Edge, k: dict[str, Any], layout: WeightLayout) -> list[Way]:
     run, runs = _conv_runs(kernel)
     joined = k["kh"] * runs == 1 and not k["border"]
-    return dot.ways_of(x, layout, acc_type(kernel), k["oh"] * k["ow"], k["border"] or run % 4 != 0, joined)
+    return dot.ways_of(x, layout, acc_type(kernel), k["oh"] * k["ow"], k["border"], run % 4 != 0, joined)
 
 
 def _conv_printed(program: Program, plan: MemoryPlan, index: int) -> Printed:
@@ -118,7 +122,8 @@ def _conv_printed(program: Program, plan: MemoryPlan, index: int) -> Printed:
     else:
         run, runs = _conv_runs(kernel)
         m, cg, kh, kw = c["weight"].shape
-        way = _conv_ways(kernel, x, k, step.weights)[step.choice]
+        held = _c_held.of(kernel, x, k, step.weights)
+        way = _conv_ways(kernel, x, k, step.weights)[max(0, step.choice - 1) if held else step.choice]
         k |= {"run": run, "runs": runs, "cg": cg, "k": cg * kh * kw}
         each = m // p["groups"]
         k |= {"rows": each // max(1, step.weights.slices), "each": each}
@@ -126,6 +131,10 @@ def _conv_printed(program: Program, plan: MemoryPlan, index: int) -> Printed:
         add_dot(out, x, step.weights, acc, way, k["rows"])
         order = "kernel row, kernel column, channel"
         dot.add_weights(out, index, _conv_rows(kernel), p["groups"], step.weights, order, way, _conv_codes(kernel))
+        if held and step.choice == 0:
+            _c_held.add(out, held)
+        else:
+            _c_rows.add(out)
     add_constants(out, index, bias, arrays)
     return out
 
@@ -168,7 +177,7 @@ def _dense_work(program: Program, kernel: Kernel, form: str) -> Work:
     x, _ = ends(program, kernel)
     weight, vectors = _dense_rows(program, kernel), x.size // kernel.constants["weight"].shape[1]
     layout = layout_of(kernel, x, weight, 1, vectors, form, _dense_codes(program, kernel))
-    ways = dot.ways_of(x, layout, acc_type(kernel), vectors, copied=False, joined=True)
+    ways = dot.ways_of(x, layout, acc_type(kernel), vectors, border=False, split=False, joined=True)
     return Work(tuple(w.scratch for w in ways), layout)
 
 
@@ -184,7 +193,7 @@ def _dense_printed(program: Program, plan: MemoryPlan, index: int) -> Printed:
         "border": False, "m": m, "rows": m // max(1, step.weights.slices), "each": m, "cg": 0, "k": k_size, "vectors": vectors,
         "comment": heading(program, index, _acc_line(kernel, program) + "."),
     })  # fmt: skip
-    way = dot.ways_of(x, step.weights, acc, vectors, copied=False, joined=True)[step.choice]
+    way = dot.ways_of(x, step.weights, acc, vectors, border=False, split=False, joined=True)[step.choice]
     bias = c["bias"][order_out].astype(np.int32 if acc == "int32_t" else np.int64)
     weight, order = _dense_rows(program, kernel), "input as in memory"
     if step.weights.scatter:
@@ -196,6 +205,7 @@ def _dense_printed(program: Program, plan: MemoryPlan, index: int) -> Printed:
     else:
         add_dot(out, x, step.weights, acc, way, out.k["rows"])
         dot.add_weights(out, index, weight, 1, step.weights, order, way, _dense_codes(program, kernel))
+        _c_rows.add(out)
     add_constants(out, index, bias, arrays)
     return out
 

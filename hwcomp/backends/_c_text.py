@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+import zlib
 from collections.abc import Iterable, Sequence
 
 import jinja2
@@ -48,6 +49,11 @@ def comment(text: object, longest: int = _LONGEST_COMMENT) -> str:
             safe.append("".join(f"%{byte:02X}" for byte in char.encode("utf-8", "surrogatepass")))
     line = "".join(safe)
     return line if len(line) <= longest else line[: longest - 3] + "..."
+
+
+def short_name(start: str, values: Iterable) -> str:
+    """A name that says what begins it, and differs with the `values`: compilers may look at 63 characters only."""
+    return f"{start}_{zlib.crc32(repr(tuple(values)).encode()):08x}"
 
 
 def c_type(dtype: np.dtype) -> str:

@@ -25,9 +25,10 @@ HARDWARE = {
 """Of these PassContext.hardware has the models."""
 # Instructions per multiply-accumulate, per element of the result, per element that is read (of a window: gathered).
 _DOTS = {
-    "pointwise": (0.89, 12.3, 1.8),
-    "window": (0.83, 14.6, 2.5),
-    "depthwise": (3.4, 3.6, 0.0),
+    "held": (0.75, 3.9, 1.0),
+    "pointwise": (0.86, 6.4, 1.9),
+    "window": (0.78, 5.9, 4.8),
+    "depthwise": (2.3, 0.3, 0.0),
     "dense": (1.24, 28.0, 0.0),
 }
 _ELEMENT = {
@@ -37,10 +38,11 @@ _ELEMENT = {
     "Identity": 0.0,
     "Concat": 0.7,
     "Slice": 1.0,
-    "ChannelShuffle": 2.7,
+    "ChannelShuffle": 2.4,
 }
 _OTHER = 4.0  # per element of a function's result, which is a table
-_PER_TAP = 1.8  # per element that a pool reads
+_PER_TAP = 1.0  # per element that a pool reads
+_HELD = 16  # products of a window that registers hold, at most
 _ROW = 8  # bytes of a row's bias and multiplier
 
 
@@ -80,7 +82,11 @@ def _instructions(node: Node, graph: Graph) -> float:
     form, gathered = "dense", 0
     if node.op == "Conv":
         whole = math.prod(shape[2:]) == 1
-        form = "depthwise" if shape[1] == 1 and node.attrs.groups > 1 else "pointwise" if whole else "window"
+        form = "pointwise" if whole else "window"
+        if math.prod(shape[1:]) <= _HELD:
+            form = "held"
+        if shape[1] == 1 and node.attrs.groups > 1:
+            form = "depthwise"
         gathered = made // shape[0] * math.prod(shape[1:]) * node.attrs.groups
     per_mac, per_element, per_read = _DOTS[form]
     return per_mac * macs + per_element * made + per_read * gathered

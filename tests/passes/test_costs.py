@@ -34,7 +34,7 @@ def test_counted_by_hand():
     assert cost(graph, "flash") == 4 * 9 + 36 * 5 + 8 * (4 + 5)
 
 
-@pytest.mark.parametrize(("name", "near"), [("digits_cnn", 0.25), ("shufflenets_fashion", 0.1)])
+@pytest.mark.parametrize(("name", "near"), [("digits_cnn", 0.3), ("shufflenets_fashion", 0.1)])
 def test_estimates_are_near_the_product(tmp_path, name, near):
     """Instructions are counted by QEMU; a tiny network also has those around its kernels."""
     path = DIGITS if name == "digits_cnn" else shared("models", "float", f"{name}.onnx")

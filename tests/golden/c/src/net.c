@@ -25,9 +25,9 @@
 #include <arm_acle.h>
 /* A function of assembly text only: the compiler must pass all arguments and assume nothing. */
 #if defined(__clang__)
-#define net_ASM __attribute__((naked, noinline))
+#define net_ASM __attribute__((naked, noinline, unused))
 #else
-#define net_ASM __attribute__((naked, noipa))
+#define net_ASM __attribute__((naked, noipa, unused))
 #endif
 #endif
 
