@@ -47,11 +47,15 @@ class Budget:
         order = np.lexsort((np.concatenate([np.empty(0), *rank]), every))[: int(np.isfinite(every).sum())]
         starts = np.cumsum([0, *(len(k) for k in keys.values())])
 
-        def left(count: int) -> Masks:
+        def cut(count: int) -> Masks:
+            """Of the layers that lose some."""
             gone = np.zeros(len(every), bool)
             gone[order[:count]] = True
             parts = {n: gone[a:b] for n, a, b in zip(keys, starts, starts[1:], strict=False)}
-            return self._kept | {n: self._kept[n] & ~part[units[n]] for n, part in parts.items() if part.any()}
+            return {n: self._kept[n] & ~part[units[n]] for n, part in parts.items() if part.any()}
+
+        def left(count: int) -> Masks:
+            return self._kept | {n: mask for n, mask in cut(count).items() if self.saved(n, mask) > 0}
 
         whole = self._cost.total(self._kept)
         low, high, budget = 0, len(order), (1 - amount) * whole
@@ -60,9 +64,7 @@ class Budget:
         while high - low > max(1, len(order) // 2000):
             middle = (low + high) // 2
             low, high = (low, middle) if self._cost.total(left(middle)) <= budget else (middle, high)
-        found = left(high)
-        back = {n: self._kept[n] for n, mask in found.items() if (mask != self._kept[n]).any() and not self.pays(n, mask)}
-        return found | back if back and self._cost.total(found | back) <= budget else found
+        return self._kept | {n: mask for n, mask in cut(high).items() if self.pays(n, mask)}
 
     def text(self, masks: Masks) -> str:
         """What stays of the cost, for the report."""

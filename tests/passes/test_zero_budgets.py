@@ -49,14 +49,15 @@ def share(of, whole, made, budget=64):
 # --- amounts ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("options", [{"block": 0.3}, {"weight": 0.3, "criterion": "l1"}])
+@pytest.mark.parametrize("options", [{"block": 0.3}, {"weight": 0.2, "criterion": "l1"}])
 @pytest.mark.parametrize("scope", ["sensitivity", "layer", "global"])
 @pytest.mark.parametrize("of", WORDS)
 def test_an_amount_of_each_cost_is_kept(of, scope, options):
     graph = fused(network(16))
     ctx = context(graph)
     made = Sparsify(of=of, scope=scope, **options).run(graph, ctx)
-    assert 0.55 < share(of, graph, made) <= 0.7
+    stays = 1 - options.get("block", options.get("weight", 0))
+    assert stays - 0.15 < share(of, graph, made) <= stays
     assert f"{WORDS[of]}" in ctx.notes["sparsify"][-2]
     assert np.isfinite(run_float(made, data(made, 2))["y"]).all()
 
@@ -119,7 +120,9 @@ def test_an_amount_out_of_reach_says_what_is_reachable(of, kind, scope):
 def test_free_patterns_save_nothing_in_c_but_lanes():
     graph = fused(network(16))
     free = {"nm": "2:4", "skip": "Conv_0", "criterion": "l1"}
-    with pytest.raises(WorkFailed, match=r"nm=2:4 saves none of the instructions .* share a list, .*1\.02 of the dense") as caught:
+    with pytest.raises(
+        WorkFailed, match=r"nm=2:4 saves none of the instructions .* share a list, .*1\.02 of the dense"
+    ) as caught:
         Sparsify(**free, of="instructions").run(graph, context(graph))
     assert "sparsify.shared=4" in str(caught.value)
     one = Sparsify(**free, shared=4, of="instructions").run(graph, context(graph))
@@ -187,7 +190,9 @@ def planned(program):
         rows, p = _c_kernels.rows_of(program, kernel), kernel.params
         count = program.edges[kernel.outputs[0]].size // len(rows)
         form = Candidate(step.weights, 0, row_steps.instructions(rows))
-        copied = kernel.kind == "conv2d" and (any(p["pads"]) or kernel.constants["weight"].shape[1] * p["kernel"][1] % 4 != 0)
+        copied = kernel.kind == "conv2d" and (
+            any(p["pads"]) or kernel.constants["weight"].shape[1] * p["kernel"][1] % 4 != 0
+        )
         total += granted(form, rows, count, step.scratch, copied)
     return total
 
