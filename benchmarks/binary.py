@@ -9,7 +9,6 @@ float loop is what gcc -O3 vectorizes. Needs gcc, valgrind, arm-none-eabi-gcc an
 from __future__ import annotations
 
 import argparse
-import re
 import subprocess
 from pathlib import Path
 
@@ -25,7 +24,6 @@ from hwcomp.verify.m4 import per_kernel
 
 CHANNELS, SIZE = 128, 14
 MACS = CHANNELS * CHANNELS * 9 * SIZE * SIZE
-FLAGS = ("-O3", "-mpopcnt", "-std=c99", "-w")
 SAMPLES = 2  # in the product's self-test
 LOOP = f"""
 #include <string.h>
@@ -73,14 +71,6 @@ def network(binary: bool) -> onnx.ModelProto:
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
 
 
-def counted(folder: Path, function: str, *sources: str) -> int:
-    """Instructions inside `function` (callgrind)."""
-    subprocess.run(["gcc", *FLAGS, *sources, "-lm", "-o", "run"], cwd=folder, check=True)
-    command = ["valgrind", "--tool=callgrind", "--callgrind-out-file=counts", f"--toggle-collect={function}", "./run"]
-    done = subprocess.run(command, cwd=folder, check=False, capture_output=True, text=True)
-    return int(re.search(r"Collected : (\d+)", done.stderr)[1])
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--folder", type=Path, default=Path("build/binary"))
@@ -99,7 +89,7 @@ def main() -> None:
         source.read_text().replace("static void net_k", "__attribute__((noinline)) void net_k")
     )
     files = ["counted.c", "net_weights.c", "net_static.c", "net_selftest.c", "test_main.c"]
-    bits = counted(source.parent, "net_k1_conv2d", *files) / SAMPLES
+    bits = few_bits.on_host(source.parent, "net_k1_conv2d", files) / SAMPLES
     (folder / "loop.c").write_text(LOOP)
     (folder / "peer_main.c").write_text(PEER)
     command = peer_emx.install(folder / "emx")
@@ -114,8 +104,8 @@ def main() -> None:
     ]
     subprocess.run([command, "compile", "float.onnx", "peer.c", *options], cwd=folder, check=True, capture_output=True)
     rows = [
-        ("bits, gcc -O3 -mpopcnt", bits), ("emx-onnx-cgen, float, gcc -O3", counted(folder, "peer", "peer_main.c", "peer.c")),
-        ("float loop, vectorized", counted(folder, "layer", "loop.c")), ("bits, Cortex-M4", per_kernel(built)["conv2d_1"]),
+        ("bits, gcc -O3 -mpopcnt", bits), ("emx-onnx-cgen, float, gcc -O3", few_bits.on_host(folder, "peer", ("peer_main.c", "peer.c"))),
+        ("float loop, vectorized", few_bits.on_host(folder, "layer", ("loop.c",))), ("bits, Cortex-M4", per_kernel(built)["conv2d_1"]),
     ]  # fmt: skip
     main_file = source.parent / "main.c"
     main_file.write_text(few_bits.MAIN)

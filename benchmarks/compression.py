@@ -93,9 +93,7 @@ def figures(folder: Path, form: str) -> dict:
     vectors = (npz.load(made.dir / "vectors" / f"{n}.npz") for n in ("inputs", "outputs"))
     plan = back_end.plan(made.program, {"c_weights": form})
     with tempfile.TemporaryDirectory() as aside:
-        for path, content in back_end.emit(made.program, plan, Product(made.name, ("a benchmark",), *vectors)).items():
-            (Path(aside) / path).parent.mkdir(parents=True, exist_ok=True)
-            (Path(aside) / path).write_text(content, encoding="utf-8")
+        records.write(Path(aside), back_end.emit(made.program, plan, Product(made.name, ("a benchmark",), *vectors)))
         found = size_of(Built(Path(aside), made.manifest, made.program))
     left = sum(np.count_nonzero(k.constants["weight"]) for k in made.program.kernels if "weight" in k.constants)
     kernels = back_end.report(made.program, plan)["kernels"]

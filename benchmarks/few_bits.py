@@ -11,10 +11,12 @@ from __future__ import annotations
 import argparse
 import re
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 import m4
 import numpy as np
+import records
 
 from hwcomp.backends import _c_bits
 from hwcomp.backends.base import Product
@@ -24,6 +26,7 @@ from sw_ref.program import Edge, Kernel, Layout, Program
 
 CHANNELS, SIZE, VECTOR = 128, 14, 512
 FLAGS = ("-O3", "-mpopcnt", "-std=c99", "-w")
+SOURCES = ("main.c", "net.c", "net_weights.c", "net_static.c")
 FORMS = {
     "int8": range(-127, 128), "int4": range(-7, 8), "int3": range(-3, 4), "int2": (-2, -1, 0, 1), "ternary": (-1, 0, 1),
     "binary": (-1, 1),
@@ -84,25 +87,24 @@ def program(kind: str, weights, inputs: tuple[int, int] | str) -> Program:
         last = "s"
     size = (CHANNELS, CHANNELS, 3, 3) if kind == "conv2d" else (VECTOR, VECTOR)
     weight = rng.choice(np.array(list(weights)), size).astype(np.int8)
-    most = int(np.abs(weight.astype(np.int64)).reshape(len(weight), -1).sum(1).max()) * 128
+    edges["y"] = Edge("y", shape, 8, True, -128, 127, one, 0, layout)
+    return Program(("x",), ("y",), edges, (*kernels, dot(kind, last, weight, rng)))
+
+
+def dot(kind: str, source: str, weight: np.ndarray, rng: np.random.Generator, margin: int = 0) -> Kernel:
+    """The kernel "layer" from `source` to "y", maps padded to the same size; accumulators have room for `margin` more."""
+    most = int(np.abs(weight.astype(np.int64)).reshape(len(weight), -1).sum(1).max()) * 128 + margin
     params = {"acc_bits": most.bit_length() + 1, "acc_lo": -most, "acc_hi": most}
     params["requantize"] = {"form": "affine", "shift": 34, "lo": -128, "hi": 127}
     if kind == "conv2d":
-        params |= {
-            "kernel": [3, 3],
-            "strides": [1, 1],
-            "dilations": [1, 1],
-            "pads": [1] * 4,
-            "groups": 1,
-            "pad_value": 0,
-        }
+        size = weight.shape[2]
+        params |= {"kernel": [size] * 2, "strides": [1, 1], "dilations": [1, 1], "pads": [size // 2] * 4, "groups": 1}
+        params["pad_value"] = 0
     constants = {
         "weight": weight, "bias": rng.integers(-99, 99, len(weight)), "multiplier": rng.integers(1 << 24, 1 << 25, len(weight)),
         "offset": np.array([1 << 33]),
     }  # fmt: skip
-    edges["y"] = Edge("y", shape, 8, True, -128, 127, one, 0, layout)
-    kernels.append(Kernel(kind, "layer", (last,), ("y",), params, constants))
-    return Program(("x",), ("y",), edges, tuple(kernels))
+    return Kernel(kind, "layer", (source,), ("y",), params, constants)
 
 
 def product(layer: Program, folder: Path, **options) -> dict:
@@ -111,18 +113,21 @@ def product(layer: Program, folder: Path, **options) -> dict:
     edge = layer.edges["x"]
     given = {"x": np.random.default_rng(1).integers(-128, 128, (1, *edge.shape)).astype(np.int8)}
     plan = back_end.plan(layer, {"arena_slack": 10, **options})
-    files = back_end.emit(layer, plan, Product("net", ("a benchmark",), given, interp.run(layer, given)))
-    for path, content in {**files, "src/main.c": MAIN}.items():
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / path).write_text(content)
-    source = folder / "src" / "net.c"  # a function of its own can be counted; nothing else changes
-    source.write_text(source.read_text().replace("static void net_k", "static __attribute__((noinline)) void net_k"))
+    records.write(folder, back_end.emit(layer, plan, Product("net", ("a benchmark",), given, interp.run(layer, given))))
+    make_countable(folder / "src")
     return back_end.report(layer, plan)["kernels"][-1]["weights"]
 
 
-def on_host(folder: Path, function: str, sources: list[str]) -> int:
-    """Instructions inside `function`, with what it calls."""
-    subprocess.run(["gcc", *FLAGS, *sources, "-o", "run"], cwd=folder, check=True)
+def make_countable(source: Path) -> None:
+    """A main() beside the C of product `net`, whose kernels become functions of their own; nothing else changes."""
+    (source / "main.c").write_text(MAIN)
+    text = (source / "net.c").read_text()
+    (source / "net.c").write_text(text.replace("static void net_k", "static __attribute__((noinline)) void net_k"))
+
+
+def on_host(folder: Path, function: str, sources: Sequence[str]) -> int:
+    """Instructions inside `function`, with what it calls (callgrind)."""
+    subprocess.run(["gcc", *FLAGS, *sources, "-lm", "-o", "run"], cwd=folder, check=True)
     command = ["valgrind", "--tool=callgrind", "--callgrind-out-file=counts", f"--toggle-collect={function}", "./run"]
     done = subprocess.run(command, cwd=folder, check=False, capture_output=True, text=True)
     return int(re.search(r"Collected : (\d+)", done.stderr)[1])
@@ -135,16 +140,20 @@ def on_m4(folder: Path, sources: list[Path], board: Path, only: str) -> dict[str
     return m4.memory_operations(image, b"", only)
 
 
+def product_on_m4(source: Path, only: str) -> dict[str, int]:
+    """The same, of a product that is countable."""
+    return on_m4(source, [source / f for f in SOURCES], source / "baremetal", only)
+
+
 def measured(folder: Path, layer: Program, **options) -> tuple[dict, float, float, float]:
     """(what the report says, instructions per product here, on the M4, loads per product there)."""
     facts = product(layer, folder, **options)
     kernel, source = layer.kernels[-1], folder / "src"
     number = len(layer.kernels) - 1
     products = layer.edges["y"].size * kernel.constants["weight"][0].size
-    files = ["main.c", "net.c", "net_weights.c", "net_static.c"]
-    host = on_host(source, f"net_k{number}_{kernel.kind}", files)
+    host = on_host(source, f"net_k{number}_{kernel.kind}", SOURCES)
     only = r"net_(?!pack|unpack|run|k\d+_requantize_all|k\d+_pack)"
-    found = on_m4(folder, [source / f for f in files], source / "baremetal", only)
+    found = product_on_m4(source, only)
     return facts, host / products, found["instructions"] / products, found["loads"] / products
 
 

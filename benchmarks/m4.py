@@ -6,15 +6,13 @@ import json
 import os
 import re
 import subprocess
+import sys
 import tempfile
+import venv
 from collections import Counter
 from pathlib import Path
 
-ARCH = ["-mcpu=cortex-m4", "-mthumb", "-mfloat-abi=hard", "-mfpu=fpv4-sp-d16"]
-SHIFT = 7  # an instruction takes 2^7 ns: longer than a tick of the timer (40 ns), so the count is exact
-QEMU = ["qemu-system-arm", "-M", "mps2-an386", "-display", "none", "-monitor", "none", "-serial", "none",
-        "-chardev", "stdio,id=host", "-semihosting-config", "enable=on,target=native,chardev=host",
-        "-icount", f"shift={SHIFT}"]  # fmt: skip
+from hwcomp.verify.m4 import ARCH, CC, MACHINE, QEMU, SHIFT, SIZE
 
 
 class ToolError(RuntimeError):
@@ -29,8 +27,20 @@ def call(command: list[object], cwd: Path | None = None, stdin=subprocess.DEVNUL
     return done.stdout
 
 
+def environment(folder: Path, *requirements: str) -> Path:
+    """The interpreter of a virtual environment with these packages, made on the first call. Needs network access then."""
+    python = folder / "bin" / "python"
+    stamp = folder / f".installed-{'-'.join(requirements)}"
+    if not stamp.exists():
+        print(f"installing {' and '.join(requirements)} into {folder}", file=sys.stderr)
+        venv.create(folder, clear=True, with_pip=True)
+        call([python, "-m", "pip", "--disable-pip-version-check", "install", "-q", *requirements])
+        stamp.touch()
+    return python
+
+
 def compile_unit(unit: Path, source: Path, flags: list[str]) -> None:
-    call(["arm-none-eabi-gcc", *ARCH, *flags, "-ffunction-sections", "-fdata-sections", "-c", source, "-o", unit])
+    call([CC, *ARCH, *flags, "-ffunction-sections", "-fdata-sections", "-c", source, "-o", unit])
 
 
 def build(image: Path, sources: list[Path], board: Path, flags: list[str], stack_bytes: int) -> None:
@@ -38,7 +48,7 @@ def build(image: Path, sources: list[Path], board: Path, flags: list[str], stack
     support = [board / name for name in ("startup.c", "semihost.c", "board.c")]
     link = ["-nostartfiles", "--specs=nano.specs", "-T", board / "link.ld",
             f"-Wl,--gc-sections,--defsym=__stack_size={stack_bytes}"]  # fmt: skip
-    call(["arm-none-eabi-gcc", *ARCH, *flags, f"-DICOUNT_SHIFT={SHIFT}", "-ffunction-sections", "-fdata-sections",
+    call([CC, *ARCH, *flags, f"-DICOUNT_SHIFT={SHIFT}", "-ffunction-sections", "-fdata-sections",
           f"-I{board}", *link, *support, *sources, "-lm", "-o", image])  # fmt: skip
 
 
@@ -46,13 +56,13 @@ def run(image: Path, frames: bytes, extra: tuple[str, ...] = ()) -> tuple[dict, 
     """Runs an image that reads in.bin, writes out.bin and prints one JSON object: (that object, out.bin)."""
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "in.bin").write_bytes(frames)
-        text = call([*QEMU, *extra, "-kernel", image.resolve()], cwd=Path(folder))
+        text = call([QEMU, *MACHINE, *extra, "-kernel", image.resolve()], cwd=Path(folder))
         return json.loads(text), (Path(folder) / "out.bin").read_bytes()
 
 
 def sizes(unit: Path) -> dict[str, int]:
     """Of an object file: flash (code, constants, initial values) and static RAM."""
-    text, data, bss = (int(word) for word in call(["arm-none-eabi-size", unit]).splitlines()[1].split()[:3])
+    text, data, bss = (int(word) for word in call([SIZE, unit]).splitlines()[1].split()[:3])
     return {"flash_bytes": text + data, "static_ram_bytes": data + bss}
 
 
@@ -73,12 +83,12 @@ def memory_operations(image: Path, frames: bytes, only: str = "") -> dict[str, i
         (Path(folder) / "in.bin").write_bytes(frames)
         pipe = Path(folder) / "trace"
         os.mkfifo(pipe)
-        command = [*QEMU, "-d", "in_asm,exec,nochain", "-D", pipe, "-kernel", image.resolve()]
+        command = [QEMU, *MACHINE, "-d", "in_asm,exec,nochain", "-D", pipe, "-kernel", image.resolve()]
         with subprocess.Popen([str(word) for word in command], cwd=folder, stdin=subprocess.DEVNULL,
                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as qemu:  # fmt: skip
             totals = _count(pipe, re.compile(only))
         if qemu.returncode:
-            raise ToolError(f"qemu-system-arm ended with {qemu.returncode}")
+            raise ToolError(f"{QEMU} ended with {qemu.returncode}")
     return totals
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-import venv
 from pathlib import Path
 
 import m4
@@ -18,15 +16,7 @@ DRIVER = Path(__file__).with_name("peer_main.c")
 
 def install(folder: Path) -> Path:
     """The peer's command, installed on the first call."""
-    command = folder / "bin" / "emx-onnx-cgen"
-    stamp = folder / f".installed-{VERSION}"
-    if not stamp.exists():
-        print(f"installing emx-onnx-cgen {VERSION} into {folder}", file=sys.stderr)
-        venv.create(folder, clear=True, with_pip=True)
-        m4.call([folder / "bin" / "python", "-m", "pip", "--disable-pip-version-check", "install", "-q",
-                 f"emx-onnx-cgen=={VERSION}"])  # fmt: skip
-        stamp.touch()
-    return command
+    return m4.environment(folder, f"emx-onnx-cgen=={VERSION}").with_name("emx-onnx-cgen")
 
 
 def _count(value: onnx.ValueInfoProto) -> int:

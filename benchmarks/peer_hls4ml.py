@@ -13,7 +13,6 @@ import contextlib
 import json
 import sys
 import time
-import venv
 from pathlib import Path
 
 VERSIONS = ("hls4ml==1.3.0", "qonnx==1.0.0")
@@ -21,16 +20,9 @@ VERSIONS = ("hls4ml==1.3.0", "qonnx==1.0.0")
 
 def install(folder: Path) -> Path:
     """The interpreter of the environment, which is made on the first call. Needs network access then."""
-    import m4
+    import m4  # not there, where this is a script
 
-    python = folder / "bin" / "python"
-    stamp = folder / f".installed-{'-'.join(VERSIONS)}"
-    if not stamp.exists():
-        print(f"installing {' and '.join(VERSIONS)} into {folder}", file=sys.stderr)
-        venv.create(folder, clear=True, with_pip=True)
-        m4.call([python, "-m", "pip", "--disable-pip-version-check", "install", "-q", *VERSIONS])
-        stamp.touch()
-    return python
+    return m4.environment(folder, *VERSIONS)
 
 
 class Clock:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import sys
-import venv
 from pathlib import Path
 
 VERSION = "1.0.0"
@@ -17,15 +16,9 @@ VERSION = "1.0.0"
 
 def install(folder: Path) -> Path:
     """The interpreter of the environment, which is made on the first call. Needs network access then."""
-    import m4
+    import m4  # not there, where this is a script
 
-    python, stamp = folder / "bin" / "python", folder / f".installed-{VERSION}"
-    if not stamp.exists():
-        print(f"installing qonnx {VERSION} into {folder}", file=sys.stderr)
-        venv.create(folder, clear=True, with_pip=True)
-        m4.call([python, "-m", "pip", "--disable-pip-version-check", "install", "-q", f"qonnx=={VERSION}"])
-        stamp.touch()
-    return python
+    return m4.environment(folder, f"qonnx=={VERSION}")
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -30,6 +31,13 @@ def kept(memo: Path) -> dict:
 def keep(memo: Path, known: dict | list) -> None:
     memo.parent.mkdir(parents=True, exist_ok=True)
     memo.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
+
+
+def write(folder: Path, files: Mapping[str, str | bytes]) -> None:
+    """What a back end emits, by path."""
+    for path, content in files.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(content if isinstance(content, bytes) else content.encode())
 
 
 def write_behind(page: Path, mark: str, text: str) -> None:

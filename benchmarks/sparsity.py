@@ -15,6 +15,7 @@ from pathlib import Path
 
 import few_bits
 import numpy as np
+import records
 
 from hwcomp import __version__, npz, product, samples
 from hwcomp.backends.base import Product
@@ -41,26 +42,11 @@ def layer(kind: str, channels: int, kernel: int, size: int, weight: np.ndarray) 
     one = int(np.float32(1).view(np.uint32))
     rng = np.random.default_rng(0)
     edges = {n: Edge(n, shape, 8, True, -128, 127, one, 0, layout) for n in ("x", "x1", "y")}
-    most = int(np.abs(weight).sum(1).max()) * 128 + 99
-    params = {"acc_bits": most.bit_length() + 1, "acc_lo": -most, "acc_hi": most}
-    params["requantize"] = {"form": "affine", "shift": 34, "lo": -128, "hi": 127}
     if conv:
-        params |= {
-            "kernel": [kernel] * 2,
-            "strides": [1, 1],
-            "dilations": [1, 1],
-            "pads": [kernel // 2] * 4,
-            "groups": 1,
-        }
-        params["pad_value"] = 0
         weight = weight.reshape(channels, kernel, kernel, channels).transpose(0, 3, 1, 2)
-    constants = {
-        "weight": weight.astype(np.int8), "bias": rng.integers(-99, 99, channels),
-        "multiplier": rng.integers(1 << 24, 1 << 25, channels), "offset": np.array([1 << 33]),
-    }  # fmt: skip
     copy = {"requantize": {"form": "rne", "shift": 0, "zero": 0, "lo": -128, "hi": 127}}
     first = Kernel("requantize", "copy", ("x",), ("x1",), copy, {"multiplier": np.ones(1, np.int32)})
-    return Program(("x",), ("y",), edges, (first, Kernel(kind, "layer", ("x1",), ("y",), params, constants)))
+    return Program(("x",), ("y",), edges, (first, few_bits.dot(kind, "x1", weight.astype(np.int8), rng, 99)))
 
 
 def blocks(rng: np.random.Generator, shape: tuple[int, int], rows: int, columns: int, density: float) -> np.ndarray:
@@ -101,19 +87,13 @@ def on_m4(program: Program, folder: Path, **options) -> tuple[int, dict]:
     given = {"x": np.random.default_rng(1).integers(-128, 128, (2, *program.edges["x"].shape)).astype(np.int8)}
     plan = back_end.plan(program, {"arena_slack": 10, **options})
     expected = interp.run(program, given)
-    for path, content in back_end.emit(program, plan, Product("net", ("a benchmark",), given, expected)).items():
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / path).write_text(content)
+    records.write(folder, back_end.emit(program, plan, Product("net", ("a benchmark",), given, expected)))
     for engine in (CHost(), CM4()):
         found = engine.run(Built(folder, {"name": "net"}, program), given, False).values["y"]
         assert (found == expected["y"]).all(), engine
     source = folder / "src"
-    (source / "main.c").write_text(few_bits.MAIN)
-    files = [source / f for f in ("main.c", "net.c", "net_weights.c", "net_static.c")]
-    (source / "net.c").write_text(
-        (source / "net.c").read_text().replace("static void net_k", "static __attribute__((noinline)) void net_k")
-    )
-    count = few_bits.on_m4(folder, files, source / "baremetal", r"net_(?!pack|unpack|run|k0_)")["instructions"]
+    few_bits.make_countable(source)
+    count = few_bits.product_on_m4(source, r"net_(?!pack|unpack|run|k0_)")["instructions"]
     return count, back_end.report(program, plan)["kernels"][1]["weights"]
 
 

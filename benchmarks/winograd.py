@@ -102,9 +102,7 @@ def on_lines(program: Program, folder: Path) -> int:
     given = {"x": np.random.default_rng(1).integers(-128, 128, (2, *program.edges["x"].shape)).astype(np.int8)}
     found = CM4().run(Built(folder, {"name": "net"}, program), given, False).values["y"]
     assert (found == interp.run(program, given)["y"]).all()
-    (source / "main.c").write_text(few_bits.MAIN)
-    files = [source / f for f in ("main.c", "net.c", "net_weights.c", "net_static.c")]
-    return few_bits.on_m4(folder, files, source / "baremetal", r"(net|line)_(?!pack|unpack|run|k0_)")["instructions"]
+    return few_bits.product_on_m4(source, r"(net|line)_(?!pack|unpack|run|k0_)")["instructions"]
 
 
 def whole(shared: Path) -> None:

@@ -207,7 +207,8 @@ def _as_read(options: CompileOptions) -> CompileOptions:
     prune = {}
     for kind, pruner in PRUNE_KINDS.items():
         if kind in options.prune:
-            prune |= {kind: getattr(p, kind) for p in configured({pruner: {kind: options.prune[kind]}}) if p.name == pruner}
+            found = configured({pruner: {kind: options.prune[kind]}})
+            prune[kind] = getattr(next(p for p in found if p.name == pruner), kind)
     return replace(options, passes=passes, prune=prune)
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from hwcomp.backends._c_common import ends, heading, refuse
+from hwcomp.backends._c_common import ends, heading, no_work, refuse, work_in_place
 from hwcomp.backends._c_dot import Printed, acc_type, add_record, requantizer
 from hwcomp.backends._c_text import c_type, literal
-from hwcomp.plan.memory import MemoryPlan, Work
+from hwcomp.plan.memory import MemoryPlan
 from hwcomp.plan.work import macs
 from sw_ref.program import Kernel, Layout, Program
 
@@ -53,11 +53,6 @@ def layernorm_check(program: Program, kernel: Kernel) -> None:
         raise refuse(kernel, "its rows don't lie together")
 
 
-def layernorm_work(program: Program, kernel: Kernel) -> Work:
-    x, y = ends(program, kernel)
-    return Work(in_place=(0,) if x.dtype.itemsize == y.dtype.itemsize else ())
-
-
 def layernorm_printed(program: Program, plan: MemoryPlan, index: int) -> Printed:
     kernel = program.kernels[index]
     (x, y), p = ends(program, kernel), kernel.params
@@ -78,12 +73,8 @@ def layernorm_printed(program: Program, plan: MemoryPlan, index: int) -> Printed
     return out
 
 
-def _no_work(program: Program, kernel: Kernel) -> Work:
-    return Work()
-
-
 # kind -> (check, work, printed)
 KINDS = {
-    "layernorm": (layernorm_check, layernorm_work, layernorm_printed),
-    "matmul": (matmul_check, _no_work, matmul_printed),
+    "layernorm": (layernorm_check, work_in_place, layernorm_printed),
+    "matmul": (matmul_check, no_work, matmul_printed),
 }

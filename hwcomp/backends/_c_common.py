@@ -6,6 +6,7 @@ from typing import Any
 
 from hwcomp.backends._c_text import c_type, comment
 from hwcomp.errors import UnsupportedError
+from hwcomp.plan.memory import Work
 from sw_ref.program import Edge, Kernel, Layout, Program
 
 
@@ -20,12 +21,28 @@ def ends(program: Program, kernel: Kernel) -> tuple[Edge, Edge]:
     return program.edges[kernel.inputs[0]], program.edges[kernel.outputs[0]]
 
 
+def check_order(program: Program, kernel: Kernel) -> None:
+    x, y = ends(program, kernel)
+    if x.layout != y.layout:
+        raise refuse(kernel, "its input and output lie in different orders")
+
+
 def check_map(program: Program, kernel: Kernel) -> None:
     for edge in ends(program, kernel):
         if len(edge.shape) != 3:
             raise refuse(kernel, f"it needs tensors [channels, height, width], not {list(edge.shape)}")
         if edge.layout != Layout.channels_last(edge.shape):
             raise refuse(kernel, "it needs its maps channels last")
+
+
+def no_work(program: Program, kernel: Kernel) -> Work:
+    return Work()
+
+
+def work_in_place(program: Program, kernel: Kernel) -> Work:
+    """The output may take the memory of the input where its elements are as large."""
+    x, y = ends(program, kernel)
+    return Work(in_place=(0,) if x.dtype.itemsize == y.dtype.itemsize else ())
 
 
 def map_values(kernel: Kernel, x: Edge, y: Edge) -> dict[str, Any]:

@@ -4,19 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from hwcomp.backends._c_common import ends, heading, refuse
+from hwcomp.backends._c_common import check_order, ends, heading, refuse
 from hwcomp.backends._c_dot import Printed, acc_type, requantizer
 from hwcomp.backends._c_text import c_type, literal
 from hwcomp.plan.memory import MemoryPlan, Work
 from sw_ref.program import Kernel, Layout, Program
 
 # Tables -----------------------------------------------------------------------------------------------------------
-
-
-def lut_check(program: Program, kernel: Kernel) -> None:
-    x, y = ends(program, kernel)
-    if x.layout != y.layout:
-        raise refuse(kernel, "its input and output lie in different orders")
 
 
 def lut_work(program: Program, kernel: Kernel) -> Work:
@@ -82,4 +76,4 @@ def mul_printed(program: Program, plan: MemoryPlan, index: int) -> Printed:
 
 
 # kind -> (check, work, printed)
-KINDS = {"lut": (lut_check, lut_work, lut_printed), "mul": (mul_check, mul_work, mul_printed)}
+KINDS = {"lut": (check_order, lut_work, lut_printed), "mul": (mul_check, mul_work, mul_printed)}

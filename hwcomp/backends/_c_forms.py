@@ -79,7 +79,7 @@ def _form(kernel: Kernel, step: Step, printed: Printed) -> tuple[str, str]:
         if coded["vectors"]:
             stages = f", {coded['stages']} stages" if coded["stages"] > 1 else ""
             what = f"indices of {coded['bits']} bits for {coded['size']} weights{stages}"
-            return what, f"fewest bytes, codebooks included (--c-weights small); {how} of the arena"
+            return what, f"few vectors, codebooks included; {how} of the arena"
         what = "Huffman codes of distances and weights" if coded["runs"] else "Huffman codes"
         return what, f"fewest bytes (--c-weights small); {how} and {step.weights.tables} of tables in the arena"
     if step.weights.winograd:

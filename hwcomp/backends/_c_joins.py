@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from hwcomp.backends._c_common import check_map, ends, heading, map_values, refuse, window_text
+from hwcomp.backends._c_common import check_map, ends, heading, map_values, no_work, refuse, window_text
 from hwcomp.backends._c_dot import Printed, acc_type, requantizer, saturation
 from hwcomp.backends._c_text import c_type, literal, multiple
 from hwcomp.plan.memory import MemoryPlan, Work
@@ -297,18 +297,14 @@ def _shifts(at: np.ndarray, period: int) -> bool:
     return bool((blocks == blocks[:1] + np.arange(len(blocks))[:, None] * period).all())
 
 
-def _no_work(program: Program, kernel: Kernel) -> Work:
-    return Work()
-
-
 # kind -> (check, work, printed); a transpose is an alias
 KINDS = {
     "add": (add_check, add_work, add_printed),
-    "avgpool2d": (check_map, _no_work, average_printed),
-    "concat": (concat_check, _no_work, concat_printed),
-    "pad": (pad_check, _no_work, pad_printed),
-    "reorder": (_one_type, _no_work, reorder_printed),
-    "repeat": (_one_type, _no_work, repeat_printed),
-    "shuffle": (_one_type, _no_work, shuffle_printed),
-    "slice": (_one_type, _no_work, slice_printed),
+    "avgpool2d": (check_map, no_work, average_printed),
+    "concat": (concat_check, no_work, concat_printed),
+    "pad": (pad_check, no_work, pad_printed),
+    "reorder": (_one_type, no_work, reorder_printed),
+    "repeat": (_one_type, no_work, repeat_printed),
+    "shuffle": (_one_type, no_work, shuffle_printed),
+    "slice": (_one_type, no_work, slice_printed),
 }

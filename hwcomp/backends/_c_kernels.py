@@ -21,7 +21,7 @@ from hwcomp.backends import (
 from hwcomp.backends import _c_dot as dot
 from hwcomp.backends._c_bits import Bits
 from hwcomp.backends._c_choice import layout_of
-from hwcomp.backends._c_common import check_map, ends, heading, map_values, refuse, window_text
+from hwcomp.backends._c_common import check_map, check_order, ends, heading, map_values, no_work, refuse, window_text
 from hwcomp.backends._c_dot import Printed, Way, acc_type, add_constants, add_dot, add_record, requantizer
 from hwcomp.backends._c_text import c_type
 from hwcomp.plan.memory import MemoryPlan, WeightLayout, Work
@@ -244,12 +244,6 @@ def _repeats(values: np.ndarray, period: int) -> bool:
     return bool((values.reshape(-1, period) == values[:period]).all())
 
 
-def _requantize_check(program: Program, kernel: Kernel) -> None:
-    x, y = ends(program, kernel)
-    if x.layout != y.layout:
-        raise refuse(kernel, "its input and output lie in different orders")
-
-
 def _reshape_check(program: Program, kernel: Kernel) -> None:
     x, y = ends(program, kernel)
     if x.layout != y.layout or x.dtype != y.dtype:
@@ -285,10 +279,6 @@ def _none(program: Program, kernel: Kernel) -> None:
     return None
 
 
-def _no_work(program: Program, kernel: Kernel) -> Work:
-    return Work()
-
-
 def _no_print(program: Program, plan: MemoryPlan, index: int) -> Printed:
     return Printed(None, {"comment": heading(program, index, "The same memory under another shape: nothing runs.")})
 
@@ -301,12 +291,12 @@ KINDS = {
     **_c_elements.KINDS,
     **_c_recurrent.KINDS,
     **_c_attention.KINDS,
-    "argmax": (_none, _no_work, _argmax_printed),
+    "argmax": (_none, no_work, _argmax_printed),
     "conv2d": (check_map, None, _conv_printed),
     "dense": (_dense_check, None, _dense_printed),
-    "maxpool2d": (_pool_check, _no_work, _pool_printed),
-    "requantize": (_requantize_check, _no_work, _requantize_printed),
-    "reshape": (_reshape_check, _no_work, _no_print),
-    "transpose": (_c_joins.transpose_check, _no_work, _no_print),
+    "maxpool2d": (_pool_check, no_work, _pool_printed),
+    "requantize": (check_order, no_work, _requantize_printed),
+    "reshape": (_reshape_check, no_work, _no_print),
+    "transpose": (_c_joins.transpose_check, no_work, _no_print),
 }
 ALIASES = frozenset({"reshape", "transpose"})

@@ -6,24 +6,18 @@ import math
 
 import numpy as np
 
-from hwcomp.backends._c_common import ends, heading, refuse
+from hwcomp.backends._c_common import check_order, ends, heading, refuse, work_in_place
 from hwcomp.backends._c_dot import Printed
 from hwcomp.backends._c_text import c_type
-from hwcomp.plan.memory import MemoryPlan, Work
+from hwcomp.plan.memory import MemoryPlan
 from sw_ref.program import Kernel, Program
 
 
 def check(program: Program, kernel: Kernel) -> None:
-    x, y = ends(program, kernel)
-    if x.layout != y.layout:
-        raise refuse(kernel, "its input and output lie in different orders")
+    check_order(program, kernel)
+    x, _ = ends(program, kernel)
     if x.bits > 30:
         raise refuse(kernel, f"its input has {x.bits} bits")
-
-
-def work(program: Program, kernel: Kernel) -> Work:
-    x, y = ends(program, kernel)
-    return Work(in_place=(0,) if x.dtype.itemsize == y.dtype.itemsize else ())
 
 
 def printed(program: Program, plan: MemoryPlan, index: int) -> Printed:
@@ -50,4 +44,4 @@ def printed(program: Program, plan: MemoryPlan, index: int) -> Printed:
     return out
 
 
-KINDS = {"softmax": (check, work, printed)}
+KINDS = {"softmax": (check, work_in_place, printed)}

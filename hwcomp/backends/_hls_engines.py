@@ -153,10 +153,10 @@ def _sums(site: Site, start: few.Starts) -> Net:
     acc, ww, book = start.width, bits.weights_of(kernel, site.x).bits, stage.codebook
     words = weight_words(kernel, stage, site.x, site.y)
     if book:
-        values = np.array(book.codes) - (np.array(book.codes) >> (ww - 1) << ww)  # codes are without a sign
+        values = book.values - (book.values >> (ww - 1) << ww)  # codes are without a sign
         roms = [
             site.design.rom(f"{site.name}_index", book.bits, False, book.indices(words)),
-            site.design.rom(f"{site.name}_value", ww, True, values[None]),
+            site.design.rom(f"{site.name}_value", ww, True, values),
         ]
     else:
         roms = [site.design.rom(f"{site.name}_weight", ww, True, words)]
@@ -166,10 +166,12 @@ def _sums(site: Site, start: few.Starts) -> Net:
     tail = [acc, ww, fold.groups, fold.chunks, made.beats // fold.groups]
     if fold.kind == DEPTHWISE:
         params, cell = [net.element, fold.simd, fold.taps, *tail], "hwc_depthwise"
+        if book:
+            params, cell = [*params, len(book.codes)], "hwc_depthwise_coded"
     else:
         params, cell = [net.element, fold.taps * fold.simd, fold.pe, *tail], "hwc_dense"
         if book:
-            params, cell = [*params, len(book.codes)], "hwc_coded"
+            params, cell = [*params, len(book.codes), book.vector], "hwc_coded"
     site.design.call(cell, cell, params, [net.name, made.name, *roms])
     return made
 

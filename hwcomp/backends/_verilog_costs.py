@@ -50,13 +50,15 @@ def weights(program: Program, stage: Stage) -> dict[str, int | str]:
     if kernel.kind not in _DOTS:
         return {}
     held = weights_of(kernel, program.edges[kernel.inputs[0]])
-    book, words = stage.codebook, fold.per_pixel * fold.lanes
-    style = rom_style(replace(held, bits=book.bits) if book else held, fold.per_pixel, fold.lanes)
+    book, lanes = stage.codebook, fold.lanes // (stage.codebook.vector if stage.codebook else 1)
+    style = rom_style(replace(held, bits=book.bits) if book else held, fold.per_pixel, lanes)
     facts = {"weight_bits": held.bits, "weight_form": FORMS[held.kind], "weight_memory": STYLES[style]}
     if book:
+        what = "values" if book.vector == 1 else f"vectors of {book.vector} weights"
+        taken = [fold.per_pixel * lanes * width for width in (book.bits, book.width)]
         facts["codebook"] = (
-            f"{len(book.codes)} values: indices take {words * book.bits:,} bits of ROM, weights {words * held.bits:,}; tables of about "
-            f"{fold.lanes * book.luts:,} LUTs"
+            f"{len(book.codes)} {what}: indices take {taken[0]:,} bits of ROM, weights {taken[1]:,}; tables of about "
+            f"{lanes * book.luts:,} LUTs"
         )
     if fold.kept:
         whole = fold.groups * fold.chunks
@@ -82,7 +84,7 @@ def logic(program: Program, plan: DataflowPlan) -> int:
     for stage in plan.stages:
         if program.kernels[stage.kernel].kind in _DOTS and not stage.fold.unrolled:
             found += choosing([stage.fold], program.edges[program.kernels[stage.kernel].inputs[0]].bits)
-            found += round(stage.fold.lanes * stage.codebook.luts) if stage.codebook else 0
+            found += stage.fold.lanes // stage.codebook.vector * stage.codebook.luts if stage.codebook else 0
     return found
 
 
@@ -103,12 +105,13 @@ def weight_bits(program: Program, stage: Stage) -> dict[str, int]:
     if kernel.kind not in _DOTS or f.unrolled:
         return {"weight_rom_bits": 0, "index_rom_bits": 0}
     x, y = (program.edges[n] for n in (kernel.inputs[0], kernel.outputs[0]))
-    width = stage.codebook.bits if stage.codebook else weights_of(kernel, x).bits
+    book = stage.codebook
+    stored = f.lanes // book.vector * book.bits if book else f.lanes * weights_of(kernel, x).bits
     index = f.per_pixel * f.muxes * f.select.bits if f.select else 0
     if f.kept:
         words, bits = walk_words(schedule(kernel, stage, x, y), stage)
         index += words.size * (bits + 1)
-    return {"weight_rom_bits": f.per_pixel * f.lanes * width, "index_rom_bits": index}
+    return {"weight_rom_bits": f.per_pixel * stored, "index_rom_bits": index}
 
 
 def rom_bits(program: Program, stage: Stage) -> int:

@@ -136,23 +136,24 @@ def _dot(site: Site) -> Nets:
         weights = weights[group * fold.chunks + chunk]
     if fold.select:
         weights, index = selects.packed(weights, fold.pe, fold.select)
-    kept = held
+    kept, stored = held, fold.lanes
     if book := stage.codebook:
-        weights, kept = book.indices(weights), replace(held, bits=book.bits)
+        weights, kept, stored = book.indices(weights), replace(held, bits=book.bits), fold.lanes // book.vector
     params: dict[str, object] = {"PE": fold.pe, "SIMD": fold.dot}
     if fold.kind == DEPTHWISE:
         params = {"LANES": fold.simd, "P": fold.taps}
     params |= {
         "XW": x.bits, "X_SIGNED": int(x.signed), "X_BIPOLAR": int(x.bipolar), "WW": held.bits, "W_KIND": held.kind, "ACC_W": acc,
         "SIGN": int(decides), "DOUBLE": int(start.double), "GROUPS": fold.groups, "CHUNKS": fold.chunks,
-        "W_STYLE": bits.rom_style(kept, fold.per_pixel, fold.lanes),
+        "W_STYLE": bits.rom_style(kept, fold.per_pixel, stored),
         "W_FILE": site.netlist.rom(f"{name}_weight.mem", rom.hex_words(weights, kept.bits)),
         "B_FILE": site.netlist.rom(f"{name}_bias.mem", rom.hex_words(words, acc)),
     }  # fmt: skip
     if held.agree and fold.steps != STEPS:
         params["MOST"] = fold.steps
     if book:
-        params |= {"CODE_W": book.bits, "TABLE": Sized(book.table, held.bits << book.bits)}
+        params |= {"CODE_W": book.bits, "VECTOR": book.vector} if book.vector > 1 else {"CODE_W": book.bits}
+        params |= {"TABLE": Sized(book.table, book.width << book.bits)}
     if fold.select:
         words = rom.hex_words(index, fold.select.bits)
         params |= {"N": fold.select.n, "M": fold.select.m, "SHARE": fold.select.share}

@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from hwcomp.backends._verilog_rom import hex_words
 from hwcomp.backends.base import Product
-from hwcomp.plan.stages import DataflowPlan, Port
+from hwcomp.plan.stages import DataflowPlan
 from sw_ref.program import Program
-
-
-def frame_slots(program: Program, port: Port) -> np.ndarray:
-    """int64 [beats * lanes]: logical index of each slot of a frame on an outer stream, -1 where idle."""
-    return port.outer.slots(program.edges[port.edge])
 
 
 def memories(program: Program, plan: DataflowPlan, product: Product) -> dict[str, str]:

@@ -68,7 +68,7 @@ class Verilog(Backend):
         values = {
             "name": product.name, "top": top, "banner": product.banner, "netlist": netlist, "plan": plan, "taps": taps,
             "inputs": slaves(plan), "outputs": masters(plan),
-            "layers": [_layer_line(program, plan, s) for s in plan.stages], "sources": names,
+            "layers": [_layer_line(program, s) for s in plan.stages], "sources": names,
             "frames": len(next(iter(product.golden_in.values()))),
         }  # fmt: skip
         files: dict[str, str | bytes] = {f"rtl/{c}.v": text for c, text in cells.items()}
@@ -120,7 +120,7 @@ _ENV = Environment(
 _ENV.filters["comment"] = comment
 
 
-def _layer_line(program: Program, plan: DataflowPlan, stage: Stage) -> str:
+def _layer_line(program: Program, stage: Stage) -> str:
     kernel, lanes = program.kernels[stage.kernel], "-"
     if costs.dot_lanes(kernel, stage):
         lanes = "unrolled" if stage.fold.unrolled else f"{stage.fold.pe} PE x {stage.fold.dot} SIMD"

@@ -42,7 +42,11 @@ def export(program: Program, name: str, batched: bool, pixels: Mapping[str, Pixe
     values = {n: w.quantized(program.edges[n], n, batched, pixels.get(n)) for n in program.inputs}
     for k in program.kernels:
         if k.kind not in _KINDS:
-            raise UnsupportedError(f"a {k.kind} kernel can't be written to model.qdq.onnx beside few-bit ones")
+            raise UnsupportedError(
+                f"model.qdq.onnx can't hold a {k.kind} kernel beside layers of few bits", node=", ".join(k.origin) or k.name,
+                why="it holds the integers of such a network, and this kernel has no form on integers in ONNX",
+                fix="give all layers 8 bits or more: --quant int8, dfp8 or int16",
+            )  # fmt: skip
         values[k.outputs[0]] = _KINDS[k.kind](w, program, k, *(values[n] for n in k.inputs))
     index = {k.outputs[0] for k in program.kernels if k.kind == "argmax"}
     for n in program.outputs:

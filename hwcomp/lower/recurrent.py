@@ -84,7 +84,7 @@ def recurrent(ctx: LowerContext, node: Node) -> None:
     reach = max(span, int(np.ceil(start * _ONE)) + 1)
     out = _record(1 / (span * qh.scale[0]), 0, qh.zero, (-reach, reach), qh.lo, qh.hi)
     h_lo, h_hi = (out(-reach), out(reach)) if hidden is None else (hidden.lo, hidden.hi)
-    params, constants = _states(ctx, node, data, qh, out)
+    params, constants = _states(ctx, node, data, qh)
     if node.op == "LSTM":
         h_lo, h_hi = _widened((h_lo, h_hi), params, constants)
     params |= {
@@ -120,7 +120,7 @@ def _largest(ctx: LowerContext, node: Node, index: int, data: dict[int, Edge]) -
     return float(np.abs(ctx.graph.tensors[name].data).max(initial=0.0)) if name else 0.0
 
 
-def _states(ctx: LowerContext, node: Node, data: dict[int, Edge], qh, out: _Record) -> tuple[dict, dict]:
+def _states(ctx: LowerContext, node: Node, data: dict[int, Edge], qh) -> tuple[dict, dict]:
     """(params, constants) of the first states: records of those that are inputs, integers of the others."""
     a = node.attrs
     params, constants = {"initial": []}, {}

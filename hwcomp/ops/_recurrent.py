@@ -226,7 +226,7 @@ class _Read:
         if ctx.batched:
             self.length = x.shape[1]
             if not layout:
-                self._need_time_first(ctx, node, x)
+                self._need_time_first(ctx, node)
         else:
             time, batch = (1, 0) if layout else (0, 1)
             self.length = x.shape[time]
@@ -241,7 +241,7 @@ class _Read:
                 )
 
     @staticmethod
-    def _need_time_first(ctx, node, x):
+    def _need_time_first(ctx, node):
         """Layout 0: the batch must be axis 1 of ONNX's tensors; of a single step, either is right."""
         for index, axis in _BATCH_OF_INPUT.items():
             name = node.input(index)

@@ -5,6 +5,7 @@ Source: the ONNX operator specification, Conv, MaxPool and AveragePool (`auto_pa
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from hwcomp.ops._limits import elements
 
 if TYPE_CHECKING:
     from hwcomp.frontend.context import ImportContext, OnnxNode
-    from hwcomp.types import Node
+    from hwcomp.types import Node, Tensor
 
 Pair = tuple[int, int]
 
@@ -48,6 +49,38 @@ class Window:
 def planar(shape: tuple[int, ...]) -> tuple[int, ...]:
     """[..., L] as [..., 1, L], so that one dimension is a plane of height 1."""
     return (*shape[:-1], 1, shape[-1])
+
+
+def whole_plane(node: OnnxNode, ctx: ImportContext, op: str, attrs: Callable[..., object]) -> list[Node]:
+    """Nodes of a pool `op` whose one window is all of the plane of (x [N, C, H, W] or [N, C, L]); `attrs`: the class of its
+    attributes."""
+    node.expect(inputs=(1, 1))
+    shape = ctx.tensor(node, 0).shape
+    if len(shape) not in (3, 4):
+        fix = "reshape it to [N, C, L] in front"
+        raise node.unsupported(
+            f"pooling of a tensor of shape {list(shape)}", "only 1D and 2D pooling is available", fix
+        )
+    chain = Chain(node, ctx)
+    if len(shape) == 3:
+        chain.reshape(*planar(shape))
+    chain.add(op, attrs((shape if len(shape) == 4 else planar(shape))[2:], (1, 1), (1, 1), (0, 0, 0, 0)))
+    return (chain if len(shape) == 4 else chain.reshape(*shape[:2], 1)).nodes()
+
+
+def convolved(node: OnnxNode, ctx: ImportContext, kind: str) -> tuple[Tensor, np.ndarray, np.ndarray | None]:
+    """(x, weight, bias) of a `kind` of convolution over L, or over H and W."""
+    node.expect(inputs=(2, 3))
+    x, weight = ctx.tensor(node, 0), ctx.constant(node, 1, "weight")
+    bias = ctx.constant(node, 2, "bias") if node.input(2) else None
+    if weight.ndim != len(x.shape):
+        why = f"the input is {list(x.shape)}, the weight {list(weight.shape)}"
+        raise node.model_error("input and weight of the convolution have different ranks", why)
+    if weight.ndim not in (3, 4):
+        rank = "3D" if weight.ndim == 5 else f"rank-{weight.ndim}"
+        fix = "export it with 2D convolutions"
+        raise node.unsupported(f"a {rank} {kind}", "only 1D and 2D convolutions are available", fix)
+    return x, weight, bias
 
 
 def read_window(

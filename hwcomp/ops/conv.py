@@ -11,7 +11,7 @@ from hwcomp.ops import _interval, _steps
 from hwcomp.ops._cases import case, random
 from hwcomp.ops._chain import Chain
 from hwcomp.ops._checks import bad, need_float, need_rank, need_shape, result
-from hwcomp.ops._window import out_size, planar, read_window, taps
+from hwcomp.ops._window import convolved, out_size, planar, read_window, taps
 from hwcomp.ops.base import Cost, Op
 from hwcomp.registry import op
 
@@ -45,17 +45,7 @@ class Conv(Op):
     kernels = ("conv2d",)
 
     def convert(self, node, ctx):
-        node.expect(inputs=(2, 3))
-        weight = ctx.constant(node, 1, "weight")
-        bias = ctx.constant(node, 2, "bias") if node.input(2) else None
-        x = ctx.tensor(node, 0)
-        if weight.ndim != len(x.shape):
-            why = f"the input is {list(x.shape)}, the weight {list(weight.shape)}"
-            raise node.model_error("input and weight of the convolution have different ranks", why)
-        if weight.ndim not in (3, 4):
-            kind = "3D" if weight.ndim == 5 else f"rank-{weight.ndim}"
-            fix = "export it with 2D convolutions"
-            raise node.unsupported(f"a {kind} convolution", "only 1D and 2D convolutions are available", fix)
+        x, weight, bias = convolved(node, ctx, "convolution")
         kernel = node.attr.integers("kernel_shape", weight.shape[2:], count=weight.ndim - 2, least=1)
         if kernel != weight.shape[2:]:
             raise node.model_error(f"kernel_shape is {list(kernel)}, the weight has {list(weight.shape[2:])}")

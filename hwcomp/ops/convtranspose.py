@@ -13,7 +13,7 @@ import numpy as np
 
 from hwcomp.ops._cases import case, random
 from hwcomp.ops._chain import Chain
-from hwcomp.ops._window import planar
+from hwcomp.ops._window import convolved, planar
 from hwcomp.ops.base import Op
 from hwcomp.ops.conv import ConvAttrs
 from hwcomp.ops.depthtospace import blocks_to_space
@@ -62,16 +62,7 @@ class ConvTranspose(Op):
     becomes = "Conv"
 
     def convert(self, node, ctx):
-        node.expect(inputs=(2, 3))
-        x, weight = ctx.tensor(node, 0), ctx.constant(node, 1, "weight")
-        bias = ctx.constant(node, 2, "bias") if node.input(2) else None
-        if weight.ndim != len(x.shape):
-            why = f"the input is {list(x.shape)}, the weight {list(weight.shape)}"
-            raise node.model_error("input and weight of the convolution have different ranks", why)
-        if weight.ndim not in (3, 4):
-            kind = "3D" if weight.ndim == 5 else f"rank-{weight.ndim}"
-            fix = "export it with 2D convolutions"
-            raise node.unsupported(f"a {kind} transposed convolution", "only 1D and 2D convolutions are available", fix)
+        x, weight, bias = convolved(node, ctx, "transposed convolution")
         groups = node.attr.integer("group", 1, least=1)
         if weight.shape[0] != x.shape[1] or x.shape[1] % groups:
             why = f"the weight takes {weight.shape[0]} channels in {groups} groups, the input has {x.shape[1]}"

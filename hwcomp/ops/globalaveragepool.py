@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from hwcomp.ops._cases import case
-from hwcomp.ops._chain import Chain
-from hwcomp.ops._window import planar
+from hwcomp.ops._window import whole_plane
 from hwcomp.ops.averagepool import AveragePoolAttrs
 from hwcomp.ops.base import Op
 from hwcomp.registry import op
@@ -17,18 +16,7 @@ class GlobalAveragePool(Op):
     becomes = "AveragePool"
 
     def convert(self, node, ctx):
-        node.expect(inputs=(1, 1))
-        shape = ctx.tensor(node, 0).shape
-        if len(shape) not in (3, 4):
-            fix = "reshape it to [N, C, L] in front"
-            raise node.unsupported(
-                f"pooling of a tensor of shape {list(shape)}", "only 1D and 2D pooling is available", fix
-            )
-        chain = Chain(node, ctx)
-        if len(shape) == 3:
-            chain.reshape(*planar(shape))
-        chain.add("AveragePool", whole(planar(shape)[2:] if len(shape) == 3 else shape[2:]))
-        return (chain if len(shape) == 4 else chain.reshape(*shape[:2], 1)).nodes()
+        return whole_plane(node, ctx, "AveragePool", AveragePoolAttrs)
 
     def cases(self):
         pool = [("GlobalAveragePool", ["x"], ["y"], {})]

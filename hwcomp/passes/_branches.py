@@ -8,8 +8,7 @@ import numpy as np
 
 from hwcomp.graph import Graph
 from hwcomp.ops.clip import ClipAttrs
-from hwcomp.passes._units import DOT
-from hwcomp.passes.base import constant
+from hwcomp.passes.base import DOT, constant
 from hwcomp.types import Node
 
 

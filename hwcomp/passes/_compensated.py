@@ -16,11 +16,11 @@ from hwcomp.graph import Graph
 from hwcomp.ops import _steps
 from hwcomp.ops.steps import StepsAttrs
 from hwcomp.passes._k_map import KMap, possible
-from hwcomp.passes._layerwise import evaluated, spread
+from hwcomp.passes._layerwise import Values, in_order, spread
 from hwcomp.passes._moments import float_layer, moments
 from hwcomp.passes._patterns import refitted
 from hwcomp.passes._refit import by_channel
-from hwcomp.passes.base import PassContext, constant, free_name
+from hwcomp.passes.base import PassContext, constant, free_dot, free_name
 from hwcomp.quantize.few_fit import fitted
 from hwcomp.quantize.few_weights import ZERO, few
 from hwcomp.quantize.rounding import damped
@@ -65,37 +65,26 @@ class Compensated:
 
     def network(self, chosen: dict[str, str], signs: set[str]) -> Graph:
         """The graph on weights of scheme `chosen` by node name, dot products `signs` on inputs of one bit."""
-        graph, tensors, nodes = self._graph, dict(self._graph.tensors), []
-        values, mine = dict(self.fitted_to), dict(self.fitted_to)
-        last = {n: i for i, node in enumerate(graph.nodes) for n in node.inputs}
-        done: tuple[str, ...] = ()
-        bits: dict[tuple, str] = {}
-        with np.errstate(all="ignore"):
-            for i, node in enumerate(graph.nodes):
-                kind, made = chosen.get(node.name, ""), [node]
-                if kind:
-                    self._ctx.progress("few_bits", len(done), len(chosen))
-                    done = (*done, kind)
-                if kind not in ("", "int8") or (kind and self._guided and set(done) != {"int8"}):
-                    x, xq = values[node.inputs[0]], mine[node.inputs[0]]
-                    mapped = self._xnor_k and node.name in signs and possible(node, graph)
-                    key = (node.name, *done, node.name in signs)
-                    if key not in self._found:
-                        self._found[key] = self._fits(node, (kind,), x, xq, node.name in signs and not mapped)[kind]
-                    fit = self._found[key]
-                    made = self._mapped(node, tensors, fit, xq) if mapped else converted(node, tensors, fit, kind, bits)
-                nodes += made
-                values[node.outputs[0]] = evaluated(node, graph.tensors, values, graph.batched)
-                for part in made:
-                    mine[part.outputs[0]] = evaluated(part, tensors, mine, graph.batched)
-                for name in node.inputs:
-                    if last.get(name, i) <= i:
-                        values.pop(name, None)
-                        mine.pop(name, None)
-                        for source, sign in bits.items():
-                            if source[0] == name:
-                                mine.pop(sign, None)
-        return graph.rebuilt(nodes, tensors)
+        graph, tensors = self._graph, dict(self._graph.tensors)
+        done: list[str] = []
+        bits: dict[str, str] = {}
+
+        def change(node: Node, values: Values, mine: Values) -> list[Node]:
+            if not (kind := chosen.get(node.name, "")):
+                return [node]
+            self._ctx.progress("few_bits", len(done), len(chosen))
+            done.append(kind)
+            if kind == "int8" and not (self._guided and set(done) != {"int8"}):
+                return [node]
+            x, xq = values[node.inputs[0]], mine[node.inputs[0]]
+            mapped = self._xnor_k and node.name in signs and possible(node, graph)
+            key = (node.name, *done, node.name in signs)
+            if key not in self._found:
+                self._found[key] = self._fits(node, (kind,), x, xq, node.name in signs and not mapped)[kind]
+            fit = self._found[key]
+            return self._mapped(node, tensors, fit, xq) if mapped else converted(node, tensors, fit, kind, bits)
+
+        return graph.rebuilt(in_order(graph, self.fitted_to, change, tensors), tensors)
 
     def _mapped(self, node: Node, tensors: dict[str, Tensor], fit: Fit, xq: np.ndarray) -> list[Node]:
         """The nodes of a layer with a K map; its weights are fitted to inputs whose size is known place by place."""
@@ -112,18 +101,15 @@ class Compensated:
     def alone(self, kinds: tuple[str, ...]) -> dict[str, dict[str, Fit]]:
         """Fits by node name and scheme, each as if only that layer were of few bits."""
         found, names = {}, {n.name for n in dots(self._graph)}
-        values = dict(self.fitted_to)
-        last = {n: i for i, node in enumerate(self._graph.nodes) for n in node.inputs}
-        with np.errstate(all="ignore"):
-            for i, node in enumerate(self._graph.nodes):
-                if node.name in names:
-                    self._ctx.progress("few_bits", len(found), len(names))
-                    x = values[node.inputs[0]]
-                    found[node.name] = self._fits(node, kinds, x, x, False)
-                values[node.outputs[0]] = evaluated(node, self._graph.tensors, values, self._graph.batched)
-                for name in node.inputs:
-                    if last.get(name, i) <= i:
-                        values.pop(name, None)
+
+        def seen(node: Node, values: Values, _: Values) -> list[Node]:
+            if node.name in names:
+                self._ctx.progress("few_bits", len(found), len(names))
+                x = values[node.inputs[0]]
+                found[node.name] = self._fits(node, kinds, x, x, False)
+            return [node]
+
+        in_order(self._graph, self.fitted_to, seen)
         return found
 
     def _fits(self, node: Node, kinds: tuple[str, ...], x: np.ndarray, xq: np.ndarray, sign: bool) -> dict[str, Fit]:
@@ -161,8 +147,7 @@ class Compensated:
 
 
 def dots(graph: Graph) -> list[Node]:
-    """Dot products whose weights are not of few bits by the model's own word."""
-    return [n for n in graph.nodes if n.op in ("Conv", "Dense") and not n.attrs.steps]
+    return [n for n in graph.nodes if free_dot(n)]
 
 
 def _plain(target: np.ndarray, kind: str) -> tuple[np.ndarray, np.ndarray]:
@@ -170,9 +155,9 @@ def _plain(target: np.ndarray, kind: str) -> tuple[np.ndarray, np.ndarray]:
     return q.reshape(target.shape), scales.reshape(target.shape[:2])
 
 
-def converted(node: Node, tensors: dict[str, Tensor], fit: Fit, kind: str, bits: dict[tuple, str]) -> list[Node]:
+def converted(node: Node, tensors: dict[str, Tensor], fit: Fit, kind: str, bits: dict[str, str]) -> list[Node]:
     """The dot product on the weights of `fit`, behind a quantizer of its input where that has a threshold and `bits`, names
-    by source and threshold, does not know of one yet."""
+    by source, does not know of one yet."""
     weight = constant(tensors, f"{node.outputs[0]}__weight_few", fit.weight)
     bias = constant(tensors, f"{node.outputs[0]}__bias_few", fit.bias.astype(np.float32))
     if kind == "int8":

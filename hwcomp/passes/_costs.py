@@ -49,6 +49,16 @@ def cost(graph: Graph, of: str) -> int:
     return spent(graph.nodes, graph, of)
 
 
+def at_most(part: float) -> str:
+    """How much can go, rounded down: who asks for that much gets it."""
+    return f"at most {math.floor(1000 * max(part, 0.0)) / 10:.1f}% can go"
+
+
+def part_of(whole: int, part: float) -> float:
+    """Without the noise of the product: 0.29 of 100 are 29, not a little less."""
+    return round(part * whole, 6)
+
+
 def spent(nodes: Iterable[Node], graph: Graph, of: str) -> int:
     """What some nodes cost, whose tensors `graph` has."""
     if of == "instructions":

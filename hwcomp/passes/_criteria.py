@@ -18,8 +18,8 @@ from hwcomp.frontend.float_run import batch_size, run_float
 from hwcomp.graph import Graph
 from hwcomp.passes._gradients import Tape, logits_of, loss_gradient
 from hwcomp.passes._layerwise import spread
-from hwcomp.passes._units import DOT, Units
-from hwcomp.passes.base import PassContext
+from hwcomp.passes._units import Units
+from hwcomp.passes.base import DOT, PassContext
 from hwcomp.samples import operands
 from hwcomp.types import Node
 

@@ -10,7 +10,7 @@ from hwcomp.graph import Graph
 from hwcomp.ops._window import out_size
 from hwcomp.passes._costs import spent
 from hwcomp.passes._moments import Moments
-from hwcomp.passes.base import constant, free_name
+from hwcomp.passes.base import constant, free_dot, free_name
 from hwcomp.quantize.low_rank_fit import FORMS, Chain, order
 from hwcomp.quantize.rounding import damped
 from hwcomp.types import Node, Tensor
@@ -19,7 +19,7 @@ _NONE = (0, 0, 0, 0)
 
 
 def possible(node: Node, graph: Graph) -> bool:
-    if node.op not in ("Conv", "Dense") or node.attrs.steps:
+    if not free_dot(node):
         return False
     weight = graph.tensors[node.inputs[1]]
     return weight.data is not None and weight.given is None and (node.op == "Dense" or node.attrs.groups == 1)

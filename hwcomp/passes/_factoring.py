@@ -10,7 +10,7 @@ import numpy as np
 
 from hwcomp.graph import Graph
 from hwcomp.passes._factored import chained, window
-from hwcomp.passes._layerwise import evaluated, spread
+from hwcomp.passes._layerwise import Values, evaluated, in_order, spread
 from hwcomp.passes._moments import Moments, float_layer
 from hwcomp.passes._repair import refilled
 from hwcomp.passes.base import PassContext, constant
@@ -86,30 +86,20 @@ class Factoring:
         return error
 
     def _walk(self, decide: Callable[[Layer], Form | None]) -> Graph:
-        graph, tensors, nodes = self.graph, dict(self.graph.tensors), []
-        values, mine = dict(self._data), dict(self._data)
-        last = {n: i for i, node in enumerate(graph.nodes) for n in node.inputs}
-        with np.errstate(all="ignore"):
-            for i, node in enumerate(graph.nodes):
-                made = [node]
-                x = node.inputs[0]
-                if node.name in self._names:
-                    self._ctx.progress("low_rank", i, len(graph.nodes))
-                    layer = self._layer(node, values[x], mine[x])
-                    if form := decide(layer):
-                        made = self.nodes(layer, form, tensors)
-                    elif self._guided and mine[x] is not values[x]:
-                        made = [_repaired(layer, graph.tensors, tensors)]
-                nodes += made
-                y = values[node.outputs[0]] = evaluated(node, graph.tensors, values, graph.batched)
-                same = made == [node] and all(mine.get(n) is values.get(n) for n in node.inputs)
-                for part in made:
-                    mine[part.outputs[0]] = y if same else evaluated(part, tensors, mine, graph.batched)
-                for name in (*node.inputs, *(part.outputs[0] for part in made[:-1])):
-                    if last.get(name, i) <= i:
-                        values.pop(name, None)
-                        mine.pop(name, None)
-        return graph.rebuilt(nodes, tensors)
+        graph, tensors, done = self.graph, dict(self.graph.tensors), []
+
+        def change(node: Node, values: Values, mine: Values) -> list[Node]:
+            x = node.inputs[0]
+            if node.name not in self._names:
+                return [node]
+            self._ctx.progress("low_rank", len(done), len(self._names))
+            done.append(node.name)
+            layer = self._layer(node, values[x], mine[x])
+            if form := decide(layer):
+                return self.nodes(layer, form, tensors)
+            return [_repaired(layer, graph.tensors, tensors)] if self._guided and mine[x] is not values[x] else [node]
+
+        return graph.rebuilt(in_order(graph, self._data, change, tensors), tensors)
 
     def _layer(self, node: Node, x: np.ndarray, mine: np.ndarray) -> Layer:
         layer = float_layer(node, self.graph.tensors, x, mine)

@@ -7,16 +7,15 @@ from collections.abc import Iterator
 import numpy as np
 
 from hwcomp.graph import Graph
+from hwcomp.passes.base import DOT
 from hwcomp.quantize.few_bits import recognized
 from hwcomp.registry import OPS
-
-_DOT = ("Conv", "Dense")
 
 
 def reasons(graph: Graph, few: set[str]) -> Iterator[str]:
     """A line for each dot product that is not of few bits. `few`: tensors that hold a quantizer's values, moved or not."""
     for node in graph.nodes:
-        if node.op not in _DOT:
+        if node.op not in DOT:
             continue
         found = []
         if (source := node.inputs[0]) not in few:
@@ -51,5 +50,5 @@ def kept_signs(graph: Graph) -> Iterator[str]:
             name = node.outputs[0]
             while len(readers := graph.consumers(name)) == 1 and OPS[readers[0].op].keeps_type:
                 name = readers[0].outputs[0]
-            other = next((f"{r.op} '{r.name}'" for r in readers if r.op not in _DOT), "the output of the network")
+            other = next((f"{r.op} '{r.name}'" for r in readers if r.op not in DOT), "the output of the network")
             yield f"Sign '{node.name}' stays a function, with a 0: {other} reads it"

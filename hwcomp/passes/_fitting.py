@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hwcomp.graph import Graph
-from hwcomp.passes._layerwise import evaluated
+from hwcomp.passes._layerwise import Values, in_order
 from hwcomp.passes._moments import Moments, float_layer
 from hwcomp.passes.base import PassContext, constant
 from hwcomp.quantize.rounding import damped
@@ -31,18 +31,22 @@ class Problem:
     bias: np.ndarray
     moments: Moments
 
-    def node(
+    def on(self, node: Node, tensors: dict[str, Tensor], label: str, real: np.ndarray) -> Node:
+        """The node on weights `real` [G, M, K], with the bias that keeps the mean; its constants are called `label`."""
+        moved = self.moments.residual + ((self.own - real) @ self.moments.mean.transpose(0, 2, 1)).ravel()
+        weight = constant(tensors, f"{node.outputs[0]}__weight_{label}", real.reshape(self.shape).astype(np.float32))
+        bias = constant(tensors, f"{node.outputs[0]}__bias_{label}", (self.bias + moved).astype(np.float32))
+        return node.with_(inputs=(node.inputs[0], weight.name, bias.name, *node.inputs[3:]))
+
+    def on_integers(
         self, node: Node, tensors: dict[str, Tensor], label: str, integers: np.ndarray, scales: np.ndarray, codes: Codes | None = None
     ) -> Node:  # fmt: skip
-        """The node on weights integers [G, M, K] * scales (of a shape that broadcasts), with the bias that keeps the mean."""
+        """The same on weights integers [G, M, K] * scales (of a shape that broadcasts), which `quantize` keeps."""
         scales = np.broadcast_to(scales, self.own.shape).astype(np.float32)
-        real = (integers * scales.astype(np.float64)).reshape(self.own.shape)
-        moved = self.moments.residual + ((self.own - real) @ self.moments.mean.transpose(0, 2, 1)).ravel()
-        made = constant(tensors, f"{node.outputs[0]}__weight_{label}", real.reshape(self.shape).astype(np.float32))
+        made = self.on(node, tensors, label, (integers * scales.astype(np.float64)).reshape(self.own.shape))
         given = Given(integers.reshape(self.shape).astype(np.int8), scales.reshape(self.shape))
-        tensors[made.name] = made.with_(given=given, codes=codes)
-        added = constant(tensors, f"{node.outputs[0]}__bias_{label}", (self.bias + moved).astype(np.float32))
-        return node.with_(inputs=(node.inputs[0], made.name, added.name))
+        tensors[made.inputs[1]] = tensors[made.inputs[1]].with_(given=given, codes=codes)
+        return made
 
 
 def problem(node: Node, tensors: dict[str, Tensor], x: np.ndarray, xq: np.ndarray) -> Problem:
@@ -59,20 +63,13 @@ Fit = Callable[[Node, dict[str, Tensor], Problem], Node]
 
 def layers(graph: Graph, ctx: PassContext, label: str, data: dict[str, np.ndarray], names: set[str], fit: Fit) -> Graph:
     """The graph with the dot products `names` made anew by `fit`, in order of execution, on samples `data` of the inputs."""
-    tensors, nodes = dict(graph.tensors), []
-    values, mine = dict(data), dict(data)
-    last = {n: i for i, node in enumerate(graph.nodes) for n in node.inputs}
-    with np.errstate(all="ignore"):
-        for i, node in enumerate(graph.nodes):
-            made = node
-            if node.name in names:
-                ctx.progress(label, len(nodes), len(graph.nodes))
-                made = fit(node, tensors, problem(node, tensors, values[node.inputs[0]], mine[node.inputs[0]]))
-            nodes.append(made)
-            values[node.outputs[0]] = evaluated(node, graph.tensors, values, graph.batched)
-            mine[node.outputs[0]] = evaluated(made, tensors, mine, graph.batched)
-            for name in node.inputs:
-                if last.get(name, i) <= i:
-                    values.pop(name, None)
-                    mine.pop(name, None)
-    return graph.rebuilt(nodes, tensors)
+    tensors, done = dict(graph.tensors), []
+
+    def change(node: Node, values: Values, mine: Values) -> list[Node]:
+        if node.name not in names:
+            return [node]
+        ctx.progress(label, len(done), len(names))
+        done.append(node.name)
+        return [fit(node, tensors, problem(node, tensors, values[node.inputs[0]], mine[node.inputs[0]]))]
+
+    return graph.rebuilt(in_order(graph, data, change, tensors), tensors)

@@ -12,16 +12,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hwcomp.errors import UsageError
+from hwcomp.errors import UsageError, shown
 from hwcomp.graph import Graph
-from hwcomp.passes.base import PassContext, constant
+from hwcomp.passes.base import DOT, PassContext, constant, free_dot, weight_and_bias
 from hwcomp.registry import OPS
 from hwcomp.samples import operands
 from hwcomp.types import Node, QType, Tensor
 
-DOT = ("Conv", "Dense")
 # Elements of one tensor, all samples together: 256 MiB as float32.
 _ELEMENTS = 1 << 26
+_LARGEST = 1e12
 
 
 @dataclass(frozen=True)
@@ -75,14 +75,14 @@ def correct(graph: Graph, ctx: PassContext, name: str, samples: int, correction:
     floats, tensors = ctx.float_graph, dict(graph.tensors)
     data = operands(spread(ctx.calibration, samples, graph), ctx.input_types)
     count = len(next(iter(data.values())))
-    layers = sum(n.op in DOT and not n.attrs.steps for n in graph.nodes)
+    layers = sum(map(free_dot, graph.nodes))
     values = dict(data)
     integers = {n: quantized(a, tensors[n].qtype) for n, a in data.items()}
     last = {n: i for i, node in enumerate(graph.nodes) for n in node.inputs}
     nodes: list[Node] = []
     with np.errstate(all="ignore"):
         for i, (old, node) in enumerate(zip(floats.nodes, graph.nodes, strict=True)):
-            if node.op in DOT and not node.attrs.steps:  # the others are few-bit: there is nothing to choose
+            if free_dot(node):  # the others are few-bit: there is nothing to choose
                 ctx.progress(name, sum(n.op in DOT for n in nodes), layers)
                 layer = _layer(old, node, floats, tensors, values, integers, old.inputs[1] in ctx.chosen)
                 node = _corrected(node, layer, tensors, correction)
@@ -99,6 +99,38 @@ def correct(graph: Graph, ctx: PassContext, name: str, samples: int, correction:
     return graph.rebuilt(nodes, tensors)
 
 
+Values = dict[str, np.ndarray]
+Change = Callable[[Node, Values, Values], list[Node]]
+
+
+def in_order(graph: Graph, data: Values, change: Change, tensors: dict[str, Tensor] | None = None) -> list[Node]:
+    """All nodes as `change(node, values, mine)` makes them, in order of execution, on samples `data` of the inputs.
+
+    `values` holds what the graph gives up to there, `mine` what the nodes made so far give, the last of those in place of a node
+    its result; equal results are the same array. `tensors`: where `change` puts constants. Tensors are held until their last reader
+    is through, what several nodes in place of one have between them as long as its first input.
+    """
+    values, mine, nodes = dict(data), dict(data), []
+    last = {n: i for i, node in enumerate(graph.nodes) for n in node.inputs}
+    between: dict[str, list[str]] = {}
+    with np.errstate(all="ignore"):
+        for i, node in enumerate(graph.nodes):
+            made = change(node, values, mine)
+            nodes += made
+            y = values[node.outputs[0]] = evaluated(node, graph.tensors, values, graph.batched)
+            same = made[-1] is node and all(mine.get(n) is values.get(n) for n in node.inputs)
+            for part in made:
+                mine[part.outputs[0]] = y if same else evaluated(part, tensors or graph.tensors, mine, graph.batched)
+            for part in made[:-1]:
+                between.setdefault(node.inputs[0], []).append(part.outputs[0])
+            for name in node.inputs:
+                if last[name] <= i:
+                    for gone in (name, *between.pop(name, ())):
+                        values.pop(gone, None)
+                        mine.pop(gone, None)
+    return nodes
+
+
 def quantized(x: np.ndarray, qtype: QType) -> np.ndarray:
     """float32: `x` rounded and clipped to the reals that `qtype` holds."""
     scale = np.float32(qtype.scale[0])
@@ -110,7 +142,12 @@ def quantized(x: np.ndarray, qtype: QType) -> np.ndarray:
 def spread(
     calibration: dict[str, np.ndarray], samples: int, graph: Graph, elements: int = _ELEMENTS
 ) -> dict[str, np.ndarray]:
-    """`samples` of the calibration samples, spread evenly over them; fewer where a tensor would have more `elements`."""
+    """`samples` of the calibration samples, spread evenly over them; fewer where a tensor would have more `elements`. UsageError
+    where they are too large for sums of squares."""
+    for name, array in calibration.items():
+        if array.dtype.kind == "f" and (top := float(np.abs(array).max(initial=0))) > _LARGEST:
+            why = f"they go to {top:g}, and the squares of what layers make of them leave float32"
+            raise UsageError(f"calibration data of '{shown(name)}' are too large to fit layers to", why=why, fix="check their range")
     largest = max(math.prod(t.shape) for t in graph.tensors.values() if not t.is_constant)
     total = len(next(iter(calibration.values())))
     count = max(1, min(samples, total, elements // largest))
@@ -119,8 +156,7 @@ def spread(
 
 
 def _layer(old: Node, node: Node, floats: Graph, tensors: dict[str, Tensor], values, integers, chosen: bool) -> Layer:
-    weight = floats.tensors[old.inputs[1]].data.astype(np.float64)
-    bias = floats.tensors[old.inputs[2]].data.astype(np.float64) if old.inputs[2] else np.zeros(len(weight))
+    weight, bias = weight_and_bias(old, floats.tensors)
     qw, qb = (tensors[n] for n in node.inputs[1:])
     x, xq = values[old.inputs[0]], integers[node.inputs[0]]
     if node.op == "Conv":  # a graph without a batch axis has samples of batches

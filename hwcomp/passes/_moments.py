@@ -8,11 +8,13 @@ from typing import NamedTuple
 import numpy as np
 
 from hwcomp.ops._window import taps
+from hwcomp.passes.base import weight_and_bias
 from hwcomp.registry import OPS
 from hwcomp.types import Node, Tensor
 
 _MULTIPLICATIONS = 1 << 33  # for the second moments of one layer; more input windows than that are sampled
 _CHUNK = 1 << 22  # window elements in memory at once
+_FAR = 100.0  # times the variance: squares of means that are taken off first
 
 
 @dataclass(frozen=True)
@@ -47,8 +49,7 @@ class FloatLayer(NamedTuple):
 
 
 def float_layer(node: Node, tensors: dict[str, Tensor], x: np.ndarray, xq: np.ndarray) -> FloatLayer:
-    weight = tensors[node.inputs[1]].data.astype(np.float64)
-    bias = tensors[node.inputs[2]].data.astype(np.float64) if node.inputs[2] else np.zeros(len(weight))
+    weight, bias = weight_and_bias(node, tensors)
     plain = node.with_(attrs=replace(node.attrs, clamp=None))
     if node.op == "Conv":  # a graph without a batch axis has samples of batches
         x, xq = (a.reshape(-1, *a.shape[-3:]) for a in (x, xq))
@@ -68,10 +69,13 @@ def moments(node: Node, y: np.ndarray, xq: np.ndarray, weight: np.ndarray, bias:
     step = -(-beyond.size * k * k // (m // groups * _MULTIPLICATIONS))
     second, cross = np.zeros((groups, k, k)), np.zeros((groups, m // groups, k))
     first, residual, count = np.zeros((groups, k)), np.zeros((groups, m // groups)), 0
+    away = None
     per = max(1, _CHUNK // (groups * k * beyond.shape[3]))
     for start in range(0, len(beyond), per):
         seen = windows(node, xq[start : start + per] if node.op == "Conv" else xq, weight.shape)
         x, r = (a[..., start % step :: step] for a in (seen, beyond[start : start + per]))
+        away = _far(x) if away is None else away
+        x = x - away[..., None] if away.any() else x
         second += np.matmul(x, x.swapaxes(2, 3)).sum(axis=0, dtype=np.float64)
         cross += np.matmul(r, x.swapaxes(2, 3)).sum(axis=0, dtype=np.float64)
         first += x.sum(axis=(0, 3), dtype=np.float64)
@@ -79,7 +83,15 @@ def moments(node: Node, y: np.ndarray, xq: np.ndarray, weight: np.ndarray, bias:
         count += x.shape[0] * x.shape[3]
     mean, rest = first / count, residual / count
     gram = second / count - mean[:, :, None] * mean[:, None, :]
-    return Moments(gram, cross / count - rest[:, :, None] * mean[:, None, :], mean[:, None, :], rest.ravel())
+    return Moments(gram, cross / count - rest[:, :, None] * mean[:, None, :], (mean + away)[:, None, :], rest.ravel())
+
+
+def _far(x: np.ndarray) -> np.ndarray:
+    """float32 [G, K]: the means of windows [samples, G, K, windows] that are far larger than the deviations, else 0. Sums of float32
+    products would lose the variance of these inputs, so their distance from here is summed."""
+    mean = x.mean(axis=(0, 3), dtype=np.float64)
+    far = mean**2 > _FAR * x.var(axis=(0, 3), dtype=np.float64)
+    return np.where(far, mean, 0.0).astype(np.float32)
 
 
 def windows(node: Node, x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

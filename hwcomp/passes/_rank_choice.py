@@ -6,11 +6,12 @@ least error for what it saves goes first, as filters do in scope sensitivity (hw
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from hwcomp.errors import WorkFailed
 from hwcomp.graph import Graph
-from hwcomp.passes._costs import COSTS
+from hwcomp.passes._costs import COSTS, part_of
 from hwcomp.passes._factored import forms, price
 from hwcomp.passes._factoring import Factoring, Form, Layer
 from hwcomp.passes._layerwise import spread
@@ -58,14 +59,15 @@ class RankChoice:
 
     def within(self, budget: float, floor: float) -> int:
         """Steps to take for at most the part `budget` of the cost. WorkFailed where that or the floor is out of reach."""
-        left, count = self._whole, 0
-        while left > budget * self._whole and count < len(self._path):
+        left, count, allowed = self._whole, 0, part_of(self._whole, budget)
+        while left > allowed and count < len(self._path):
             left, count = left - self._path[count].saved, count + 1
-        if left > budget * self._whole:
-            raise WorkFailed(
-                f"low rank can't leave {budget:.0%} of the {COSTS[self._of]}", why=f"at least {left / self._whole:.1%} stay",
-                fix="ask for less",
-            )  # fmt: skip
+        if left > allowed:
+            least = math.ceil(1000 * left / self._whole) / 1000
+            some = f"at least {least:.1%} stay", f"give low_rank.budget={least:g} or more"
+            none = "no layer gets cheaper in any of the forms", "allow other low_rank.forms, or leave it out"
+            why, fix = some if least < 1 else none
+            raise WorkFailed(f"low rank can't leave {budget:.0%} of the {COSTS[self._of]}", why=why, fix=fix)
         if floor and (got := accuracy(self.network(count), self._ctx)) < floor:
             raise WorkFailed(
                 f"low rank with {budget:.0%} of the {COSTS[self._of]} misses the accuracy floor {floor:g}: {got:.4f} on calibration data",

@@ -8,14 +8,16 @@ from dataclasses import replace
 import numpy as np
 
 from hwcomp.graph import Graph
-from hwcomp.passes._layerwise import evaluated, spread
+from hwcomp.passes._fitting import Problem
+from hwcomp.passes._fitting import layers as fitted_layers
+from hwcomp.passes._layerwise import Values, in_order, spread
 from hwcomp.passes._moments import Moments, float_layer
 from hwcomp.passes._patterns import refitted
-from hwcomp.passes.base import PassContext, constant
+from hwcomp.passes.base import PassContext, weight_and_bias
 from hwcomp.quantize.obs import fitted_where
 from hwcomp.quantize.rounding import damped
 from hwcomp.samples import operands
-from hwcomp.types import Node
+from hwcomp.types import Node, Tensor
 
 _ELEMENTS = 1 << 25  # of one tensor, all samples together
 
@@ -32,19 +34,20 @@ class Refit:
         """By the name of a layer's result: the moments of its inputs in the float network, positive definite."""
         names = {n.outputs[0] for n in layers} - self._inputs.keys()
 
-        def seen(node: Node, x: np.ndarray, _: np.ndarray) -> Node:
+        def seen(node: Node, values: Values, _: Values) -> list[Node]:
             if node.outputs[0] in names:
-                m = self._moments(node, x, x)
+                x = values[node.inputs[0]]
+                m = float_layer(node, self._graph.tensors, x, x).moments
                 self._inputs[node.outputs[0]] = replace(m, gram=damped(m.gram))
-            return node
+            return [node]
 
         if names:
-            self._walk(seen)
+            in_order(self._graph, self._data, seen)
         return self._inputs
 
     def alone(self, node: Node, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(weights, bias) of one layer with the others as they are, nearly the best: a trial's."""
-        weight, bias = self._operands(node)
+        weight, bias = weight_and_bias(node, self._graph.tensors)
         m = self.inputs([node])[node.outputs[0]]
         before, kept = weight.reshape(m.cross.shape), mask.reshape(m.cross.shape)
         made = fitted_where(before * kept, before, m.gram, kept)
@@ -53,55 +56,13 @@ class Refit:
 
     def run(self, masks: dict[str, np.ndarray]) -> Graph:
         """The graph with weights that are zero where the mask of a layer's result says so."""
-        tensors = dict(self._graph.tensors)
 
-        def fit(node: Node, x: np.ndarray, mine: np.ndarray) -> Node:
-            mask = masks.get(node.outputs[0])
-            if mask is None:
-                return node
-            self._ctx.progress(self._name, list(masks).index(node.outputs[0]), len(masks))
-            m = self._moments(node, x, mine)
-            weight, bias = self._operands(node)
-            gram, before = damped(m.gram), weight.reshape(m.cross.shape)
-            target = before + np.linalg.solve(gram, m.cross.swapaxes(1, 2)).swapaxes(1, 2)
-            made = refitted(target, gram, mask.reshape(m.cross.shape))
-            moved = m.residual + ((before - made) @ m.mean.swapaxes(1, 2)).ravel()
-            name = node.outputs[0]
-            new = constant(tensors, f"{name}__weight_sparse", made.reshape(weight.shape).astype(np.float32))
-            add = constant(tensors, f"{name}__bias_sparse", (bias + moved).astype(np.float32))
-            return node.with_(inputs=(node.inputs[0], new.name, add.name, *node.inputs[3:]))
+        def fit(node: Node, tensors: dict[str, Tensor], p: Problem) -> Node:
+            mask = masks[node.outputs[0]].reshape(p.own.shape)
+            return p.on(node, tensors, "sparse", refitted(p.target, p.gram, mask))
 
-        return self._graph.rebuilt(self._walk(fit, tensors), tensors)
-
-    def _walk(self, change, tensors=None) -> list[Node]:
-        """`change(node, x, x of the changed network)` gives the new dot product; all nodes as they are then."""
-        graph, values, mine = self._graph, dict(self._data), dict(self._data)
-        last = {n: i for i, node in enumerate(graph.nodes) for n in node.inputs}
-        nodes = []
-        with np.errstate(all="ignore"):
-            for i, node in enumerate(graph.nodes):
-                new = node
-                if node.op in ("Conv", "Dense") and not node.attrs.steps:
-                    new = change(node, values[node.inputs[0]], mine[node.inputs[0]])
-                nodes.append(new)
-                values[node.outputs[0]] = evaluated(node, graph.tensors, values, graph.batched)
-                same = tensors is None
-                mine[node.outputs[0]] = (
-                    values[node.outputs[0]] if same else evaluated(new, tensors, mine, graph.batched)
-                )
-                for name in node.inputs:
-                    if last.get(name, i) <= i:
-                        values.pop(name, None)
-                        mine.pop(name, None)
-        return nodes
-
-    def _operands(self, node: Node) -> tuple[np.ndarray, np.ndarray]:
-        weight = self._graph.tensors[node.inputs[1]].data.astype(np.float64)
-        bias = self._graph.tensors[node.inputs[2]].data if node.inputs[2] else np.zeros(len(weight))
-        return weight, bias.astype(np.float64)
-
-    def _moments(self, node: Node, x: np.ndarray, mine: np.ndarray) -> Moments:
-        return float_layer(node, self._graph.tensors, x, mine).moments
+        names = {n.name for n in self._graph.nodes if n.outputs[0] in masks}
+        return fitted_layers(self._graph, self._ctx, self._name, self._data, names, fit)
 
 
 def by_channel(graph: Graph, node: Node) -> int:

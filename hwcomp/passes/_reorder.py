@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from hwcomp.graph import Graph
-from hwcomp.passes._units import DOT, Units
-from hwcomp.passes.base import constant
+from hwcomp.passes._units import Units, base_of
+from hwcomp.passes.base import DOT, constant
 from hwcomp.types import Node, Tensor
 
 
@@ -30,7 +30,7 @@ class Channels:
         """By free unit: [(tensor, its places less the first one)]."""
         u = self.units
         found: dict[int, list] = {int(unit): [] for unit in u.free}
-        views = [_base(a) for a in u.of.values()] + [*u.rows.values(), *u.columns.values()]
+        views = [base_of(a) for a in u.of.values()] + [*u.rows.values(), *u.columns.values()]
         for number, view in enumerate(views):
             flat = view.ravel()
             order = np.argsort(flat, kind="stable")
@@ -113,13 +113,8 @@ def _planes(units: np.ndarray) -> np.ndarray:
     return units[(slice(0, 1), slice(None), *[slice(0, 1)] * (units.ndim - 2))].ravel()
 
 
-def _base(units: np.ndarray) -> np.ndarray:
-    """One element along the axes that broadcasting made."""
-    return units[tuple(slice(0, 1) if stride == 0 else slice(None) for stride in units.strides)]
-
-
 def _still(units: np.ndarray, to: np.ndarray) -> bool:
-    base = np.unique(_base(units))
+    base = np.unique(base_of(units))
     return bool((to[base] == base).all())
 
 

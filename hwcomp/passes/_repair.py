@@ -16,8 +16,7 @@ from hwcomp.graph import Graph
 from hwcomp.passes._layerwise import evaluated, spread
 from hwcomp.passes._moments import moments
 from hwcomp.passes._patterns import refitted
-from hwcomp.passes._units import DOT
-from hwcomp.passes.base import PassContext, constant
+from hwcomp.passes.base import PassContext, constant, free_dot, weight_and_bias
 from hwcomp.quantize.rounding import damped
 from hwcomp.samples import operands
 from hwcomp.types import Node, Tensor
@@ -48,7 +47,7 @@ def repaired(
         for i, (old, node) in enumerate(zip(graph.nodes, small.nodes, strict=True)):
             x, y = node.inputs[0], node.outputs[0]
             y_whole = evaluated(_open(old), graph.tensors, whole, graph.batched)
-            changed = _opens(node) and less[x] is not whole[x]
+            changed = free_dot(node) and less[x] is not whole[x]
             if changed and (not near or less[x].shape != whole[x].shape):
                 node = _fitted(node, y_whole, kept[y], less[x], tensors, mode)
             nodes.append(node)
@@ -64,21 +63,16 @@ def repaired(
 
 def _open(node: Node) -> Node:
     """A dot product without its clamp: errors are measured in front of it."""
-    return node.with_(attrs=replace(node.attrs, clamp=None)) if _opens(node) else node
+    return node.with_(attrs=replace(node.attrs, clamp=None)) if free_dot(node) else node
 
 
 def _closed(node: Node, y: np.ndarray) -> np.ndarray:
-    return np.clip(y, *node.attrs.clamp) if _opens(node) and node.attrs.clamp else y
-
-
-def _opens(node: Node) -> bool:
-    return node.op in DOT and not node.attrs.steps
+    return np.clip(y, *node.attrs.clamp) if free_dot(node) and node.attrs.clamp else y
 
 
 def _fitted(node: Node, y: np.ndarray, kept: np.ndarray, x: np.ndarray, tensors: dict[str, Tensor], mode: str) -> Node:
     """`node` with the weights and the bias whose results on x are nearest to the kept rows of y."""
-    weight = tensors[node.inputs[1]].data.astype(np.float64)
-    bias = tensors[node.inputs[2]].data.astype(np.float64) if node.inputs[2] else np.zeros(len(weight))
+    weight, bias = weight_and_bias(node, tensors)
     if node.op == "Conv":  # a graph without a batch axis has samples of batches
         x, y = (a.reshape(-1, *a.shape[-3:]) for a in (x, y))
     y = np.compress(kept, y, axis=1 if node.op == "Conv" else y.ndim - 1)

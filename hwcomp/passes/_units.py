@@ -15,11 +15,10 @@ import numpy as np
 
 from hwcomp.graph import Graph
 from hwcomp.ops._unary import Unary
-from hwcomp.passes.base import constant
+from hwcomp.passes.base import DOT, constant
 from hwcomp.registry import OPS
 from hwcomp.types import Node
 
-DOT = ("Conv", "Dense")
 _SELECTS = ("Reshape", "Transpose", "ChannelShuffle", "Slice", "Identity", "Concat", "Repeat")
 _OF_PLANES = ("MaxPool", "AveragePool", "Pad")
 _ELEMENTWISE = ("Add", "Sub", "Mul", "Clip", "BatchNormalization")
@@ -204,18 +203,18 @@ class Units:
         return node.with_(inputs=(node.inputs[0], take(node.inputs[1], rows, columns, *full), *vectors), attrs=attrs)
 
 
-def _base(units: np.ndarray) -> np.ndarray:
+def base_of(units: np.ndarray) -> np.ndarray:
     """One element along the axes that broadcasting made."""
     return units[tuple(slice(0, 1) if stride == 0 else slice(None) for stride in units.strides)]
 
 
 def _looked_up(table: np.ndarray, units: np.ndarray) -> np.ndarray:
-    return np.broadcast_to(table[_base(units)], units.shape)
+    return np.broadcast_to(table[base_of(units)], units.shape)
 
 
 def _kept(units: np.ndarray, lost: np.ndarray) -> list[np.ndarray]:
     """bool [size] per axis: what stays of a tensor of these units."""
-    base = _base(units)
+    base = base_of(units)
     stays = ~lost[base]
     axes = [stays.any(axis=tuple(a for a in range(stays.ndim) if a != axis)) for axis in range(stays.ndim)]
     block = stays[np.ix_(*axes)]

@@ -10,7 +10,7 @@ import math
 import numpy as np
 
 from hwcomp.errors import WorkFailed, shown
-from hwcomp.passes._costs import COSTS, HARDWARE
+from hwcomp.passes._costs import COSTS, HARDWARE, at_most
 from hwcomp.passes.base import ZeroCost
 
 WORDS = {n: w for n, w in (COSTS | HARDWARE).items() if n not in ("macs", "parameters")}
@@ -77,7 +77,7 @@ class Budget:
     def _out_of_reach(self, amount: float, most: float) -> WorkFailed:
         if most < 0.001:
             return self.nothing()
-        why = f"at most {most:.1%} can go"
+        why = at_most(most)
         if self.idle:
             why += f"; {self._reasons()}"
         fix = f"give {math.floor(most * 1000) / 1000:g} or less{f', or {self._fix()}' if self.idle else ''}"

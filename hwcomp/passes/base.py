@@ -12,9 +12,10 @@ from hwcomp.errors import UsageError
 from hwcomp.graph import Graph
 from hwcomp.passes._stages import Stage
 from hwcomp.pixels import Pixels
-from hwcomp.types import Tensor
+from hwcomp.types import Node, Tensor
 
 Kind = Literal["exact", "algebraic", "lossy"]
+DOT = ("Conv", "Dense")
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,9 @@ def stated(what: str, node: str | None, ctx: PassContext) -> UsageError:
         why, fix = "it would choose other weights than the integers that the model states", "add --requantize"
         return UsageError(f"{what} of a model that is already quantized", node=node, why=why, fix=fix)
     fix = "compress the float network that it was made from"
-    return UsageError(f"{what} of weights of few values, as of binary ones", node=node, why="the model itself states them", fix=fix)
+    return UsageError(
+        f"{what} of weights of few values, as of binary ones", node=node, why="the model itself states them", fix=fix
+    )
 
 
 @dataclass(frozen=True)
@@ -129,3 +132,15 @@ def constant(tensors: dict[str, Tensor], wish: str, data: np.ndarray) -> Tensor:
     tensor = Tensor(name, tuple(data.shape), dtype, data)
     tensors[name] = tensor
     return tensor
+
+
+def free_dot(node: Node) -> bool:
+    """Whether a node is a dot product whose weights are not of few bits by the model's own word."""
+    return node.op in DOT and not node.attrs.steps
+
+
+def weight_and_bias(node: Node, tensors: dict[str, Tensor]) -> tuple[np.ndarray, np.ndarray]:
+    """float64 weights of a dot product, and biases [channels]: zeros where it has none."""
+    weight = tensors[node.inputs[1]].data.astype(np.float64)
+    bias = tensors[node.inputs[2]].data.astype(np.float64) if node.inputs[2] else np.zeros(len(weight))
+    return weight, bias

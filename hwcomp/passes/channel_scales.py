@@ -13,12 +13,10 @@ import numpy as np
 from hwcomp.errors import UnsupportedError
 from hwcomp.graph import Editor, Graph, origin_of
 from hwcomp.ops import _steps
-from hwcomp.passes.base import Pass, PassContext, constant
+from hwcomp.passes.base import DOT, Pass, PassContext, constant
 from hwcomp.quantize.few_bits import recognized
 from hwcomp.registry import OPS, graph_pass
 from hwcomp.types import Node
-
-_DOT = ("Conv", "Dense")
 
 
 @graph_pass
@@ -58,7 +56,7 @@ def _readers(graph: Graph, name: str, scale: np.ndarray, quant: Node) -> list[tu
     found = []
     for reader in graph.consumers(name):
         shape = graph.tensors[name].shape
-        if reader.op in _DOT and (reader.op == "Conv" or len(shape) == 2):
+        if reader.op in DOT and (reader.op == "Conv" or len(shape) == 2):
             found.append((reader, scale))
         elif reader.op in ("MaxPool", "Identity"):
             found += _readers(graph, reader.outputs[0], scale, quant)

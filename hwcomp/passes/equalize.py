@@ -13,11 +13,10 @@ import numpy as np
 
 from hwcomp.errors import UsageError, shown
 from hwcomp.graph import Graph, origin_of
-from hwcomp.passes.base import Pass, PassContext, constant
+from hwcomp.passes.base import Pass, PassContext, constant, free_dot
 from hwcomp.registry import OPS, graph_pass
 from hwcomp.types import Node
 
-_DOT = ("Conv", "Dense")
 _SELECTS = ("Reshape", "Transpose", "ChannelShuffle", "Slice", "Identity")
 _POOLS = ("MaxPool", "AveragePool")
 _NONE = -1.0  # the label of an element that comes from elsewhere
@@ -49,7 +48,7 @@ class Equalize(Pass):
         weights = _Weights(graph)
         links = []
         for node in graph.nodes:
-            if node.op in _DOT and not node.attrs.steps:
+            if free_dot(node):
                 readers = _readers(graph, node)
                 if isinstance(readers, str):
                     ctx.note(self.name, f"{node.op} '{origin_of(node)}' keeps its range: {readers}")
@@ -79,7 +78,7 @@ class _Weights:
         self.bias: dict[str, np.ndarray] = {}
         self.total: dict[str, np.ndarray] = {}  # the factor that each channel of a layer was divided by
         for node in graph.nodes:
-            if node.op in _DOT and not node.attrs.steps:
+            if free_dot(node):
                 y = node.outputs[0]
                 self.weight[y] = graph.tensors[node.inputs[1]].data.astype(np.float64)
                 bias = graph.tensors[node.inputs[2]].data if node.inputs[2] else np.zeros(len(self.weight[y]))
@@ -138,7 +137,7 @@ def _readers(graph: Graph, node: Node) -> list[Reader] | str:
         if name in graph.outputs:
             return f"'{shown(name)}' is an output"
         for reader in {r.outputs[0]: r for r in graph.consumers(name)}.values():
-            if reader.op in _DOT and not reader.attrs.steps:
+            if free_dot(reader):
                 channel = _channels(graph, reader, labels)
                 if channel is None:
                     return f"{reader.op} '{origin_of(reader)}' reads its channels mixed"

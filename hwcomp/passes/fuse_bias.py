@@ -7,11 +7,9 @@ from typing import ClassVar
 import numpy as np
 
 from hwcomp.graph import Editor, Graph
-from hwcomp.passes.base import Pass, PassContext, constant
+from hwcomp.passes.base import DOT, Pass, PassContext, constant
 from hwcomp.registry import graph_pass
 from hwcomp.types import per_channel
-
-_DOT = {"Conv", "Dense"}
 
 
 @graph_pass
@@ -48,4 +46,4 @@ class FuseBias(Pass):
         if index is None or not edit.tensors[c].is_constant or edit.sole_consumer(x) != i:
             return None
         dot = edit.nodes[index]
-        return index if dot.op in _DOT and dot.attrs.clamp is None else None
+        return index if dot.op in DOT and dot.attrs.clamp is None else None

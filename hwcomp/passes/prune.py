@@ -16,11 +16,11 @@ from hwcomp.errors import UsageError, WorkFailed, shown
 from hwcomp.frontend.float_run import batch_size, run_float
 from hwcomp.graph import Graph, origin_of
 from hwcomp.passes import _branches, _criteria, _ranking, _repair
-from hwcomp.passes._costs import COSTS, HARDWARE, cost
+from hwcomp.passes._costs import COSTS, HARDWARE, at_most, cost, part_of
 from hwcomp.passes._gradients import logits_of, within
 from hwcomp.passes._layerwise import spread
-from hwcomp.passes._units import DOT, Mixed, Units
-from hwcomp.passes.base import Pass, PassContext, stated
+from hwcomp.passes._units import Mixed, Units
+from hwcomp.passes.base import DOT, Pass, PassContext, stated
 from hwcomp.registry import graph_pass
 from hwcomp.samples import operands
 
@@ -71,9 +71,9 @@ class Prune(Pass):
         self._check(ctx)
         if not (any(getattr(self, kind) for kind in KINDS) or self.threshold or self.floor):
             return graph
-        if typed := [t for t in graph.tensors.values() if t.qtype is not None or t.given is not None]:
-            node = next((n for n in graph.nodes if typed[0].name in (*n.inputs, *n.outputs)), None)
-            raise stated("pruning", origin_of(node) if node else None, ctx)
+        if typed := {t.name for t in graph.tensors.values() if t.qtype is not None or t.given is not None}:
+            of = (n for n in graph.nodes if n.op in DOT and (n.attrs.steps or typed.intersection(n.inputs + n.outputs)))
+            raise stated("pruning", next(map(origin_of, of), None), ctx)
         whole = graph
         for kind in KINDS:
             if getattr(self, kind):
@@ -177,12 +177,9 @@ class _Pruning:
                     at_most = max(worth[int(u)] for u in rows)
                     why = f"the largest of its {len(rows)} is {at_most:.3g} times the mean of its layers"
                     node = origin_of(self.graph.producer(y))
-                    raise WorkFailed(
-                        f"prune.threshold={threshold:g} leaves nothing",
-                        node=node,
-                        why=why,
-                        fix="take a lower threshold",
-                    )
+                    alone = f"leave it out with --pass prune.skip={shown(node)}"
+                    fix = f"take a lower threshold, or {alone}" if at_most else alone
+                    raise WorkFailed(f"prune.threshold={threshold:g} leaves nothing", node=node, why=why, fix=fix)
             return self._without(units, found)
 
         small = self._settled(attempt)
@@ -230,16 +227,16 @@ class _Pruning:
             small = units.without(ranking.gone(count))
             return self._cost(small) + self._biases(small)
 
-        low, high, budget = 0, len(ranking.order), (1 - amount) * self.whole
+        low, high, budget = 0, len(ranking.order), part_of(self.whole, 1 - amount)
         if (least := left(high)) > budget:
             what = f"pruning can't take {100 * amount:g}% of the {_WORDS[self.options.of]} with {self.kind}s"
             if least >= self.whole and ranking.multiple != 1 and len(ranking.order):
-                why = f"at most {max(0.0, 1 - least / self.whole):.1%} can go while rows and columns stay multiples"
+                why = f"{at_most(1 - least / self.whole)} while rows and columns stay multiples"
                 raise WorkFailed(what, why=why, fix="give a smaller prune.multiple, for instance 1")
             if least >= self.whole:
                 why = f"none of the {self.kind}s can go without another shape of what others need"
                 raise WorkFailed(what, why=why, fix="prune inside its layers, for instance --prune weight=0.5")
-            why = f"at most {1 - least / self.whole:.1%} can go"
+            why = at_most(1 - least / self.whole)
             more = ", or allow more with --pass prune.most=0.95" if self.options.most < 0.95 else ""
             raise WorkFailed(what, why=why, fix=f"ask for less{more}")
         while low < high:
@@ -318,7 +315,7 @@ class _Pruning:
 
     def _branches(self, amount: float) -> Graph:
         """The branch with the least error for what it costs goes, until `amount` is gone."""
-        graph, budget, error = self.graph, (1 - amount) * self.whole, self._error_of()
+        graph, budget, error = self.graph, part_of(self.whole, 1 - amount), self._error_of()
         while (now := self._cost(graph)) > budget:
             found = []
             for branch in _branches.branches(graph):
@@ -328,11 +325,10 @@ class _Pruning:
                 saved = now - self._cost(_branches.removed(small, _again(small, branch)))
                 found.append((error(small) / max(saved, 1), len(found), branch))
             if not found:
-                raise WorkFailed(
-                    f"pruning can't take {100 * amount:g}% of the {_WORDS[self.options.of]} with branches",
-                    why=f"at most {1 - now / self.whole:.1%} can go" if now < self.whole else "the network has no residual branch",
-                    fix="ask for less, or prune filters",
-                )  # fmt: skip
+                some = at_most(1 - now / self.whole), "ask for less, or prune filters"
+                why, fix = some if now < self.whole else ("the network has no residual branch", "prune filters or channels")
+                what = f"pruning can't take {100 * amount:g}% of the {_WORDS[self.options.of]} with branches"
+                raise WorkFailed(what, why=why, fix=fix)
             _, _, branch = min(found)
             small = self._fitted(graph, _branches.silenced(graph, branch), self.options.samples)
             self.ctx.note("prune", f"the branch of {len(branch.nodes)} nodes into '{origin_of(branch.add)}' is gone")

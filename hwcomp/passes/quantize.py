@@ -10,12 +10,11 @@ import numpy as np
 from hwcomp.errors import ModelError
 from hwcomp.graph import Graph, origin_of
 from hwcomp.passes import _few_bits
-from hwcomp.passes.base import Pass, PassContext, constant
+from hwcomp.passes.base import DOT, Pass, PassContext, constant
 from hwcomp.quantize.schemes import Scheme, scheme
 from hwcomp.registry import OPS, graph_pass
 from hwcomp.types import Node, QType, Tensor
 
-_DOT = {"Conv", "Dense"}
 _RECURRENT = ("GRU", "LSTM")
 _LARGEST_BIAS = 2.0**50  # steps: sums of more than 53 bits are refused anyway
 _SAME_STEP = 1e-6  # relative: scales of biases are products that exporters round in several ways
@@ -41,9 +40,9 @@ class Quantize(Pass):
                 ctx.note(self.name, f"'{name}' has no type in the model: {ctx.quant} (--rest)")
         nodes, fine = [], _few_bits.fine_tensors(graph)
         for node in graph.nodes:
-            if node.op in _DOT and node.attrs.steps:
+            if node.op in DOT and node.attrs.steps:
                 node = _few_bits.quantize_weights(node, tensors, ctx)
-            elif node.op in _DOT:
+            elif node.op in DOT:
                 node = self._weights(node, tensors, ctx, node.outputs[0] in fine, stated)
             elif node.op in _RECURRENT:
                 node = self._rows(node, tensors, ctx)

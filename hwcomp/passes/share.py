@@ -136,4 +136,4 @@ class Share(Pass):
         fit = shared(target, gram, 1 << self.bits, rate / _MEGABIT * energy, start, keep)
         away = target - fit.weights
         error = float(((away @ gram) * away).sum()) / energy
-        return problem.node(node, tensors, "shared", fit.integers, fit.scale * sizes), fit, error
+        return problem.on_integers(node, tensors, "shared", fit.integers, fit.scale * sizes), fit, error

@@ -16,13 +16,13 @@ import numpy as np
 from hwcomp.errors import UsageError, WorkFailed, shown
 from hwcomp.graph import Graph, origin_of
 from hwcomp.passes import _patterns as patterns
-from hwcomp.passes._layerwise import DOT
+from hwcomp.passes._costs import at_most
 from hwcomp.passes._places import places, shape, split, stored
 from hwcomp.passes._refit import Refit
 from hwcomp.passes._weight_scan import Scan, slopes
 from hwcomp.passes._weight_scores import CRITERIA, OF_DATA, scores
 from hwcomp.passes._zero_budget import WORDS, Budget
-from hwcomp.passes.base import Pass, PassContext, constant, stated
+from hwcomp.passes.base import DOT, Pass, PassContext, constant, stated
 from hwcomp.passes.prune import accuracy
 from hwcomp.registry import graph_pass
 from hwcomp.types import Node
@@ -333,7 +333,7 @@ class _Sparsifying:
 
     def _too_much(self, kind: str, amount: float, most: float) -> WorkFailed:
         return WorkFailed(
-            f"sparsify.{kind}={amount:g} leaves next to nothing of every layer", why=f"at most {most:.1%} can go",
+            f"sparsify.{kind}={amount:g} leaves next to nothing of every layer", why=at_most(most),
             fix=f"give {math.floor(most * 1000) / 1000:g} or less, or --pass sparsify.scope=layer",
         )  # fmt: skip
 
@@ -352,7 +352,7 @@ class _Sparsifying:
             fix = f"give {math.floor(most * 1000) / 1000:g} or less{smaller} or leave the layer out"
         return WorkFailed(
             f"sparsify.{kind}={amount:g} leaves nothing of {node.op} '{origin_of(node)}'", node=origin_of(node),
-            why=f"at most {most:.1%} can go", fix=f"{fix} with --pass sparsify.skip={origin_of(node)}",
+            why=at_most(most), fix=f"{fix} with --pass sparsify.skip={origin_of(node)}",
         )  # fmt: skip
 
     def _n_of_m(self, kept) -> dict[str, str]:
@@ -366,7 +366,7 @@ class _Sparsifying:
             pruned = f", keep filters in multiples with --pass prune.multiple={m}" if "prune" in self.ctx.notes else ""
             raise UsageError(
                 f"sparsify.nm={o.nm} does not divide the input channels", node=origin_of(odd[0]), why=f"{counts}",
-                fix=f"leave these layers out{everything} with --pass sparsify.skip={named}{pruned}, or use --pass sparsify.block=",
+                fix=f"leave these layers out{everything} with --pass sparsify.skip={named}{pruned}, or take --prune block={1 - n / m:g}",
             )  # fmt: skip
         masks = {name: patterns.n_of_m(self._scores[name] * kept[name], n, m, o.shared) for name in kept}
         if not self._model:

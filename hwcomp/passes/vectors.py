@@ -57,7 +57,7 @@ class Vectors(Pass):
         self._check(ctx)
         float_layers = [n for n in dots(graph) if graph.tensors[n.inputs[1]].given is None]
         cuts = {n.name: cut for n in float_layers if (cut := _cut(n, graph, self.size)) is not None}
-        shapes = {n.name: self._shape(n, graph, cuts[n.name]) for n in float_layers if n.name in cuts}
+        shapes = {n.name: self._shape(n, graph) for n in float_layers if n.name in cuts}
         names = {name for name, shape in shapes.items() if shape is not None}
         if not names:
             why = f"no layer has float weights in rows that {self.size} divides, and enough of them"
@@ -110,7 +110,7 @@ class Vectors(Pass):
         if ctx.calibration is None:
             raise UsageError("pass vectors needs calibration data", fix="give --calibration DATA.npz with real samples")
 
-    def _shape(self, node: Node, graph: Graph, cut: tuple[int, int]) -> Shape | None:
+    def _shape(self, node: Node, graph: Graph) -> Shape | None:
         """What a layer's codes are; None where they would take as much as its weights."""
         weights = graph.tensors[node.inputs[1]].data
         places = weights[0].size // self.size
@@ -173,7 +173,7 @@ class Vectors(Pass):
         integers[:, :, order] = fit.integers
         index = fit.codes.reshape(len(fit.codes), -1, fit.codes.shape[-1])
         codes = Codes(fit.codebook.astype(np.int8), index, (channels, taps), (1, 0))
-        made = problem.node(node, tensors, "coded", integers, fit.scale * rows, codes)
+        made = problem.on_integers(node, tensors, "coded", integers, fit.scale * rows, codes)
         ctx.chosen.add(made.inputs[1])
         books = f"{shape.parts * shape.stages} codebook{'s' if shape.parts * shape.stages > 1 else ''} of {shape.codewords} x {shape.size}"
         ctx.note(self.name, f"{node.op} '{node.name}': {books}, error {error:.2g} of its output's energy")

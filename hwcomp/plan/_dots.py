@@ -70,6 +70,8 @@ def _fold(sweep: Sweep, kernel: Kernel, folds: Folds) -> Fold:
     """An unrolled layer takes all at once."""
     if kernel.name in sweep.unroll:
         return replace(max(folds.all, key=lambda f: f.lanes), unrolled=True, steps=sweep.steps)
+    if size := sweep.whole.get(kernel.name):
+        folds = folding.whole(folds, size)
     x, y = (sweep.program.edges[n] for n in (kernel.inputs[0], kernel.outputs[0]))
     return replace(sweep.fold(replace(folds, parts=parts(kernel, x, y))), steps=sweep.steps)
 

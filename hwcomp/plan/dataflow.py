@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 
 from hwcomp.errors import WorkFailed
@@ -60,8 +60,8 @@ def fold_dataflow(
             fix=f"give --pe-simd-budget {len(dots)} or more",
         )  # fmt: skip
 
-    def swept(target: int | None, spare: int = 0) -> DataflowPlan:
-        return Sweep(program, target, unroll, spare, steps, skip).plan(budget)
+    def swept(target: int | None, spare: int = 0, whole: Mapping[str, int] | None = None) -> DataflowPlan:
+        return Sweep(program, target, unroll, spare, steps, skip, whole).plan(budget)
 
     slowest, fastest = swept(None), swept(0)
     low, high, best = fastest.interval, slowest.interval, slowest
@@ -76,7 +76,34 @@ def fold_dataflow(
     # Lanes that are left over may buy less hardware: fewer accumulators, fewer copies of a window buffer.
     compact = swept(best.interval, budget - best.lanes)
     plan = compact if compact.interval <= best.interval and compact.lanes <= budget else best
-    return codebooks.given(program, plan, logic) if logic else plan
+    return _coded(program, plan, logic, lambda spare, whole: swept(plan.interval, spare, whole)) if logic else plan
+
+
+def _coded(
+    program: Program, plan: DataflowPlan, logic: Logic, swept: Callable[[int, dict[str, int]], DataflowPlan]
+) -> DataflowPlan:
+    """The plan with codebooks; with lanes for whole vectors in layers that have vector codes, the largest first, where others would
+    take them and the interval and the budget stay."""
+    best, whole = codebooks.given(program, plan, logic), {}
+
+    def tried(spare: int, names: dict[str, int], least: int) -> DataflowPlan | None:
+        """Where it keeps interval and budget, and at least that many bits less are in ROM."""
+        found = swept(spare, names)
+        if found.interval > plan.interval or found.lanes > plan.budget:
+            return None
+        found = codebooks.given(program, found, logic)
+        return found if codebooks.saved(found, logic) >= least else None
+
+    coded = [k for k in program.kernels if "vectors" in k.params]
+    for kernel in sorted(coded, key=lambda k: -k.constants["index"].size):
+        stage = next(s for s in best.stages if program.kernels[s.kernel] is kernel)
+        if stage.fold.unrolled or (stage.codebook and stage.codebook.vector > 1):
+            continue
+        more = whole | {kernel.name: kernel.constants["codebook"].shape[-1]}
+        if trial := tried(0, more, codebooks.saved(best, logic) + 1):
+            best, whole = trial, more
+    compact = tried(plan.budget - best.lanes, whole, codebooks.saved(best, logic)) if whole else None
+    return compact or best
 
 
 def check_dataflow(program: Program) -> None:
@@ -87,7 +114,8 @@ def check_dataflow(program: Program) -> None:
 class Sweep:
     """One walk through the kernels in order, choosing for each the fewest lanes that keep `target` beats (None: one lane).
 
-    With `spare`, up to so many lanes more are spent in all where that makes an engine smaller.
+    With `spare`, up to so many lanes more are spent in all where that makes an engine smaller. `whole`: names of dot products whose
+    sums add up whole vectors of so many lanes.
     """
 
     def __init__(
@@ -98,9 +126,10 @@ class Sweep:
         spare: int = 0,
         steps: int = STEPS,
         skip: bool = True,
+        whole: Mapping[str, int] | None = None,
     ):
         self.program, self.target, self.unroll, self.spare = program, target, unroll, spare
-        self.steps, self.skip = steps, skip
+        self.steps, self.skip, self.whole = steps, skip, whole or {}
         self.streams: dict[str, Stream] = {}
         self.roots: dict[str, str] = {}
         self.stages: list[Stage] = []

@@ -9,7 +9,7 @@ convolution follow one another in one engine; a depthwise engine has several of 
 from __future__ import annotations
 
 from bisect import bisect_left
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import ceil
 
@@ -123,6 +123,12 @@ class Folds:
         if fold.taps == fold.chunks == 1 and parts.window:
             return area  # a word that is repeated waits where it is
         return area + parts.window + fold.taps * self.buffered * parts.bits * _MEMORY_BIT
+
+
+def whole(folds: Folds, size: int) -> Folds:
+    """Those whose sums add up whole vectors of `size` lanes; all where none does."""
+    fit = tuple(f for f in folds.all if f.kind == DENSE and f.select is None and f.dot % size == 0)
+    return replace(folds, all=fit, frontier=_frontier(list(fit))) if fit else folds
 
 
 @lru_cache(maxsize=4096)

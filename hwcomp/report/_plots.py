@@ -7,7 +7,7 @@ from typing import Any
 
 from hwcomp.errors import shown
 from hwcomp.report import waterfall as stages_
-from hwcomp.report._words import number, share
+from hwcomp.report._words import end, number, share
 
 ROW = 22  # pixels of one step of the memory map
 INTERVAL_AT = 0.94  # where the interval line stands in the plot of the beats
@@ -71,7 +71,7 @@ def waterfall(stages: list[dict[str, Any]]) -> dict[str, Any] | None:
     names = stages_.layers(stages)
     return {
         "rows": rows, "ticks": ticks(top), "names": [shown(s["stage"]) for s in stages],
-        "layers": [{"node": shown(n), "bytes": [s["layers"].get(n, 0) for s in stages]} for n in names],
+        "layers": [{"node": end(n), "bytes": [s["layers"].get(n, 0) for s in stages]} for n in names],
         "sums": [s["bytes"] for s in stages],
     }  # fmt: skip
 
@@ -93,7 +93,7 @@ def break_even(density: float, ratio: float | None, curves: dict[str, list[float
         for name, ys in curves.items()
     ]
     x, y = place(density, ratio)
-    return {"lines": lines, "x": x, "y": y, "one": place(0, 1)[1], "wide": wide, "high": high}
+    return {"lines": lines, "x": x, "y": y, "one": place(0, 1)[1], "half": place(0, 0.5)[1], "wide": wide, "high": high}
 
 
 def memory_map(mcu: dict[str, Any], kernels: list[str]) -> dict[str, Any] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from hwcomp.errors import shown
+from hwcomp.errors import one_line, shown
 
 _NODES = 3  # of one layer are named, the others counted
 _EXAMPLE_HZ = 100_000_000
@@ -50,8 +50,14 @@ def shape(dims: Sequence[int]) -> str:
     return " × ".join(map(str, dims)) or "1"
 
 
+def end(name: str, longest: int = 60) -> str:
+    """A name from a model, printable; of a long one its end, which tells layers of one network from each other."""
+    text = one_line(name)
+    return text if len(text) <= longest else f"…{text[1 - longest :]}"
+
+
 def nodes(names: Sequence[str]) -> str:
-    text = ", ".join(shown(n, 60) for n in names[:_NODES])
+    text = ", ".join(end(n) for n in names[:_NODES])
     return f"{text} and {len(names) - _NODES} more" if len(names) > _NODES else text
 
 

@@ -24,7 +24,8 @@ CONSTANTS = (
     f"each tensor is written once and read once per reader, each constant read once; a MAC is two operations, what a product skips is "
     f"none; {SRAM:g} pJ per 32 bits of SRAM, {DRAM:g} of DRAM, {OPERATION} per operation"
 )
-_STILL = ("Reshape", "Identity", "Retype", "QuantizeLinear", "DequantizeLinear")  # no product moves data for these alone
+# No product moves data for these alone.
+_STILL = ("Reshape", "Identity", "Retype", "QuantizeLinear", "DequantizeLinear")
 
 
 def figures(activation_bits: int, constant_bits: int, macs: int, others: int) -> dict[str, Any]:

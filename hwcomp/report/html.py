@@ -71,7 +71,9 @@ def _network_tiles(report: dict[str, Any]) -> list[dict[str, str]]:
     return [
         targets.tile("Layers", len(layers), f"{sum(layer['macs'] > 0 for layer in layers)} with multiplications"),
         targets.tile("MACs per frame", report["macs"], _from(report, "macs", f"{words.number(report['flops'])} FLOPs")),
-        targets.tile("Weights", report["weights"], _from(report, "weights", f"{words.number(report['parameters'])} parameters")),
+        targets.tile(
+            "Weights", report["weights"], _from(report, "weights", f"{words.number(report['parameters'])} parameters")
+        ),
         targets.tile("Differing accumulators", differing, some if differing else exact),
         targets.tile("Accuracy", "not measured", "hwcomp eval DIR --data TEST.npz"),
     ]
@@ -80,7 +82,11 @@ def _network_tiles(report: dict[str, Any]) -> list[dict[str, str]]:
 def _from(report: dict[str, Any], key: str, note: str) -> str:
     """`note`, and what the model had where the network has less."""
     whole = report["stages"][0][key] if report["stages"] else report[key]
-    return note if whole <= report[key] else f"{note}; the model has {words.number(whole)} {'MACs' if key == 'macs' else key}"
+    return (
+        note
+        if whole <= report[key]
+        else f"{note}; the model has {words.number(whole)} {'MACs' if key == 'macs' else key}"
+    )
 
 
 def _memory(rows: dict[str, Any]) -> list[dict[str, Any]]:

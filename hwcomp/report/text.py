@@ -69,7 +69,7 @@ def report_text(report: dict[str, Any]) -> str:
     layers = _table("Layers", "kernel", "nodes", "output", "range", "MACs", "weights")
     for layer in report["layers"]:
         layers.add_row(
-            layer["kernel"], shown(", ".join(layer["nodes"])), "x".join(map(str, layer["shape"])) or "1",
+            layer["kernel"], words.nodes(layer["nodes"]), "x".join(map(str, layer["shape"])) or "1",
             f"[{layer['range'][0]}, {layer['range'][1]}]", f"{layer['macs']:,}", f"{layer['weights']:,}",
         )  # fmt: skip
     layers.add_row("in all", "", "", "", f"{report['macs']:,}", f"{report['weights']:,}")
@@ -150,18 +150,20 @@ def _stages(stages: list[dict[str, Any]]) -> list[Any]:
         )  # fmt: skip
     layers = _table("Bytes of the weights by layer", "layer", *(s["stage"] for s in stages))
     for node in waterfall.layers(stages):
-        layers.add_row(shown(node), *(f"{s['layers'].get(node, 0):,}" for s in stages))
+        layers.add_row(words.end(node), *(f"{s['layers'].get(node, 0):,}" for s in stages))
     layers.add_row("in all", *(f"{s['bytes']:,}" for s in stages))
     return [table, f"bytes of the weights with their indices; {waterfall.CONSTANTS}", "", layers, ""]
 
 
 def _memory(rows: dict[str, Any], of: str) -> list[Any]:
     """Traffic and energy of one inference, a row per form or target."""
-    columns = ("MACs", "FLOPs", "activation bytes", "constant bytes", "FLOPs per byte", "nJ on the chip", "nJ, constants in DRAM")
+    columns = ("MACs", "operations", "activation bytes", "constant bytes", "operations per byte", "nJ on the chip", "nJ, constants in DRAM")
     table = _table("Memory traffic and energy of one inference", of, *columns)
     for name, m in rows.items():
         counts = (f"{m[key]:,}" for key in ("macs", "operations", "activation_bytes", "constant_bytes"))
-        table.add_row(name, *counts, f"{m['intensity'] or 0:.2f}", *(f"{m['energy_nj'][at]:,.1f}" for at in ("sram", "dram")))
+        table.add_row(
+            name, *counts, f"{m['intensity'] or 0:.2f}", *(f"{m['energy_nj'][at]:,.1f}" for at in ("sram", "dram"))
+        )
     return [table, energy.CONSTANTS, ""]
 
 
@@ -263,7 +265,7 @@ def inspection_text(data: dict[str, Any]) -> str:
     table = _table("Layers", "node", "operator", "output", "parameters", "MACs", "other operations")
     for layer in data["layers"]:
         table.add_row(
-            shown(layer["node"]), layer["operator"], "x".join(map(str, layer["shape"])), f"{layer['parameters']:,}",
+            words.end(layer["node"]), layer["operator"], "x".join(map(str, layer["shape"])), f"{layer['parameters']:,}",
             f"{layer['macs']:,}", f"{layer['operations']:,}",
         )  # fmt: skip
     others = sum(layer["operations"] for layer in data["layers"])
@@ -291,7 +293,7 @@ def _forms(data: dict[str, Any]) -> list[Any]:
     table = _table("Bytes of weights and their indices, as they are", "node", *data["forms"])
     for layer in data["layers"]:
         if layer["forms"]:
-            table.add_row(shown(layer["node"]), *(f"{size:,}" for size in layer["forms"].values()))
+            table.add_row(words.end(layer["node"]), *(f"{size:,}" for size in layer["forms"].values()))
     table.add_row("in all", *(f"{size:,}" for size in data["forms"].values()))
     return [table, ""]
 

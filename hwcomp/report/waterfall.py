@@ -19,10 +19,10 @@ FLOAT = 4  # bytes
 DISTANCE = 1
 STORED = ("mcu", "fpga", "hls")
 WORDS = {
-    "float": "the model, as float32", "prune": "filters, channels or branches gone", "sparsify": "zeros left out",
+    "float": "the model, as float32", "prune": "filters or branches gone", "sparsify": "zeros left out",
     "low_rank": "factored", "few_bits": "few values", "share": "shared values", "vectors": "vectors of shared values",
     "integers": "integers, a byte or more each", "sparse": "integers, zeros left out",
-    "shared": "indices of their values or vectors", "mcu": "stored in C", "fpga": "stored in ROMs of the Verilog",
+    "shared": "indices of shared values", "mcu": "stored in C", "fpga": "stored in ROMs of the Verilog",
     "hls": "stored in ROMs of the HLS C++",
 }  # fmt: skip
 

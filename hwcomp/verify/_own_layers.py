@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hwcomp.verify._qdq_layers import Layer
+from hwcomp.verify._qdq_layers import Layer, renamed
 from sw_ref.program import Edge, Program
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ class _Own:
         return node is not None and node.op_type == "DequantizeLinear"
 
     def _cut(self, cut: Layer, nodes: list[onnx.NodeProto], constants: set[str]) -> Layer:
-        from onnx import TensorProto, helper
+        from onnx import helper
 
         short: dict[str, str] = {"": ""}
 
@@ -183,18 +183,8 @@ class _Own:
                 value = f"{value}_q"
             made += moves
             ins.append(helper.make_tensor_value_info(value, helper.np_dtype_to_tensor_dtype(edge.dtype), None))
-        for constant in self.model.graph.initializer:
-            if constant.name in constants:
-                copy = TensorProto()
-                copy.CopyFrom(constant)
-                copy.name = rename(constant.name)
-                held.append(copy)
-        for node in nodes:
-            copy = type(node)()
-            copy.CopyFrom(node)
-            copy.input[:] = [rename(v) for v in node.input]
-            copy.output[:] = [rename(v) for v in node.output]
-            made.append(copy)
+        own, copies = renamed((c for c in self.model.graph.initializer if c.name in constants), nodes, rename)
+        held, made = [*held, *own], [*made, *copies]
         edge, value = self.program.edges[cut.tensor], rename(cut.tensor)
         if at := self.batch_axes.get(cut.tensor, 0):
             perm = (at, *(i for i in range(len(edge.shape) + 1) if i != at))

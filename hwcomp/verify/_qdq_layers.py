@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -92,6 +93,23 @@ def _batched(model: onnx.ModelProto, program: Program) -> bool:
     return len(first.type.tensor_type.shape.dim) > len(program.edges[first.name].shape)
 
 
+def renamed(
+    constants: Iterable[onnx.TensorProto], nodes: Iterable[onnx.NodeProto], rename: Callable[[str], str]
+) -> tuple[list[onnx.TensorProto], list[onnx.NodeProto]]:
+    """Copies under other names of values."""
+    held, made = [], []
+    for constant in constants:
+        held.append(copy := type(constant)())
+        copy.CopyFrom(constant)
+        copy.name = rename(constant.name)
+    for node in nodes:
+        made.append(copy := type(node)())
+        copy.CopyFrom(node)
+        copy.input[:] = [rename(v) for v in node.input]
+        copy.output[:] = [rename(v) for v in node.output]
+    return held, made
+
+
 def _cut(model, program: Program, tensor, inputs, value_of, nodes, constants, batched: bool) -> onnx.ModelProto:
     from onnx import TensorProto, helper
 
@@ -108,17 +126,6 @@ def _cut(model, program: Program, tensor, inputs, value_of, nodes, constants, ba
         return helper.make_tensor_value_info(rename(value_of[name]), kind, shape)
 
     ins, out = [info(n) for n in inputs], info(tensor)
-    made, held = [], []
-    for constant in constants:
-        copy = TensorProto()
-        copy.CopyFrom(constant)
-        copy.name = rename(constant.name)
-        held.append(copy)
-    for node in nodes:
-        copy = type(node)()
-        copy.CopyFrom(node)
-        copy.input[:] = [rename(v) for v in node.input]
-        copy.output[:] = [rename(v) for v in node.output]
-        made.append(copy)
+    held, made = renamed(constants, nodes, rename)
     graph = helper.make_graph(made, "layer", ins, [out], held)
     return helper.make_model(graph, ir_version=model.ir_version, opset_imports=model.opset_import)

@@ -7,7 +7,7 @@
 // cycles. Does not repeat its input: for R outputs per channel hwc_window gives each group R times (REP = R), and
 // groups r, R + r, .. are the r-th outputs.
 // Weight ROM: GROUPS*CHUNKS words, address group*CHUNKS + chunk, weight of (tap, channel) at bits
-// [(tap*LANES+channel)*WW]. Bias ROM: GROUPS words, bias of a channel at bits [channel*ACC_W].
+// [(tap*LANES+channel)*WW]; with CODE_W weights are indices (hwc_operands). Bias ROM: GROUPS words, bias of a channel at bits [channel*ACC_W].
 `default_nettype none
 
 module hwc_dwc #(
@@ -29,6 +29,8 @@ module hwc_dwc #(
     parameter [ROWS*32-1:0] ROW_AT = {ROWS*32{1'b0}},  // where the biases of each row are
     parameter [COLS*32-1:0] COL_AT = {COLS*32{1'b0}},  // .. of each column, from there
     parameter MOST      = 5,   // of hwc_agree
+    parameter CODE_W    = 0,   // bits per index of a weight; 0: no indices
+    parameter [(WW<<CODE_W)-1:0] TABLE = {(WW<<CODE_W){1'b0}},  // the weights that they mean
     parameter W_STYLE   = 0,   // memory of the weights, see hwc_rom
     parameter W_FILE    = "",  // weight ROM, hex
     parameter B_FILE    = "",  // bias ROM, hex
@@ -55,7 +57,6 @@ module hwc_dwc #(
   localparam integer TERMS = AGREE ? (T + 6 * STEPS + 2) / (6 * STEPS + 2) : P;
   localparam integer LAT = 1 + (STEPS + $clog2(TERMS)) / 2;  // of hwc_dot
 
-  reg  [ P*LANES*XW-1:0] x_q;
   wire [ P*LANES*XW-1:0] x;
   wire [ P*LANES*WW-1:0] w;
   wire [LANES*ACC_W-1:0] bias;
@@ -71,18 +72,15 @@ module hwc_dwc #(
       .m_ready_i(m_ready_i), .en_o(en), .take_o(take), .waddr_o(waddr), .last_o(unused_last), .load_o(load),
       .baddr_o(baddr), .add_o(add), .first_o(first)
   );
-  hwc_rom #(.W(P * LANES * WW), .DEPTH(WORDS), .AW(WAW), .STYLE(W_STYLE), .MEM_FILE(W_FILE)) u_weights (
-      .clk_i(clk_i), .en_i(take), .addr_i(waddr), .data_o(w)
+  hwc_operands #(
+      .SIMD(P * LANES), .XW(XW), .WW(WW), .CODE_W(CODE_W), .TABLE(TABLE), .DEPTH(WORDS), .AW(WAW), .CHUNKS(CHUNKS),
+      .W_STYLE(W_STYLE), .W_FILE(W_FILE), .X_FILE(X_FILE)
+  ) u_operands (
+      .clk_i(clk_i), .rst_ni(rst_ni), .en_i(en), .take_i(take), .addr_i(waddr), .data_i(s_data_i), .x_o(x), .w_o(w)
   );
   hwc_rom #(.W(LANES * ACC_W), .DEPTH(STARTS), .AW(GW), .MEM_FILE(B_FILE)) u_bias (
       .clk_i(clk_i), .en_i(load), .addr_i(baddr), .data_o(bias)
   );
-
-  hwc_mask #(.LANES(P * LANES), .XW(XW), .CHUNKS(CHUNKS), .MEM_FILE(X_FILE)) u_mask (
-      .clk_i(clk_i), .rst_ni(rst_ni), .en_i(take), .data_i(s_data_i), .data_o(x)
-  );
-
-  always @(posedge clk_i) if (take) x_q <= x;
 
   genvar i, t;
   generate
@@ -96,7 +94,7 @@ module hwc_dwc #(
       wire [ACC_W:0]   twice = {dot, 1'b0};
       wire             unused_top = ^{twice, sum};
       for (t = 0; t < P; t = t + 1) begin : g_tap
-        assign x_lane[t*XW +: XW] = x_q[(t*LANES+i)*XW +: XW];
+        assign x_lane[t*XW +: XW] = x[(t*LANES+i)*XW +: XW];
         assign w_lane[t*WW +: WW] = w[(t*LANES+i)*WW +: WW];
       end
       hwc_dot #(

@@ -32,8 +32,9 @@ module hwc_mvu #(
     parameter N         = 1,   // lanes multiplied ..
     parameter M         = 1,   // .. of so many that come
     parameter SHARE     = PE,  // outputs that read the same lanes; PE where N = M
-    parameter CODE_W    = 0,   // bits per index of a weight; 0: no indices
-    parameter [(WW<<CODE_W)-1:0] TABLE = {(WW<<CODE_W){1'b0}},  // the weights that they mean
+    parameter CODE_W    = 0,   // bits per index of weights; 0: no indices
+    parameter VECTOR    = 1,   // weights that an index means
+    parameter [((VECTOR*WW)<<CODE_W)-1:0] TABLE = {((VECTOR*WW)<<CODE_W){1'b0}},  // the weights
     parameter W_STYLE   = 0,   // memory of the weights, see hwc_rom
     parameter W_FILE    = "",  // weight ROM, hex
     parameter B_FILE    = "",  // bias ROM, hex
@@ -82,8 +83,8 @@ module hwc_mvu #(
       .baddr_o(baddr), .add_o(add), .first_o(first)
   );
   hwc_operands #(
-      .PE(PE), .SIMD(SIMD), .XW(XW), .WW(WW), .N(N), .M(M), .SHARE(SHARE), .CODE_W(CODE_W), .TABLE(TABLE), .AW(WAW),
-      .DEPTH(WORDS), .CHUNKS(CHUNKS), .W_STYLE(W_STYLE), .W_FILE(W_FILE), .I_FILE(I_FILE), .X_FILE(X_FILE)
+      .PE(PE), .SIMD(SIMD), .XW(XW), .WW(WW), .N(N), .M(M), .SHARE(SHARE), .CODE_W(CODE_W), .VECTOR(VECTOR),
+      .TABLE(TABLE), .AW(WAW), .DEPTH(WORDS), .CHUNKS(CHUNKS), .W_STYLE(W_STYLE), .W_FILE(W_FILE), .I_FILE(I_FILE), .X_FILE(X_FILE)
   ) u_operands (
       .clk_i(clk_i), .rst_ni(rst_ni), .en_i(en), .take_i(take), .addr_i(waddr), .data_i(s_data_i), .x_o(x), .w_o(w)
   );

@@ -1,8 +1,8 @@
-// hwc_operands: what the dot products of hwc_mvu multiply: the lanes of a beat in a register, its weights from a ROM.
+// hwc_operands: what the dot products of hwc_mvu and hwc_dwc multiply: the lanes of a beat in a register, its weights from a ROM.
 //
 // Both are there in the cycle after take_i. With N < M a beat has M lanes for every N, of which indices in a ROM take
 // N, for each SHARE outputs others (hwc_select); lanes and weights then come a cycle with en_i later. With CODE_W the
-// ROM has an index of so many bits for each weight, and TABLE the weights.
+// ROM has an index of so many bits for each VECTOR weights of an output, and TABLE the weights.
 `default_nettype none
 
 module hwc_operands #(
@@ -13,13 +13,14 @@ module hwc_operands #(
     parameter N       = 1,   // lanes taken ..
     parameter M       = 1,   // .. of so many
     parameter SHARE   = PE,  // outputs with the same lanes
-    parameter CODE_W  = 0,   // bits per index of a weight; 0: the ROM has weights
-    parameter [(WW<<CODE_W)-1:0] TABLE = {(WW<<CODE_W){1'b0}},  // of hwc_table
+    parameter CODE_W  = 0,   // bits per index; 0: the ROM has weights
+    parameter VECTOR  = 1,   // weights that an index means; 1 without indices
+    parameter [((VECTOR*WW)<<CODE_W)-1:0] TABLE = {((VECTOR*WW)<<CODE_W){1'b0}},  // of hwc_table
     parameter DEPTH   = 1,   // words of weights
     parameter AW      = 1,   // width of addr_i
     parameter CHUNKS  = 1,   // of hwc_mask
     parameter W_STYLE = 0,   // memory of the weights, see hwc_rom
-    parameter W_FILE  = "",  // DEPTH words of PE*SIMD weights or indices, hex
+    parameter W_FILE  = "",  // DEPTH words of PE*SIMD weights, or of their indices, hex
     parameter I_FILE  = "",  // with N < M: DEPTH words of indices
     parameter X_FILE  = ""   // of hwc_mask
 ) (
@@ -35,12 +36,15 @@ module hwc_operands #(
 
   localparam integer LANES = SIMD / N * M;
   localparam integer SETS = (PE + SHARE - 1) / SHARE;
-  localparam integer STORED = (CODE_W > 0) ? CODE_W : WW;
+  localparam integer STORED = PE * SIMD / VECTOR * ((CODE_W > 0) ? CODE_W : WW);  // bits of a word
   localparam integer IW = (M > N) ? $clog2(M - N + 1) : 1;
 
   generate
     if (N < 1 || M < N || SIMD % N != 0 || SHARE < 1 || (M == N && SHARE < PE)) begin : g_check
       hwc_error_operands_need_n_le_m_and_n_divides_simd u_error ();
+    end
+    if (VECTOR < 1 || SIMD % VECTOR != 0 || (CODE_W == 0 && VECTOR > 1)) begin : g_check_vector
+      hwc_error_operands_need_whole_vectors_of_indices u_error ();
     end
   endgenerate
 
@@ -48,12 +52,12 @@ module hwc_operands #(
   reg  [LANES*XW-1:0] x_q;
   wire [      AW-1:0] addr;
   wire                read;
-  wire [PE*SIMD*STORED-1:0] stored;
+  wire [  STORED-1:0] stored;
 
   hwc_mask #(.LANES(LANES), .XW(XW), .CHUNKS(CHUNKS), .MEM_FILE(X_FILE)) u_mask (
       .clk_i(clk_i), .rst_ni(rst_ni), .en_i(take_i), .data_i(data_i), .data_o(x)
   );
-  hwc_rom #(.W(PE * SIMD * STORED), .DEPTH(DEPTH), .AW(AW), .STYLE(W_STYLE), .MEM_FILE(W_FILE)) u_weights (
+  hwc_rom #(.W(STORED), .DEPTH(DEPTH), .AW(AW), .STYLE(W_STYLE), .MEM_FILE(W_FILE)) u_weights (
       .clk_i(clk_i), .en_i(read), .addr_i(addr), .data_o(stored)
   );
 
@@ -61,7 +65,9 @@ module hwc_operands #(
 
   generate
     if (CODE_W > 0) begin : g_codes
-      hwc_table #(.LANES(PE * SIMD), .CW(CODE_W), .W(WW), .TABLE(TABLE)) u_table (.code_i(stored), .data_o(w_o));
+      hwc_table #(.LANES(PE * SIMD / VECTOR), .CW(CODE_W), .W(VECTOR * WW), .TABLE(TABLE)) u_table (
+          .code_i(stored), .data_o(w_o)
+      );
     end else begin : g_weights
       assign w_o = stored;
     end

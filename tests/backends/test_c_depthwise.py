@@ -82,14 +82,13 @@ def test_slices_hold_the_weights_by_tap_and_channel():
 def test_scratch_is_in_the_plan():
     program = chain(FEW["twelve"])
     steps = plans(program, c_weights="small")
-    small, fast = (CBackend().plan(program, {"c_weights": f}) for f in ("small", "fast"))
+    small = CBackend().plan(program, {"c_weights": "small"})
     for step in steps:
         w, border = step.weights, any(program.kernels[step.kernel].params["pads"])
         size = -(-w.rows * w.k // 8) * 8 if w.book else -(-w.rows * w.k // 4) * 4
         assert step.scratch == border * -(-w.rows * w.k // 4) * 4 + size + w.tables
     assert small.arena_bytes >= small.peak_live
     assert all(s.weights.slices == 0 for s in plans(program, c_weights="fast"))
-    assert fast.arena_bytes <= small.arena_bytes
 
 
 def test_the_fewest_bytes_and_why():

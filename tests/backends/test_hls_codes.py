@@ -9,9 +9,10 @@ from hwcomp.backends.hls import Hls, HlsPlan
 from hwcomp.options import HLS_DIALECTS
 from hwcomp.plan.dataflow import plan_dataflow
 from tests.backends.hls_tools import needs_headers
-from tests.backends.test_verilog_codes import CHEAP, chain
+from tests.backends.test_verilog_codes import CHEAP, apart, chain
 from tests.few_bits import few_bits_program
 from tests.products import check, from_program
+from tests.vector_codes import network
 
 pytestmark = needs_headers
 
@@ -25,6 +26,21 @@ def test_every_bit(distinct, budget, dialect, tmp_path):
     built = from_program(program, tmp_path, "hls", plan=plan)
     assert "_index" in (built.dir / "hls" / "net_weights.h").read_text()
     check(built, ("hls",))
+
+
+@pytest.mark.parametrize("dialect", HLS_DIALECTS)
+def test_vectors(dialect, tmp_path):
+    program = network(1)
+    plan = HlsPlan(plan_dataflow(program, 64, skip=False, logic=CHEAP), dialect)
+    assert {s.codebook.vector for s in plan.flow.stages if s.codebook} & {2, 4, 8}
+    check(from_program(program, tmp_path, "hls", plan=plan), ("hls",))
+
+
+@pytest.mark.parametrize("dialect", HLS_DIALECTS)
+def test_depthwise_layers(dialect, tmp_path):
+    plan = HlsPlan(plan_dataflow(apart(), 9, skip=False, logic=CHEAP), dialect)
+    assert [s.codebook.vector for s in plan.flow.stages] == [1, 1]
+    check(from_program(apart(), tmp_path, "hls", plan=plan), ("hls",))
 
 
 def test_the_report_counts_indices():

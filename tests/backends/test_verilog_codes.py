@@ -15,6 +15,7 @@ from tests.backends.test_verilog_select import weights
 from tests.models import model, values
 from tests.products import check, compiled, from_program
 from tests.program_factory import Builder
+from tests.vector_codes import Coded, network
 
 CHEAP = replace(FAMILIES["ice40"], bits=1)  # a table wherever there is one
 
@@ -52,6 +53,66 @@ def test_with_lanes_that_choose(tmp_path):
     assert plan.stages[0].fold.select
     assert plan.stages[0].codebook.bits == 3
     check(from_program(program, tmp_path, "fpga", plan=plan), ("verilator",))
+
+
+def apart():
+    """Depthwise layers, of one and of two outputs for each channel."""
+    rng = np.random.default_rng(5)
+    few = [-120, -31, 0, 4, 77]
+    b = (
+        Builder(rng)
+        .input((10, 6, 5))
+        .conv2d(10, (3, 3), groups=10, pads=(1, 1, 1, 1), weight=rng.choice(few, (10, 1, 3, 3)))
+    )
+    return b.conv2d(20, (2, 3), groups=10, strides=(2, 1), weight=rng.choice(few[:2], (20, 1, 2, 3))).program()
+
+
+@pytest.mark.parametrize("lanes", [2, 9, 60])
+def test_depthwise_layers(lanes, tmp_path):
+    """Lanes of several taps and channels, some of them idle; two outputs of each channel."""
+    program = apart()
+    plan = plan_dataflow(program, lanes, logic=CHEAP)
+    assert [s.fold.kind for s in plan.stages] == ["depthwise", "depthwise"]
+    assert all(s.codebook and s.codebook.vector == 1 for s in plan.stages)
+    bare = plan_dataflow(program, lanes)
+    assert [s.beats for s in bare.stages] == [s.beats for s in plan.stages]
+    check(from_program(program, tmp_path, "fpga", plan=plan), ("verilator",))
+
+
+@pytest.mark.parametrize(("seed", "budget"), [(0, 24), (1, 64), (2, 200)])
+def test_vectors(seed, budget, tmp_path):
+    """Vectors of 2, 4 and 8 lanes, of several codebooks and sums; lanes that hold no whole vectors have values of their own."""
+    program = network(seed)
+    plan = plan_dataflow(program, budget, logic=CHEAP)
+    assert {s.codebook.vector for s in plan.stages if s.codebook} & {2, 4, 8}
+    check(from_program(program, tmp_path, "fpga", plan=plan), ("verilator",))
+
+
+def test_vectors_where_beats_are_left_out(tmp_path):
+    rng = np.random.default_rng(8)
+    words = rng.integers(-128, 128, (8, 4))[rng.integers(0, 8, (96, 24))]
+    kept = (rng.random((6, 12)) < 0.5).repeat(16, 0).repeat(2, 1)  # outputs x vectors
+    weight = (words * kept[:, :, None]).reshape(96, 96)
+    program = Builder(rng).input((96,)).dense(96, weight=weight).program()
+    plan = plan_dataflow(program, 32, logic=CHEAP)
+    assert plan.stages[0].fold.kept
+    assert plan.stages[0].codebook.vector in (2, 4, 8)
+    check(from_program(program, tmp_path, "fpga", plan=plan), ("verilator",))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_report_counts_vectors(family):
+    program = Coded(np.random.default_rng(5)).input((64,)).fully(400, codewords=16).program()
+    plan = Verilog().plan(program, {"pe_simd_budget": 8, "fpga_family": family})
+    (stage,) = plan.stages
+    found, plain = (Verilog().report(program, p)["stages"][0] for p in (plan, plan_dataflow(program, 8)))
+    indices = stage.fold.per_pixel * stage.fold.lanes // 4
+    assert (stage.codebook.vector, stage.codebook.bits) == (4, 4)
+    assert found["rom_bits"] == plain["rom_bits"] - indices * (32 - 4)
+    assert found["codebook"].startswith(
+        f"16 vectors of 4 weights: indices take {indices * 4:,} bits of ROM, weights {indices * 32:,}"
+    )
+    assert found["codebook"].endswith(f"tables of about {stage.fold.lanes // 4 * stage.codebook.luts:,} LUTs")
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -94,7 +155,5 @@ def test_the_default_weighs_by_the_family():
     for family, logic in FAMILIES.items():
         plan = Verilog().plan(program, {"pe_simd_budget": 64, "fpga_family": family})
         for s in plan.stages:
-            kernel = program.kernels[s.kernel]
             if s.fold:
-                held = codebooks.Weights(0, 8)
-                assert s.codebook == codebooks.chosen(kernel, s.fold, held, logic)
+                assert s.codebook == codebooks.chosen(program, s, logic)

@@ -169,3 +169,15 @@ def rejected(refused, net, tmp_path):
         return line
 
     return run
+
+
+@pytest.fixture
+def toml(tmp_path):
+    """Text -> the path of an options file."""
+
+    def write(text):
+        path = tmp_path / "options.toml"
+        path.write_text(text)
+        return path
+
+    return write

@@ -102,7 +102,7 @@ def test_options_are_in_the_manifest(compiled, net):
     assert manifest(folder)["options"] == {
         "targets": ["fpga"], "name": None, "quant": "int8", "input_ranges": {"x": [-1.0, 1.5]},
         "input_types": {},
-        "passes": {"calibrate": {"samples": "3"}}, "pe_simd_budget": 9, "least_fifos": True, "logits": True, "requantize_bits": 16,
+        "passes": {"calibrate": {"samples": 3}}, "pe_simd_budget": 9, "least_fifos": True, "logits": True, "requantize_bits": 16,
         "golden": 2, "hls_dialect": "ac", "c_weights": "fast", "xnor_k": True, "fpga_family": "ecp5",
         "calibration": {"x": {"samples": 6, "sha256": digest}},
     }  # fmt: skip

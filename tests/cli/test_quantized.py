@@ -45,6 +45,41 @@ def test_one_line_and_exit_code_2(cli, path, tmp_path, flags, text):
     assert not (tmp_path / "out").exists()
 
 
+ZEROS = [["--prune", f"{kind}=0.5"] for kind in ("filter", "channel", "branch", "weight", "vector", "kernel", "block")]
+OTHERS = [["--pass", "sparsify.threshold=0.5"], ["--share", "3"], ["--share-vectors", "2x16"], ["--low-rank", "0.9"]]
+
+
+@pytest.mark.parametrize("flags", [*ZEROS, ["--prune", "nm=1:2"], *OTHERS], ids=" ".join)
+def test_other_weights_are_refused(cli, path, tmp_path, flags):
+    """Nothing that would choose other integers than the model's is passed over, from the command line or from TOML."""
+    toml = tmp_path / "options.toml"
+    name, value = flags[0].strip("-").replace("-", "_"), flags[1]
+    key, _, amount = value.partition("=")
+    if name == "prune":
+        toml.write_text(f'[prune]\n{key} = "{amount}"\n' if ":" in amount else f"[prune]\n{key} = {amount}\n")
+    elif name == "pass":
+        toml.write_text("[pass.sparsify]\nthreshold = 0.5\n")
+    else:
+        toml.write_text(f'{name} = "{value}"\n' if "x" in value else f"{name} = {value}\n")
+    np.savez(tmp_path / "x.npz", x=values("x", 50, 6))
+    for given in (flags, ["--config", toml]):
+        out = tmp_path / "out"
+        said = cli("compile", path, "--target", "fpga", "-o", out, "--calibration", tmp_path / "x.npz", *given)
+        assert said.code == 2 and not out.exists()
+        assert "already quantized" in said.err and "add --requantize" in said.err
+        assert len(said.err.strip().splitlines()) == 1
+
+
+def test_weights_of_few_values_are_refused_without_a_way_that_leads_nowhere(cli, tmp_path):
+    """Binary weights of a float file: there is nothing that --requantize would drop."""
+    nodes = [("Sign", ["x"], ["s"], {}), ("Gemm", ["s", "w"], ["y"], {}, "binary")]
+    proto = model(nodes, {"x": (1, 6)}, {"w": np.where(values("w", 6, 8) < 0, -1, 1).astype(np.float32)})
+    for flags in (["--prune", "filter=0.3"], ["--prune", "weight=0.5"], ["--prune", "nm=1:2"]):
+        said = cli("compile", saved(proto, tmp_path / "b.onnx"), "--target", "mcu", "-o", tmp_path / "out", *flags)
+        assert said.code == 2
+        assert "'binary'" in said.err and "float network" in said.err and "--requantize" not in said.err
+
+
 def test_requantize(cli, path, tmp_path):
     np.savez(tmp_path / "x.npz", x=values("x", 50, 6))
     flags = ["--requantize", "--quant", "int16", "--calibration", tmp_path / "x.npz"]

@@ -5,16 +5,6 @@ import pytest
 from tests.cli.conftest import manifest
 
 
-@pytest.fixture
-def toml(tmp_path):
-    def write(text):
-        path = tmp_path / "options.toml"
-        path.write_text(text)
-        return path
-
-    return write
-
-
 def test_toml_holds_options(compiled, toml):
     text = """
         name = "From TOML"

@@ -6,6 +6,7 @@ import pytest
 
 from hwcomp import samples
 from hwcomp.driver import compile_model
+from hwcomp.errors import UnsupportedError
 from hwcomp.options import CompileOptions
 from hwcomp.verify.reference import run_program
 from hwcomp.verify.teacher import teacher_forced
@@ -71,3 +72,17 @@ def test_a_program_that_differs_is_noticed(tmp_path):
     )
     changed = replace(built, program=replace(built.program, kernels=(wrong, *others)))
     assert not teacher_forced(changed, samples.to_stored(built.program, {"x": x})).passed
+
+
+def test_a_recurrent_layer_beside_few_bits_is_refused_by_name(tmp_path):
+    """Its rounding between steps has no form in ONNX; dense layers behind it take few bits where all asked for is --quant int4."""
+    shapes = {"w": (1, 16, 3), "r": (1, 16, 4), "b": (1, 32), "v": (4, 5)}
+    nodes = [
+        ("LSTM", ["x", "w", "r", "b"], ["h"], {"hidden_size": 4}, "memory"), ("Squeeze", ["h", "one"], ["s"], {}),
+        ("MatMul", ["s", "v"], ["y"], {}),
+    ]  # fmt: skip
+    constants = {n: values(n, *shape) for n, shape in shapes.items()} | {"one": np.array([1])}
+    path = saved(model(nodes, {"x": (5, 1, 3)}, constants), tmp_path / "net.onnx")
+    with pytest.raises(UnsupportedError, match=r"lstm kernel .* at node 'memory'.*--quant int8"):
+        compile_model(path, tmp_path / "out", CompileOptions(("mcu",), quant="int4"))
+    compile_model(path, tmp_path / "out", CompileOptions(("mcu",), quant="int16"))

@@ -6,26 +6,9 @@ from hypothesis import strategies as st
 from onnx import AttributeProto, TensorProto, helper
 
 from hwcomp.errors import HwcompError, ModelError, UnsupportedError
+from tests.hostile import put, registry
 
-HOSTILE = {}
-
-
-def hostile(error, *texts):
-    """Register a function that breaks a sound model (in place, or by returning bytes) and what the error must say."""
-
-    def add(breaks):
-        HOSTILE[breaks.__name__] = (breaks, error, texts)
-        return breaks
-
-    return add
-
-
-def nodes(model, *new):
-    """Put nodes (op, inputs, outputs, attributes) between Gemm and the end."""
-    last = model.graph.node.pop()
-    for i, (op, inputs, outputs, attrs) in enumerate(new):
-        model.graph.node.append(helper.make_node(op, inputs, outputs, name=f"n{i}", **attrs))
-    model.graph.node.append(last)
+HOSTILE, hostile = registry()
 
 
 def field(number, payload):
@@ -130,7 +113,7 @@ def cycle(model):
 
 @hostile(ModelError, "has a cycle", "'n0'")
 def reads_itself(model):
-    nodes(model, ("Add", ["h", "z"], ["z"], {}))
+    put(model, ("Add", ["h", "z"], ["z"], {}))
 
 
 @hostile(ModelError, "'b' is read but never made", "'fc'")
@@ -220,17 +203,17 @@ def functions(model):
 
 @hostile(UnsupportedError, "unsupported operator Frobnicate", "'n0'", "hwcomp ops")
 def unknown_operator(model):
-    nodes(model, ("Frobnicate", ["h"], ["z"], {}))
+    put(model, ("Frobnicate", ["h"], ["z"], {}))
 
 
 @hostile(UnsupportedError, "acme.Relu", "'n0'")
 def unknown_domain(model):
-    nodes(model, ("Relu", ["h"], ["z"], {"domain": "acme"}))
+    put(model, ("Relu", ["h"], ["z"], {"domain": "acme"}))
 
 
 @hostile(UnsupportedError, "Loop", "control flow", "'n0'")
 def loop(model):
-    nodes(model, ("Loop", ["", "", "h"], ["z"], {"body": model.graph}))
+    put(model, ("Loop", ["", "", "h"], ["z"], {"body": model.graph}))
 
 
 @hostile(UnsupportedError, "unknown attribute 'axis' of Relu", "'act'")

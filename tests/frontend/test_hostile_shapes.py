@@ -6,30 +6,9 @@ import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
 from hwcomp.errors import ModelError, UnsupportedError
+from tests.hostile import put, registry
 
-HOSTILE = {}
-
-
-def hostile(error, *texts):
-    """Register a function that breaks a sound model and what the error must say."""
-
-    def add(breaks):
-        HOSTILE[breaks.__name__] = (breaks, error, texts)
-        return breaks
-
-    return add
-
-
-def put(model, *nodes, **constants):
-    """Nodes (op, inputs, outputs, attributes) between Gemm and the end, and int64 or float32 constants."""
-    last = model.graph.node.pop()
-    for i, (op, inputs, outputs, attrs) in enumerate(nodes):
-        model.graph.node.append(helper.make_node(op, inputs, outputs, name=f"n{i}", **attrs))
-    model.graph.node.append(last)
-    for name, values in constants.items():
-        array = np.asarray(values)
-        array = array.astype(np.float32 if array.dtype.kind == "f" else np.int64)
-        model.graph.initializer.append(numpy_helper.from_array(array, name))
+HOSTILE, hostile = registry()
 
 
 @hostile(ModelError, "'n0'", "'z'", "too large")

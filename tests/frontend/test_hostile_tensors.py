@@ -4,30 +4,13 @@ import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
 from hwcomp.errors import ModelError, UnsupportedError
+from tests.hostile import put, registry
 
-HOSTILE = {}
-
-
-def hostile(error, *texts):
-    """Register a function that breaks a sound model (in place, or by returning bytes) and what the error must say."""
-
-    def add(breaks):
-        HOSTILE[breaks.__name__] = (breaks, error, texts)
-        return breaks
-
-    return add
+HOSTILE, hostile = registry()
 
 
 def w(model):
     return model.graph.initializer[0]
-
-
-def nodes(model, *new):
-    """Put nodes (op, inputs, outputs, attributes) between Gemm and the end."""
-    last = model.graph.node.pop()
-    for i, (op, inputs, outputs, attrs) in enumerate(new):
-        model.graph.node.append(helper.make_node(op, inputs, outputs, name=f"n{i}", **attrs))
-    model.graph.node.append(last)
 
 
 @hostile(ModelError, "'fc'", "do not fit", "[1, 4]", "takes 5 values")
@@ -89,7 +72,7 @@ def huge_input(model):
 @hostile(ModelError, "'n0'", "'z'", "too large")
 def huge_activation(model):
     model.graph.initializer.append(numpy_helper.from_array(np.zeros((1 << 13, 1), np.float32), "col"))
-    nodes(model, ("Add", ["col", "row"], ["z"], {}))
+    put(model, ("Add", ["col", "row"], ["z"], {}))
     model.graph.initializer.append(numpy_helper.from_array(np.zeros((1, 1 << 14), np.float32), "row"))
 
 
@@ -97,14 +80,14 @@ def huge_activation(model):
 def constants_that_grow(model):
     model.graph.initializer.append(numpy_helper.from_array(np.zeros((1 << 12, 1), np.float32), "col"))
     model.graph.initializer.append(numpy_helper.from_array(np.zeros((1, 1 << 12), np.float32), "row"))
-    nodes(model, *[("Add", ["col", "row"], [f"z{i}"], {}) for i in range(1000)])
+    put(model, *[("Add", ["col", "row"], [f"z{i}"], {}) for i in range(1000)])
 
 
 @hostile(ModelError, "'n0'", "takes too long")
 def constants_that_take_long(model):
     zeros = np.zeros((2048, 2048), np.float32)
     model.graph.initializer.append(numpy_helper.from_array(zeros, "square"))
-    nodes(model, ("MatMul", ["square", "square"], ["z"], {}))
+    put(model, ("MatMul", ["square", "square"], ["z"], {}))
 
 
 @hostile(ModelError, "constant 'w' is not finite", "'fc'", "1 of 12")

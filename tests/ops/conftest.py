@@ -67,6 +67,20 @@ def load(tmp_path):
 
 
 @pytest.fixture
+def check_refused(load):
+    """Assert that an operator's case gives exactly this error, by its name."""
+
+    def check(tested, error, text):
+        with pytest.raises(error) as caught:
+            load(tested.model)
+        assert type(caught.value) is error
+        assert text in str(caught.value)
+        assert f"'{tested.label} 0'" in str(caught.value)
+
+    return check
+
+
+@pytest.fixture
 def same():
     """Assert that two arrays are equal within 1e-5 of the largest value."""
 

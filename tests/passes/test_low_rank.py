@@ -1,5 +1,6 @@
 """Layers of low rank: what is kept, what is cheaper, the right pads in the right layer, budgets, floors, and what is refused."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -242,12 +243,21 @@ def test_a_floor_takes_what_it_allows():
     assert cost(small[0.8], "macs") < cost(small[0.97], "macs") < cost(graph, "macs")
 
 
+def test_forms_that_no_layer_has():
+    graph = fused(model([("Gemm", ["x", "w"], ["y"], {})], {"x": ("N", 8)}, {"w": values("w", 8, 8)}))
+    ctx = PassContext(calibration={"x": values("x", 32, 8)})
+    with pytest.raises(WorkFailed, match=r"no layer gets cheaper in any of the forms. allow other low_rank.forms, or leave it out"):
+        LowRank(budget=0.9, forms="rows,columns").run(graph, ctx)
+
+
 def test_what_is_out_of_reach_says_what_is_not():
     graph, ctx = labelled()
     options = {"forms": "svd", "samples": 100}
     with pytest.raises(WorkFailed, match=r"can't leave 1% of the multiply-accumulates") as found:
         LowRank(budget=0.01, **options).run(graph, ctx)
     assert "stay" in found.value.why
+    least = float(re.search(r"low_rank.budget=([\d.]+) or more", found.value.fix)[1])
+    assert cost(LowRank(budget=least, **options).run(graph, ctx), "macs") <= least * cost(graph, "macs")
     with pytest.raises(WorkFailed, match=r"30% of the multiply-accumulates misses the accuracy floor 0.999") as found:
         LowRank(budget=0.3, floor=0.999, **options).run(graph, ctx)
     assert "of the multiply-accumulates have" in found.value.why

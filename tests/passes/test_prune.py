@@ -165,7 +165,7 @@ def test_the_branch_that_says_least_goes(relu, outputs):
 
 def test_no_branch_to_take():
     graph = chain(A, B)
-    with pytest.raises(WorkFailed, match=r"with branches. the network has no residual branch"):
+    with pytest.raises(WorkFailed, match=r"with branches. the network has no residual branch. prune filters or channels"):
         Prune(branch=0.1).run(graph, PassContext(calibration=data(graph)))
     graph = residual()
     with pytest.raises(WorkFailed, match=r"at most 9\d\.\d% can go"):
@@ -184,6 +184,9 @@ def test_threshold():
     assert rows(Prune(criterion="threshold", threshold=0.1).run(graph, PassContext())) == [6, 2]
     with pytest.raises(WorkFailed, match=r"prune.threshold=50 leaves nothing at node .* the largest of its 8 is 1"):
         Prune(criterion="threshold", threshold=50.0).run(graph, PassContext())
+    empty = chain(np.zeros_like(A), B)
+    with pytest.raises(WorkFailed, match=r"of its \d+ is 0 times the mean of its layers. leave it out with --pass prune.skip="):
+        Prune(criterion="threshold", threshold=0.1).run(empty, PassContext())
 
 
 def classes(count=400):
@@ -241,8 +244,13 @@ def test_taylor_needs_labels():
 
 
 def test_more_than_can_go():
-    with pytest.raises(WorkFailed, match=r"can't take 95% .* with filters. at most \d+\.\d% can go"):
-        Prune(filter=0.95).run(chain(values("a", 10, 2), values("b", 2, 10)), PassContext())
+    """What is said to be possible is: parts are rounded down."""
+    for count in (7, 9, 10, 11, 13):
+        graph = chain(values("a", count, 2), values("b", 2, count))
+        with pytest.raises(WorkFailed, match=r"can't take 95% .* with filters. at most \d+\.\d% can go") as found:
+            Prune(filter=0.95).run(graph, PassContext())
+        part = float(found.value.why.split()[2].rstrip("%")) / 100
+        assert cost(Prune(filter=part).run(graph, PassContext()), "macs") <= (1 - part) * cost(graph, "macs") + 1e-6
 
 
 def test_nothing_can_go():

@@ -195,7 +195,7 @@ def test_channels_that_do_not_divide_are_named_with_the_way_out():
 def test_a_layer_pruned_to_nothing_says_what_is_reachable():
     with pytest.raises(WorkFailed) as caught:
         sparse(convs(), block=0.99, block_size="16x8", skip="three,two")
-    assert "at most 88.9% can go" in str(caught.value)  # 8 of 9 blocks
+    assert "at most 88.8% can go" in str(caught.value)  # 8 of 9 blocks
     _, _, weights, _ = sparse(convs(), block=0.888, block_size="16x8", skip="three,two")
     assert (weights[0] != 0).sum() == 16 * 8
     with pytest.raises(WorkFailed) as caught:

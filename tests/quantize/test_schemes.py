@@ -9,7 +9,6 @@ from hwcomp.errors import HwcompError
 from hwcomp.quantize.schemes import affine_type, weight_scales
 from hwcomp.types import QType
 
-LARGEST = float(np.finfo(np.float32).max)
 finite = st.floats(-1e30, 1e30)
 
 

@@ -2,7 +2,16 @@
 
 from hwcomp.report.text import summary
 
-REPORT = {"name": "net", "layers": [], "macs": 0, "flops": 0, "weights": 0, "parameters": 0, "targets": {}, "proof": "exact"}
+REPORT = {
+    "name": "net",
+    "layers": [],
+    "macs": 0,
+    "flops": 0,
+    "weights": 0,
+    "parameters": 0,
+    "targets": {},
+    "proof": "exact",
+}
 
 
 def test_the_table_of_auto_is_printed():

@@ -101,7 +101,8 @@ def test_passes_that_change_nothing_are_no_stages(tmp_path):
 
 
 FORMS = [  # what is stored of 64 x 64 weights: zeros, options, bytes of indices from the sizes of what is stored
-    ({"c_weights": "fast"}, 0.5, lambda b: (b - 4 * 16) // 5 + 4 * 16),  # units: two words, the way, two words; a word per list
+    # Units: two words, the way, two words; a word per list.
+    ({"c_weights": "fast"}, 0.5, lambda b: (b - 4 * 16) // 5 + 4 * 16),
     ({}, 0.95, lambda b: (b - 64) // 2 + 64),  # steps: a byte of distance for each weight; bytes of counts
     ({}, 0.0, lambda b: 0),
 ]
@@ -137,7 +138,8 @@ def test_indices_of_codes_are_a_part_of_them(tmp_path):
 
 def test_what_an_fpga_stores_is_weights_and_schedule(tmp_path):
     """All biases and factors are in the constants, not in the bytes of weights."""
-    w = np.kron(np.indices((8, 8)).sum(axis=0) % 2, np.ones((4, 4))).astype(np.float32) * (np.abs(values("w", 32, 32)) + 0.1)
+    kept = np.kron(np.indices((8, 8)).sum(axis=0) % 2, np.ones((4, 4)))
+    w = kept.astype(np.float32) * (np.abs(values("w", 32, 32)) + 0.1)
     proto = model([("Gemm", ["x", "w"], ["y"], {})], {"x": (1, 32)}, {"w": w.astype(np.float32)})
     built = compiled(proto, tmp_path, "fpga", pe_simd_budget=16)
     report = json.loads((built.dir / "report.json").read_text())
@@ -154,5 +156,6 @@ def test_vector_codes_are_a_form_of_their_own(tmp_path):
     proto = model([("Gemm", ["x", "w"], ["y"], {})], {"x": (1, 64)}, {"w": values("w", 64, 64)})
     built = compiled(proto, tmp_path, "mcu", calibration={"x": x}, share_vectors="4x16", c_weights="small")
     stages = {s["stage"]: s for s in json.loads((built.dir / "report.json").read_text())["stages"]}
-    assert stages["shared"]["bytes"] == 64 * 64 // 4 * 4 // 8 + 16 * 4  # indices of 4 bits, a codebook of 16 times 4 bytes
+    # Indices of 4 bits, a codebook of 16 times 4 bytes.
+    assert stages["shared"]["bytes"] == 64 * 64 // 4 * 4 // 8 + 16 * 4
     assert stages["mcu"]["bytes"] == stages["shared"]["bytes"]
