@@ -32,7 +32,7 @@ CASES = (
     ("lenet300_100_mnist", {"weight": 0.5}, "instructions"), ("lenet300_100_mnist", {"weight": 0.8}, "flash"),
     ("resnet8_fused_fashion", {"block": 0.3}, "instructions"), ("resnet8_fused_fashion", {"block": 0.5}, "flash"),
     ("resnet8_fused_fashion", {"nm": "2:4", "shared": 4}, "instructions"), ("resnet8_fused_fashion", {"block": 0.4}, "cycles"),
-    ("mobilenetv2s_fashion", {"block": 0.2}, "instructions"), ("squeezenets_fashion", {"block": 0.3}, "instructions"),
+    ("mobilenetv2s_fashion", {"block": 0.2}, "instructions"),
 )  # fmt: skip
 STEM = {"resnet8_fused_fashion": "/stem/stem.0/Conv"}  # one input channel: N:M does not divide it
 LANES = 64
