@@ -17,11 +17,12 @@ from pathlib import Path
 import records
 import sparsity
 from records import DOCS, OUT
-from sparsity import DENSITIES, PATTERNS, blocks, fresh, layer, weights
+from sparsity import DENSITIES, PATTERNS, fresh, layer, weights
 
 from hwcomp.backends import _c_kernels
 from hwcomp.plan import index_lists
 from hwcomp.plan.dataflow import fold_dataflow
+from tests.sparse_nets import blocks
 
 CHANNELS, KERNEL, SIZE = 64, 3, 8
 SHAPE = CHANNELS, CHANNELS * KERNEL * KERNEL

@@ -66,7 +66,9 @@ def measure(built: product.Built, stored: dict, lanes: int, layer: int, family: 
 
 def main() -> int:
     parser = records.arguments(__doc__)
-    parser.add_argument("--codes", default="2,3,4,4x256", help="BITS of --share or SIZExCODEWORDS of --share-vectors, with commas")
+    parser.add_argument(
+        "--codes", default="2,3,4,4x256", help="BITS of --share or SIZExCODEWORDS of --share-vectors, with commas"
+    )
     parser.add_argument("--lanes", type=int, default=64)
     parser.add_argument("--layer", type=int, default=2, help="whose cells are counted")
     options = parser.parse_args()

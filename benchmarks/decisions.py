@@ -20,16 +20,13 @@ import onnx
 import onnxruntime
 import peer_qonnx
 import records
-from records import ROOT
+
+import hwcomp
+from hwcomp.samples import to_stored
+from hwcomp.verify.c_host import CHost
+from tests.zoo import QONNX, member
 
 OUT = records.OUT / "decisions"
-sys.path.insert(0, str(ROOT))
-
-import hwcomp  # noqa: E402  after the path
-from hwcomp.samples import to_stored  # noqa: E402
-from hwcomp.verify.c_host import CHost  # noqa: E402
-from tests.zoo import QONNX, member  # noqa: E402
-
 # Networks, and the least percentage of decisions that agree.
 NETWORKS = {
     "bnn_mlp_mnist": 100, "TFC_1W1A": 100, "TFC_1W2A": 100, "TFC_2W2A": 100, "bnn_cnn_fashion": 99.95, "kwsmlp_w3a3": 100,

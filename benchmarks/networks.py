@@ -20,19 +20,17 @@ from pathlib import Path
 import network_tables
 import pytest
 import records
-from records import DOCS, ROOT
+from records import DOCS
+
+import hwcomp
+from hwcomp.errors import UnsupportedError
+from hwcomp.samples import to_stored
+from hwcomp.verify import compare, engines
+from hwcomp.verify.evaluate import evaluate
+from tests.zoo import BINARY, QONNX, QUANTIZED, SEQUENCES, TINY_INT8, ZOO, Member, member, vectors
 
 OUT = records.OUT / "networks"
 STORE = records.OUT / "networks.json"
-sys.path.insert(0, str(ROOT))
-
-import hwcomp  # noqa: E402  after the path
-from hwcomp.errors import UnsupportedError  # noqa: E402
-from hwcomp.samples import to_stored  # noqa: E402
-from hwcomp.verify import compare, engines  # noqa: E402
-from hwcomp.verify.evaluate import evaluate  # noqa: E402
-from tests.zoo import BINARY, QONNX, QUANTIZED, SEQUENCES, TINY_INT8, ZOO, Member, member, vectors  # noqa: E402
-
 STATED = (*QUANTIZED, *TINY_INT8, *QONNX)  # networks that bring their own types
 NETWORKS = (*ZOO, *SEQUENCES, *STATED, *BINARY)
 TARGETS = {"c": "mcu", "c:m4": "mcu", "verilator": "fpga", "hls": "hls"}  # of the engines, in the order of the columns

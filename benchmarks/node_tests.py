@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import re
-import sys
 import tempfile
 import traceback
 from collections import Counter
@@ -15,9 +14,7 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
-from records import DOCS, ROOT
-
-sys.path.insert(0, str(ROOT))
+from records import DOCS
 
 from hwcomp.verify import c_host
 from tests.node_cases import ALL, ENGINES, Result, cases, check, collected

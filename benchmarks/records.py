@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 OUT = ROOT / "build" / "bench"
 DOCS = ROOT / "docs"
+sys.path.insert(0, str(ROOT))  # the networks of tests/zoo.py are those of the benchmarks too
 
 
 def arguments(doc: str, only: str = "") -> argparse.ArgumentParser:

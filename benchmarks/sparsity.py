@@ -28,6 +28,7 @@ from hwcomp.verify.engine import Built
 from hwcomp.verify.m4 import CM4
 from sw_ref import interp
 from sw_ref.program import Edge, Kernel, Layout, Program
+from tests.sparse_nets import blocks, n_of_m
 
 DENSITIES = (0.1, 0.25, 0.4, 0.5, 0.6, 0.75, 0.9)
 
@@ -47,19 +48,6 @@ def layer(kind: str, channels: int, kernel: int, size: int, weight: np.ndarray) 
     copy = {"requantize": {"form": "rne", "shift": 0, "zero": 0, "lo": -128, "hi": 127}}
     first = Kernel("requantize", "copy", ("x",), ("x1",), copy, {"multiplier": np.ones(1, np.int32)})
     return Program(("x",), ("y",), edges, (first, few_bits.dot(kind, "x1", weight.astype(np.int8), rng, 99)))
-
-
-def blocks(rng: np.random.Generator, shape: tuple[int, int], rows: int, columns: int, density: float) -> np.ndarray:
-    """bool [M, K]: so many of its blocks, exactly."""
-    down, across = -(-shape[0] // rows), -(-shape[1] // columns)
-    kept = np.zeros(down * across, bool)
-    kept[rng.permutation(kept.size)[: round(density * kept.size)]] = True
-    return np.kron(kept.reshape(down, across), np.ones((rows, columns), bool))[: shape[0], : shape[1]]
-
-
-def n_of_m(rng: np.random.Generator, shape: tuple[int, int], n: int, m: int, shared: int) -> np.ndarray:
-    kept = np.argsort(rng.random((shape[0] // shared, shape[1] // m, m)), axis=2) < n
-    return np.repeat(kept.reshape(shape[0] // shared, -1), shared, axis=0)
 
 
 PATTERNS = {

@@ -9,99 +9,84 @@ Prints the table of docs/sparsity.md.
 
 from __future__ import annotations
 
-import argparse
-import json
 import tempfile
 from pathlib import Path
 
 import accuracy
-import numpy as np
-from accuracy import ROOT, networks
+import records
+from accuracy import Network, networks
+from c_products import report_of
 
 import hwcomp
-from hwcomp.backends import _c_kernels
-from hwcomp.backends.c import CBackend
-from hwcomp.frontend.load import load_model
-from hwcomp.plan import row_steps
+from hwcomp.passes._zero_budget import WORDS
 from hwcomp.plan.dataflow import fold_dataflow
-from hwcomp.plan.weight_forms import Candidate, granted
 from hwcomp.verify import m4
 from hwcomp.verify.engine import Built
-from sw_ref.program import Program
+from tests.sparse_nets import planned
 
 CASES = (
     ("lenet300_100_mnist", {"weight": 0.5}, "instructions"), ("lenet300_100_mnist", {"weight": 0.8}, "flash"),
     ("resnet8_fused_fashion", {"block": 0.3}, "instructions"), ("resnet8_fused_fashion", {"block": 0.5}, "flash"),
     ("resnet8_fused_fashion", {"nm": "2:4", "shared": 4}, "instructions"), ("resnet8_fused_fashion", {"block": 0.4}, "cycles"),
-    ("mobilenetv2s_fashion", {"block": 0.2}, "instructions"), ("squeezenets_fashion", {"block": 0.3}, "instructions"),
+    ("mobilenetv2s_fashion", {"block": 0.2}, "instructions"),
 )  # fmt: skip
 STEM = {"resnet8_fused_fashion": "/stem/stem.0/Conv"}  # one input channel: N:M does not divide it
 LANES = 64
 accuracy.CALIBRATION = 512
 
 
-def planned(program: Program) -> float:
-    """Instructions that the C plan expects of its dot products, in the forms that it chose with the scratch that it gave them."""
-    total = 0.0
-    for kernel, step in zip(program.kernels, CBackend().plan(program, {}).steps, strict=True):
-        if kernel.kind not in ("conv2d", "dense") or kernel.params.get("groups", 1) > 1:
-            continue
-        rows, p = _c_kernels.rows_of(program, kernel), kernel.params
-        count = program.edges[kernel.outputs[0]].size // len(rows)
-        form = Candidate(step.weights, 0, row_steps.instructions(rows))
-        copied = kernel.kind == "conv2d" and (any(p["pads"]) or kernel.constants["weight"].shape[1] * p["kernel"][1] % 4 != 0)
-        total += granted(form, rows, count, step.scratch, copied)
-    return total
-
-
 def estimated(notes: list[str]) -> tuple[int, int]:
     """(left, of all) by the note of the pass."""
-    text = next(n for n in notes if "(" in n and " of " in n and "weights are zero" not in n and n[0].isdigit())
+    text = next(n for n in notes if any(word in n for word in WORDS.values()))
     left, whole = text.split(" of ")[:2]
     return int(left.replace(",", "")), int(whole.split(" ")[0].replace(",", ""))
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--shared", type=Path, default=ROOT.parent / "shared", help="folder with models/ and data/")
-    parser.add_argument("--only", action="append", metavar="NAME", help="measure only this network (repeatable)")
-    options = parser.parse_args()
+    options = records.arguments(__doc__, "measure only this network").parse_args()
     known = {n.name: n for n in networks(options.shared)}
-    print("| network, wish | of | estimate | product | dot products, estimate | dot products, plan |\n|---|---|---:|---:|---:|---:|")
-    whole: dict[str, tuple[Built, int]] = {}
+    print(
+        "| network, wish | of | estimate | product | dot products, estimate | dot products, plan |\n|---|---|---:|---:|---:|---:|"
+    )
+    whole: dict[tuple[str, str], tuple[Built, int]] = {}
     for name, amount, of in CASES:
-        if name not in (options.only or known):
-            continue
-        with tempfile.TemporaryDirectory() as folder:
-            print(row(Path(folder), known[name], name, amount, of, whole), flush=True)
+        if name in (options.only or known):
+            with tempfile.TemporaryDirectory() as folder:
+                print(row(Path(folder), known[name], amount, of, whole), flush=True)
 
 
-def row(folder: Path, network, name: str, amount: dict, of: str, whole: dict) -> str:
-    calibration = network.load()[0]
+def row(folder: Path, network: Network, amount: dict, of: str, whole: dict) -> str:
+    calibration = network.samples()[0]
 
     def built(label: str, passes: dict) -> Built:
-        x = {load_model(network.model).graph.inputs[0]: np.asarray(calibration, np.float32)}
         target = "fpga" if of == "cycles" else "mcu"
-        return hwcomp.compile(network.model, folder / label, target=target, logits=True, calibration=x, passes=passes)
+        return hwcomp.compile(
+            network.model, folder / label, target=target, logits=True, calibration=calibration, passes=passes
+        )
 
-    def taken(product: Built) -> float:
+    def taken(product: Built) -> int:
         if of == "cycles":
             return fold_dataflow(product.program, LANES).interval
-        facts = json.loads((product.dir / "report.json").read_text())["targets"]["mcu"]
-        return facts["constant_bytes"] if of == "flash" else m4.measure(product)["instructions"]
+        return (
+            report_of(product)["targets"]["mcu"]["constant_bytes"]
+            if of == "flash"
+            else m4.measure(product)["instructions"]
+        )
 
-    if (name, of) not in whole:
+    if (at := (network.name, of)) not in whole:
         dense = built("dense", {})
-        whole[name, of] = dense.program, taken(dense)
-    skip = {"skip": STEM[name]} if "nm" in amount else {}
+        whole[at] = dense.program, taken(dense)
+    skip = {"skip": STEM[network.name]} if "nm" in amount else {}
     sparse = built("sparse", {"sparsify": {**amount, **skip, "of": of}})
     left, before = estimated(sparse.manifest["notes"]["sparsify"])
-    dots = planned(whole[name, of][0])
-    cells = [left / before, taken(sparse) / whole[name, of][1]]
+    cells = [left / before, taken(sparse) / whole[at][1]]
     if of == "instructions":
+        dots = planned(whole[at][0])
         cells += [1 - (before - left) / dots, planned(sparse.program) / dots]
     wish = " ".join(f"{k}={v}" for k, v in amount.items())
-    return f"| {name}, {wish} | {of} | " + " | ".join(f"{c:.3f}" for c in cells) + " |" + " |" * (4 - len(cells))
+    return (
+        f"| {network.name}, {wish} | {of} | " + " | ".join(f"{c:.3f}" for c in cells) + " |" + " |" * (4 - len(cells))
+    )
 
 
 if __name__ == "__main__":

@@ -66,11 +66,12 @@ class _CZeros:
 
     def __init__(self, graph: Graph, of: str):
         self._graph, self._of, self._whole = graph, of, cost(graph, of)
-        self._nodes = {n.outputs[0]: n for n in graph.nodes if n.op in ("Conv", "Dense")}
+        dots = _dots(graph)
+        self._nodes = {n.outputs[0]: n for n in graph.nodes if n.outputs[0] in dots}
         self._known: dict[tuple[str, bytes], float] = {}
         self._room = _rooms(graph)
         # All weights take longer, too, where the arena has no room for the columns of several windows.
-        self._more = {name: self._narrow(name) for name in self._nodes} if of == "instructions" else dict.fromkeys(self._nodes, 0.0)
+        self._more = {name: self._narrow(name) if of == "instructions" else 0.0 for name in self._nodes}
         self._whole += sum(self._more.values())
         self.cost = ZeroCost(self._total, self._layer, self._why)
 
@@ -96,11 +97,13 @@ class _CZeros:
         return weight_forms.granted(form, rows, count, self._room[name], _copied(self._nodes[name], self._graph))
 
     def _narrow(self, name: str) -> float:
-        mask = np.ones(shape(self._graph, self._nodes[name])[:2] + (1, self._graph.tensors[self._nodes[name].inputs[1]].data[0].size), bool)
-        if len(mask) > 1:
+        """What all weights take more than with the scratch that they would like."""
+        groups, rows, *window = shape(self._graph, self._nodes[name])
+        if groups > 1:
             return 0.0
-        whole = self._forms(name, mask)[0]
-        return self._spent(name, mask, whole) - whole.instructions
+        every = np.ones((1, rows, 1, math.prod(window)), bool)
+        whole = self._forms(name, every)[0]
+        return self._spent(name, every, whole) - whole.instructions
 
     def _forms(self, name: str, mask: np.ndarray) -> list[Candidate]:
         node, rows = self._nodes[name], mask.reshape(mask.shape[0] * mask.shape[1], -1)
@@ -119,7 +122,7 @@ class _CZeros:
         ratio = best.instructions / whole.instructions
         takes = f"take {ratio:.2f} of the dense instructions, {best.bytes / whole.bytes:.2f} of the bytes"
         if self._of == "instructions" and ratio < 1 and best.bytes <= whole.bytes:
-            return f"lists {takes}, but the arena has no room for the {best.layout.words // 2} columns of a window that they read"
+            return f"lists {takes}, but the arena has no room for as many windows side by side"
         if best.layout.steps:
             return f"lists of weights and distances {takes}"
         used = mask.reshape(-1, index_lists.ROWS, mask[0, 0].size).any(axis=1).mean()
@@ -148,7 +151,9 @@ def _rooms(graph: Graph) -> dict[str, int]:
         root[name] = moved[0] if node.op in _ALIASES and moved else name
         first.setdefault(root[name], i)
         last |= dict.fromkeys((*moved, root[name]), i)
-    mine = {root.get(n, n) for n in (*graph.inputs, *graph.outputs) if sum(d > 1 for d in graph.tensors[n].shape[1:]) < 3}
+    mine = {
+        root.get(n, n) for n in (*graph.inputs, *graph.outputs) if sum(d > 1 for d in graph.tensors[n].shape[1:]) < 3
+    }
     blocks = [
         Block(math.prod(graph.tensors[n].shape), first[n], len(graph.nodes) if n in graph.outputs else last[n])
         for n in first if n not in mine and n in last

@@ -1,5 +1,7 @@
 """Products for tests, from a model through the public API or from a Program directly, and their comparison."""
 
+import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -71,3 +73,16 @@ def check(built, names=("c",), count=12, seed=0, paced=True):
         if o.engine == "verilator" and paced:  # frames back to back take what the largest engine needs
             assert o.stats["cycles_per_frame"] <= 1.02 * o.stats["largest_engine_beats"]
     return outcomes
+
+
+def assert_golden(files, folder: Path):
+    """Text files by path are those of a folder of tests/golden; HWCOMP_UPDATE_GOLDEN=1 writes them anew: read the difference."""
+    if os.environ.get("HWCOMP_UPDATE_GOLDEN"):
+        shutil.rmtree(folder, ignore_errors=True)
+        for name, text in files.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text(text)
+    golden = {str(p.relative_to(folder)): p.read_text() for p in folder.rglob("*") if p.is_file()}
+    assert golden.keys() == files.keys()
+    for name, text in files.items():
+        assert text == golden[name], f"{name} changed; HWCOMP_UPDATE_GOLDEN=1 writes {folder.name} anew"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -353,3 +354,11 @@ def assert_all_equal(built, engine, count: int = 8, seed: int = 0) -> None:
     plain = engine.run(built, stored, False).values
     for name in built.program.outputs:
         np.testing.assert_array_equal(plain[name], seen[name])
+
+
+def assert_all_equal_on_m4(built) -> None:
+    """The same of two samples on the simulated Cortex-M4, where there is a compiler for it."""
+    if shutil.which("arm-none-eabi-gcc"):
+        from hwcomp.verify.m4 import CM4
+
+        assert_all_equal(built, CM4(), 2)

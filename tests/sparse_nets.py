@@ -2,6 +2,10 @@
 
 import numpy as np
 
+from hwcomp.backends import _c_kernels
+from hwcomp.backends.c import CBackend
+from hwcomp.plan import row_steps
+from hwcomp.plan.weight_forms import Candidate, granted
 from sw_ref.program import Program
 from tests.program_factory import Builder
 
@@ -65,3 +69,19 @@ def short_chain(pattern: str, seed: int = 4, signed: bool = True) -> Program:
     b.conv2d(8, (2, 3), strides=(1, 2), groups=2, weight=masked(rng, pattern, 8, 4, (2, 3)))
     b.flatten()
     return b.dense(8, weight=masked(rng, pattern, 8, b.x.size)[..., 0, 0]).program()
+
+
+def planned(program: Program) -> float:
+    """Instructions that the C plan expects of its dot products, in the forms that it chose with the scratch that it gave them."""
+    total = 0.0
+    for kernel, step in zip(program.kernels, CBackend().plan(program, {}).steps, strict=True):
+        if kernel.kind not in ("conv2d", "dense") or kernel.params.get("groups", 1) > 1:
+            continue
+        rows, p = _c_kernels.rows_of(program, kernel), kernel.params
+        count = program.edges[kernel.outputs[0]].size // len(rows)
+        form = Candidate(step.weights, 0, row_steps.instructions(rows))
+        copied = kernel.kind == "conv2d" and (
+            any(p["pads"]) or kernel.constants["weight"].shape[1] * p["kernel"][1] % 4 != 0
+        )
+        total += granted(form, rows, count, step.scratch, copied)
+    return total

@@ -22,9 +22,11 @@ _CODE = {
 _POINTWISE, _DEPTHWISE = 450, 1050
 _FOLLOWED = {"steps": 60, "scatter": 210, "book": 250}
 """Layers that are multiplied as they are read, by template; gcc makes each of the last two functions of its own."""
-_LISTS = {QUAD: 220, PAIR: 420}  # of a convolution, more than of bytes
+# More than of bytes.
+_LISTS = {("conv2d", QUAD): 220, ("conv2d", PAIR): 420, ("dense", PAIR): 300}
 _DECODED = 130
-_SHARED = {"steps": 162, "scatter": 124, "decode": 90, "codes": 150, "book": 50, "vectors": 200}
+_SHARED = {"steps": 162, "scatter": 124, "decode": 90, "codes": 150, "book": 50, "vectors": 0}
+_VECTORS = {False: 350, True: 600}  # of a decoder of vectors, of one of rows that are no whole pairs or quads
 _LOOP = 40  # of index lists, beside a turn
 
 
@@ -35,6 +37,11 @@ def code_bytes(program: Program, printed: list[Printed]) -> int:
     others = kinds & {"dot", "fields", "mac", "xnor"} or not kinds & (_SHARED.keys() | {"sparse"})
     decoded = any(out.k.get("coded") for out in printed)
     shared = sum(_SHARED.get(kind, 0) for kind, _ in prims if decoded or kind != "codes")
+    # gcc makes a decoder of vectors for each shape of a slice.
+    coded = [(c, out.k["rows"]) for out in printed if (c := out.k.get("coded")) and c["vectors"]]
+    shared += sum(
+        _VECTORS[single] for *_, single in {(c["name"], c["parts"], c["each"], rows, c["any"]) for c, rows in coded}
+    )
     lists = (CODE[v["n"], v["unit"]] for (kind, _), v in prims.items() if kind == "sparse")
     shared += sum(code * turn + _LOOP for code, turn in lists)
     each = (_layer(k, out) for k, out in zip(program.kernels, printed, strict=True))
@@ -50,5 +57,4 @@ def _layer(kernel: Kernel, out: Printed) -> int:
     size = (_DEPTHWISE if out.template == "depthwise2d" else _CODE[kernel.kind]) * (1 + padded)
     if kernel.kind == "conv2d" and not padded and kernel.params["kernel"] == [1, 1]:
         size = _POINTWISE
-    lists = _LISTS.get(out.k.get("unit", 0), 0) if kernel.kind == "conv2d" else 0
-    return size + lists + (_DECODED if out.k.get("coded") else 0)
+    return size + _LISTS.get((kernel.kind, out.k.get("unit")), 0) + (_DECODED if out.k.get("coded") else 0)

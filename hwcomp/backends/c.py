@@ -78,7 +78,9 @@ class CBackend(Backend):
         form = options.get("c_weights", "packed")
         work = [kernels.work(program, k, bits, form) for k in program.kernels]
         stored = {name: b.bytes for name, b in bits.items()}
-        return memory.plan(program, work, kernels.ALIASES, slack=options.get("arena_slack", memory.SLACK), stored=stored)
+        return memory.plan(
+            program, work, kernels.ALIASES, slack=options.get("arena_slack", memory.SLACK), stored=stored
+        )
 
     def emit(self, program: Program, plan: MemoryPlan, product: Product) -> dict[str, str | bytes]:
         p = product.name

@@ -52,9 +52,8 @@ def sites(
         found = [_columns(n, graph, units, power) if columns else _rows(n, graph, units, power) for n in _dots(graph)]
     else:
         found = _OF_DATA[criterion](graph, units, _data(graph, ctx, criterion, samples))
-    return [
-        Site(s.units, s.values / (float(np.sqrt(np.mean(np.square(s.values)))) or 1.0)) for s in found if s is not None
-    ]
+    seen = [s for s in found if s is not None and s.values.size]
+    return [Site(s.units, s.values / (float(np.sqrt(np.mean(np.square(s.values)))) or 1.0)) for s in seen]
 
 
 def worth(units: Units, found: list[Site]) -> dict[int, float]:

@@ -147,7 +147,9 @@ def spread(
     for name, array in calibration.items():
         if array.dtype.kind == "f" and (top := float(np.abs(array).max(initial=0))) > _LARGEST:
             why = f"they go to {top:g}, and the squares of what layers make of them leave float32"
-            raise UsageError(f"calibration data of '{shown(name)}' are too large to fit layers to", why=why, fix="check their range")
+            raise UsageError(
+                f"calibration data of '{shown(name)}' are too large to fit layers to", why=why, fix="check their range"
+            )
     largest = max(math.prod(t.shape) for t in graph.tensors.values() if not t.is_constant)
     total = len(next(iter(calibration.values())))
     count = max(1, min(samples, total, elements // largest))

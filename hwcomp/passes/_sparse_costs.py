@@ -6,9 +6,8 @@ import numpy as np
 
 from hwcomp.graph import Graph
 from hwcomp.passes._costs import cost, spent
-from hwcomp.passes._layerwise import DOT
 from hwcomp.passes._places import places, split
-from hwcomp.passes.base import PassContext
+from hwcomp.passes.base import DOT, PassContext
 from hwcomp.types import Node
 
 

@@ -10,7 +10,7 @@ import math
 import numpy as np
 
 from hwcomp.errors import WorkFailed, shown
-from hwcomp.passes._costs import COSTS, HARDWARE
+from hwcomp.passes._costs import COSTS, HARDWARE, at_most
 from hwcomp.passes.base import ZeroCost
 
 WORDS = {n: w for n, w in (COSTS | HARDWARE).items() if n not in ("macs", "parameters")}
@@ -47,11 +47,15 @@ class Budget:
         order = np.lexsort((np.concatenate([np.empty(0), *rank]), every))[: int(np.isfinite(every).sum())]
         starts = np.cumsum([0, *(len(k) for k in keys.values())])
 
-        def left(count: int) -> Masks:
+        def cut(count: int) -> Masks:
+            """Of the layers that lose some."""
             gone = np.zeros(len(every), bool)
             gone[order[:count]] = True
             parts = {n: gone[a:b] for n, a, b in zip(keys, starts, starts[1:], strict=False)}
-            return self._kept | {n: self._kept[n] & ~part[units[n]] for n, part in parts.items() if part.any()}
+            return {n: self._kept[n] & ~part[units[n]] for n, part in parts.items() if part.any()}
+
+        def left(count: int) -> Masks:
+            return self._kept | {n: mask for n, mask in cut(count).items() if self.saved(n, mask) > 0}
 
         whole = self._cost.total(self._kept)
         low, high, budget = 0, len(order), (1 - amount) * whole
@@ -60,11 +64,7 @@ class Budget:
         while high - low > max(1, len(order) // 2000):
             middle = (low + high) // 2
             low, high = (low, middle) if self._cost.total(left(middle)) <= budget else (middle, high)
-        found = left(high)
-        back = {
-            n: self._kept[n] for n, mask in found.items() if (mask != self._kept[n]).any() and not self.pays(n, mask)
-        }
-        return found | back if back and self._cost.total(found | back) <= budget else found
+        return self._kept | {n: mask for n, mask in cut(high).items() if self.pays(n, mask)}
 
     def text(self, masks: Masks) -> str:
         """What stays of the cost, for the report."""
@@ -77,7 +77,7 @@ class Budget:
     def _out_of_reach(self, amount: float, most: float) -> WorkFailed:
         if most < 0.001:
             return self.nothing()
-        why = f"at most {most:.1%} can go"
+        why = at_most(most)
         if self.idle:
             why += f"; {self._reasons()}"
         fix = f"give {math.floor(most * 1000) / 1000:g} or less{f', or {self._fix()}' if self.idle else ''}"

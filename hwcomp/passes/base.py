@@ -92,10 +92,8 @@ def stated(what: str, node: str | None, ctx: PassContext) -> UsageError:
     if ctx.keeps:
         why, fix = "it would choose other weights than the integers that the model states", "add --requantize"
         return UsageError(f"{what} of a model that is already quantized", node=node, why=why, fix=fix)
-    fix = "compress the float network that it was made from"
-    return UsageError(
-        f"{what} of weights of few values, as of binary ones", node=node, why="the model itself states them", fix=fix
-    )
+    fix = "compress the float network that the model was made from"
+    return UsageError(f"{what} of a layer with binary or few values, which the model itself states", node=node, fix=fix)
 
 
 @dataclass(frozen=True)

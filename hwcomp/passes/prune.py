@@ -326,7 +326,9 @@ class _Pruning:
                 found.append((error(small) / max(saved, 1), len(found), branch))
             if not found:
                 some = at_most(1 - now / self.whole), "ask for less, or prune filters"
-                why, fix = some if now < self.whole else ("the network has no residual branch", "prune filters or channels")
+                why, fix = (
+                    some if now < self.whole else ("the network has no residual branch", "prune filters or channels")
+                )
                 what = f"pruning can't take {100 * amount:g}% of the {_WORDS[self.options.of]} with branches"
                 raise WorkFailed(what, why=why, fix=fix)
             _, _, branch = min(found)

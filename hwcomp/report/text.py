@@ -50,7 +50,7 @@ def summary(report: dict[str, Any]) -> str:
     if (fpga := report["targets"].get("fpga")) is not None:
         lines.append(
             f"fpga: {fpga['lanes']} of {fpga['budget']} lanes, a frame every {fpga['interval']:,} cycles, "
-            f"latency about {fpga['latency_estimate']:,}, "
+            f"latency about {fpga['latency_estimate']:,} cycles, "
             f"{fpga['rom_bits']:,} ROM bits, {fpga['buffer_bits']:,} buffer bits"
         )
     if (hls := report["targets"].get("hls")) is not None:
@@ -157,7 +157,15 @@ def _stages(stages: list[dict[str, Any]]) -> list[Any]:
 
 def _memory(rows: dict[str, Any], of: str) -> list[Any]:
     """Traffic and energy of one inference, a row per form or target."""
-    columns = ("MACs", "operations", "activation bytes", "constant bytes", "operations per byte", "nJ on the chip", "nJ, constants in DRAM")
+    columns = (
+        "MACs",
+        "operations",
+        "activation bytes",
+        "constant bytes",
+        "operations per byte",
+        "nJ on the chip",
+        "nJ, constants in DRAM",
+    )
     table = _table("Memory traffic and energy of one inference", of, *columns)
     for name, m in rows.items():
         counts = (f"{m[key]:,}" for key in ("macs", "operations", "activation_bytes", "constant_bytes"))

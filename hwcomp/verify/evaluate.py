@@ -79,13 +79,17 @@ def decisions(values: np.ndarray, is_index: bool) -> np.ndarray:
 
 
 def fused_float_graph(built: Built) -> Graph:
-    """The model after the passes that came before `quantize` in this product's compile: the same tensor names."""
+    """The model after the passes that came before `quantize` in this product's compile: the same tensor names.
+
+    What zeros and chains of low rank lose is noise: they were chosen with data that nobody has here.
+    """
     options = built.manifest["options"]
     passes = configured(options["passes"])
     before = passes[: [p.name for p in passes].index("quantize")]
+    before = [p for p in before if p.name not in ("calibrate", "sparsify", "low_rank")]
     budget = options.get("pe_simd_budget")
     ctx = PassContext(
         logits=options["logits"], input_types=built.pixels, requantize=options.get("requantize", False),
-        hardware=tuning.costs(budget), zeros=tuning.zeros(budget), tuned=tuning.tuned(options.get("tune_for"), budget),
+        hardware=tuning.costs(budget), tuned=tuning.tuned(options.get("tune_for"), budget),
     )  # fmt: skip
-    return run_passes(load_model(built.dir / "model.onnx").graph, ctx, [p for p in before if p.name != "calibrate"])
+    return run_passes(load_model(built.dir / "model.onnx").graph, ctx, before)

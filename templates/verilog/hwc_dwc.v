@@ -7,7 +7,8 @@
 // cycles. Does not repeat its input: for R outputs per channel hwc_window gives each group R times (REP = R), and
 // groups r, R + r, .. are the r-th outputs.
 // Weight ROM: GROUPS*CHUNKS words, address group*CHUNKS + chunk, weight of (tap, channel) at bits
-// [(tap*LANES+channel)*WW]; with CODE_W weights are indices (hwc_operands). Bias ROM: GROUPS words, bias of a channel at bits [channel*ACC_W].
+// [(tap*LANES+channel)*WW]; with CODE_W weights are indices (hwc_operands). Bias ROM: GROUPS words, bias of a channel
+// at bits [channel*ACC_W].
 `default_nettype none
 
 module hwc_dwc #(

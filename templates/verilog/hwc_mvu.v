@@ -5,8 +5,7 @@
 // beat per cycle. Latency from a group's last beat: 3 + floor(clog2(SIMD)/2) cycles. hwc_window repeats the input.
 // Weight ROM: GROUPS*CHUNKS words, address group*CHUNKS + chunk, weight of (pe, lane) at bits [(pe*SIMD+lane)*WW].
 // Bias ROM: GROUPS words, bias of pe at bits [pe*ACC_W]. With BEATS only so many beats come, at least one for a group
-// (hwc_skip), and the weight ROM has a word for each. With N < M a beat has M lanes for every N that are multiplied, a
-// cycle later; with CODE_W weights are indices (hwc_operands).
+// (hwc_skip), and the weight ROM has a word for each. N < M (sums come a cycle later), CODE_W, VECTOR: hwc_operands.
 `default_nettype none
 
 module hwc_mvu #(
@@ -34,7 +33,7 @@ module hwc_mvu #(
     parameter SHARE     = PE,  // outputs that read the same lanes; PE where N = M
     parameter CODE_W    = 0,   // bits per index of weights; 0: no indices
     parameter VECTOR    = 1,   // weights that an index means
-    parameter [((VECTOR*WW)<<CODE_W)-1:0] TABLE = {((VECTOR*WW)<<CODE_W){1'b0}},  // the weights
+    parameter [((VECTOR*WW)<<CODE_W)-1:0] TABLE = {((VECTOR*WW)<<CODE_W){1'b0}},  // these weights
     parameter W_STYLE   = 0,   // memory of the weights, see hwc_rom
     parameter W_FILE    = "",  // weight ROM, hex
     parameter B_FILE    = "",  // bias ROM, hex
@@ -83,8 +82,8 @@ module hwc_mvu #(
       .baddr_o(baddr), .add_o(add), .first_o(first)
   );
   hwc_operands #(
-      .PE(PE), .SIMD(SIMD), .XW(XW), .WW(WW), .N(N), .M(M), .SHARE(SHARE), .CODE_W(CODE_W), .VECTOR(VECTOR),
-      .TABLE(TABLE), .AW(WAW), .DEPTH(WORDS), .CHUNKS(CHUNKS), .W_STYLE(W_STYLE), .W_FILE(W_FILE), .I_FILE(I_FILE), .X_FILE(X_FILE)
+      .AW(WAW), .PE(PE), .XW(XW), .WW(WW), .N(N), .M(M), .SHARE(SHARE), .VECTOR(VECTOR), .TABLE(TABLE), .CODE_W(CODE_W),
+      .SIMD(SIMD), .DEPTH(WORDS), .CHUNKS(CHUNKS), .W_STYLE(W_STYLE), .W_FILE(W_FILE), .I_FILE(I_FILE), .X_FILE(X_FILE)
   ) u_operands (
       .clk_i(clk_i), .rst_ni(rst_ni), .en_i(en), .take_i(take), .addr_i(waddr), .data_i(s_data_i), .x_o(x), .w_o(w)
   );

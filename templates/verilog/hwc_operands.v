@@ -1,4 +1,5 @@
-// hwc_operands: what the dot products of hwc_mvu and hwc_dwc multiply: the lanes of a beat in a register, its weights from a ROM.
+// hwc_operands: what the dot products of hwc_mvu and hwc_dwc multiply: the lanes of a beat in a register, its weights
+// from a ROM.
 //
 // Both are there in the cycle after take_i. With N < M a beat has M lanes for every N, of which indices in a ROM take
 // N, for each SHARE outputs others (hwc_select); lanes and weights then come a cycle with en_i later. With CODE_W the

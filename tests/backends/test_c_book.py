@@ -11,7 +11,7 @@ from hwcomp.backends.c import CBackend
 from hwcomp.plan.memory import WeightLayout
 from hwcomp.verify.c_host import CHost
 from tests.backends.test_c_fields import chain
-from tests.program_factory import Builder, assert_all_equal, c_product, samples
+from tests.program_factory import Builder, assert_all_equal, assert_all_equal_on_m4, c_product
 
 pytestmark = pytest.mark.skipif(not shutil.which("gcc"), reason="gcc is not installed")
 VALUES = {2: [-128, 127, 5], 3: [-90, -3, 0, 7, 11, 100], 4: [-128, -77, -31, -5, 0, 1, 9, 22, 47, 81, 127]}
@@ -65,12 +65,7 @@ def test_layers(bits, slack, tmp_path):
     assert any(w.slices for w in books)
     built = c_product(program, tmp_path, "net", arena_slack=slack)
     assert_all_equal(built, CHost())
-    if shutil.which("arm-none-eabi-gcc"):
-        from hwcomp.verify.m4 import CM4
-
-        given = samples(program, 2)
-        have, want = (engine.run(built, given, taps=True).values for engine in (CM4(), CHost()))
-        assert all(np.array_equal(have[n], want[n]) for n in want)
+    assert_all_equal_on_m4(built)
 
 
 def larger(values, seed=6):
@@ -92,12 +87,7 @@ def test_layers_of_more_values(bits, tmp_path):
     )
     built = c_product(program, tmp_path, "net")
     assert_all_equal(built, CHost())
-    if shutil.which("arm-none-eabi-gcc"):
-        from hwcomp.verify.m4 import CM4
-
-        given = samples(program, 2)
-        have, want = (engine.run(built, given, taps=True).values for engine in (CM4(), CHost()))
-        assert all(np.array_equal(have[n], want[n]) for n in want)
+    assert_all_equal_on_m4(built)
     rng = np.random.default_rng(7)
     weight = rng.choice(MORE[bits], (64, 512))
     assert layers(Builder(rng).input((512,), 8).dense(64, weight=weight).program())[0].book == 0
@@ -132,12 +122,7 @@ def test_a_dense_layer_is_multiplied_as_it_is_read(bits, rows, signed, tmp_path)
     assert [(w.book > 0, w.slices) for w in layers(program)] == [(True, 0)]
     built = c_product(program, tmp_path, "net")
     assert_all_equal(built, CHost())
-    if shutil.which("arm-none-eabi-gcc"):
-        from hwcomp.verify.m4 import CM4
-
-        given = samples(program, 2)
-        have, want = (engine.run(built, given, taps=False).values for engine in (CM4(), CHost()))
-        assert all(np.array_equal(have[n], want[n]) for n in want)
+    assert_all_equal_on_m4(built)
 
 
 def test_indices_are_taken_where_values_are_few():

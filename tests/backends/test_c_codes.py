@@ -13,7 +13,7 @@ from hwcomp.backends._c_text import render
 from hwcomp.backends.c import CBackend
 from hwcomp.verify.c_host import CHost
 from tests.backends.test_c_fields import chain
-from tests.program_factory import Builder, assert_all_equal, c_product, samples
+from tests.program_factory import Builder, assert_all_equal, assert_all_equal_on_m4, c_product
 from tests.sparse_nets import blocks
 
 pytestmark = pytest.mark.skipif(not shutil.which("gcc"), reason="gcc is not installed")
@@ -237,12 +237,7 @@ def test_layers(slack, tmp_path):
     assert any(s.weights.scatter for s in plan.steps if s.weights)
     built = c_product(program, tmp_path, "net", arena_slack=slack, c_weights="small")
     assert_all_equal(built, CHost())
-    if shutil.which("arm-none-eabi-gcc"):
-        from hwcomp.verify.m4 import CM4
-
-        given = samples(program, 2)
-        have, want = (engine.run(built, given, taps=True).values for engine in (CM4(), CHost()))
-        assert all(np.array_equal(have[n], want[n]) for n in want)
+    assert_all_equal_on_m4(built)
 
 
 def test_several_vectors_and_a_slice_for_each_of_their_blocks(tmp_path):

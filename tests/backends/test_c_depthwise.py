@@ -9,7 +9,7 @@ from hwcomp.backends import _c_depthwise
 from hwcomp.backends.c import CBackend
 from hwcomp.plan.memory import WeightLayout
 from hwcomp.verify.c_host import CHost
-from tests.program_factory import Builder, assert_all_equal, c_product, samples
+from tests.program_factory import Builder, assert_all_equal, assert_all_equal_on_m4, c_product
 
 pytestmark = pytest.mark.skipif(not shutil.which("gcc"), reason="gcc is not installed")
 FEW = {
@@ -51,12 +51,7 @@ def test_layers(label, form, tmp_path):
     assert [(w.rows, w.slices) for w in coded if w.slices][:1] == [(32, 3)]
     built = c_product(program, tmp_path, "net", c_weights=form)
     assert_all_equal(built, CHost())
-    if shutil.which("arm-none-eabi-gcc"):
-        from hwcomp.verify.m4 import CM4
-
-        given = samples(program, 2)
-        have, want = (engine.run(built, given, taps=True).values for engine in (CM4(), CHost()))
-        assert all(np.array_equal(have[n], want[n]) for n in want)
+    assert_all_equal_on_m4(built)
 
 
 @pytest.mark.parametrize(

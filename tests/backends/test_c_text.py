@@ -1,6 +1,5 @@
 """The text of the C product: names that nothing can escape from, the same bytes every time, golden files."""
 
-import os
 import re
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from hwcomp.backends.c import CBackend, ports
 from hwcomp.verify.c_host import CHost
 from sw_ref import interp
 from sw_ref.program import Kernel, Program
+from tests.products import assert_golden
 from tests.program_factory import Builder, assert_all_equal, c_product, samples
 from tests.random_programs import random_program
 
@@ -37,15 +37,8 @@ def small() -> Program:
 
 
 def test_golden_text():
-    """HWCOMP_UPDATE_GOLDEN=1 writes the files anew. In the least RAM, which takes the fewest primitives."""
-    files = emitted(small(), arena_slack=-1)
-    if os.environ.get("HWCOMP_UPDATE_GOLDEN") == "1":
-        for path, content in files.items():
-            (GOLDEN / path).parent.mkdir(parents=True, exist_ok=True)
-            (GOLDEN / path).write_text(content)
-    assert sorted(files) == sorted(str(f.relative_to(GOLDEN)) for f in GOLDEN.rglob("*") if f.is_file())
-    for path, content in files.items():
-        assert content == (GOLDEN / path).read_text(), f"{path} differs; HWCOMP_UPDATE_GOLDEN=1 accepts it"
+    """In the least RAM, which takes the fewest primitives."""
+    assert_golden(emitted(small(), arena_slack=-1), GOLDEN)
 
 
 @pytest.mark.parametrize("seed", range(5))

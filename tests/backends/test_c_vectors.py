@@ -9,7 +9,7 @@ from hwcomp.backends import _c_vectors
 from hwcomp.backends._c_text import render
 from hwcomp.backends.c import CBackend
 from hwcomp.verify.c_host import CHost
-from tests.program_factory import assert_all_equal, c_product, samples
+from tests.program_factory import assert_all_equal, assert_all_equal_on_m4, c_product
 from tests.vector_codes import Coded, network
 
 pytestmark = pytest.mark.skipif(not shutil.which("gcc"), reason="gcc is not installed")
@@ -28,12 +28,7 @@ def test_layers(seed, slack, tmp_path):
     assert sizes == [4, 8, 4, 2, 4, 4, 2, 4]  # the last two: rows that are no whole quads, and an odd number of them
     built = c_product(program, tmp_path, "net", arena_slack=slack, **SMALL)
     assert_all_equal(built, CHost())
-    if shutil.which("arm-none-eabi-gcc"):
-        from hwcomp.verify.m4 import CM4
-
-        given = samples(program, 2)
-        have, want = (engine.run(built, given, taps=True).values for engine in (CM4(), CHost()))
-        assert all(np.array_equal(have[n], want[n]) for n in want)
+    assert_all_equal_on_m4(built)
 
 
 def test_bytes_are_those_of_indices_and_codebooks():
@@ -86,12 +81,7 @@ def test_rows_that_are_no_whole_pairs_or_quads(size, slack, tmp_path):
     )
     built = c_product(program, tmp_path, "net", arena_slack=slack, **SMALL)
     assert_all_equal(built, CHost())
-    if shutil.which("arm-none-eabi-gcc"):
-        from hwcomp.verify.m4 import CM4
-
-        given = samples(program, 2)
-        have, want = (engine.run(built, given, taps=True).values for engine in (CM4(), CHost()))
-        assert all(np.array_equal(have[n], want[n]) for n in want)
+    assert_all_equal_on_m4(built)
 
 
 @pytest.mark.parametrize("rows", [9, 16])

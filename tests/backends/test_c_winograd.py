@@ -14,7 +14,7 @@ from hwcomp.backends.c import CBackend
 from hwcomp.verify.c_host import CHost, compile_all
 from hwcomp.verify.m4 import ARCH
 from sw_ref.program import Program
-from tests.program_factory import Builder, assert_all_equal, c_product, samples
+from tests.program_factory import Builder, assert_all_equal, assert_all_equal_on_m4, c_product, samples
 
 FAST = {"c_weights": "fast", "arena_slack": 10}
 A = np.array([[1, 1, 1, 0], [0, 1, -1, -1]])
@@ -146,12 +146,7 @@ def test_layers(name, tmp_path):
 @m4
 @pytest.mark.parametrize("name", CASES)
 def test_layers_on_the_m4(name, tmp_path):
-    from hwcomp.verify.m4 import CM4
-
-    program = case(name)
-    built, x = c_product(program, tmp_path, "net", **FAST), samples(program, 2)
-    have, want = (engine.run(built, x, taps=True).values for engine in (CM4(), CHost()))
-    assert all(np.array_equal(have[n], want[n]) for n in want)
+    assert_all_equal_on_m4(c_product(case(name), tmp_path, "net", **FAST))
 
 
 def network(seed: int) -> Program:

@@ -1,8 +1,6 @@
 """The text of the HLS product: golden files, one text for both dialects, constants and plan shared with Verilog."""
 
-import os
 import re
-import shutil
 
 import numpy as np
 import pytest
@@ -21,11 +19,11 @@ from hwcomp.registry import BACKENDS
 from hwcomp.verify.reference import run_program
 from sw_ref.program import Kernel, Program
 from tests.backends.verilog_designs import tiny
-from tests.cli.test_product_folder import tree
 from tests.conformance.test_elements import CASES as ELEMENTS
 from tests.conformance.test_kinds import KINDS, concats, sums
 from tests.few_bits import few_bits_program
 from tests.models import ROOT, model, saved, values
+from tests.products import assert_golden
 from tests.random_programs import random_program
 
 GOLDEN = ROOT / "tests" / "golden" / "hls"
@@ -40,22 +38,14 @@ def emit(program, dialect="vitis", budget=None, name="net", inputs=None):
 
 
 def test_golden_text():
-    """All files of a tiny network in both dialects, but only one cell. HWCOMP_UPDATE_GOLDEN=1 writes them anew."""
+    """All files of a tiny network in both dialects, but only one cell."""
     image = np.array([[[[-128, -1, 127], [3, -50, 60], [99, 0, -7]]], [[[1, 2, 3], [4, 5, 6], [7, 8, 9]]]], np.int8)
     files = {}
     for dialect in HLS_DIALECTS:
         for path, text in emit(tiny(), dialect, 6, "tiny", {"image": image}).items():
             if "/hwc_" not in path or path.endswith(("hwc_types.h", "hwc_dense.h", "hwc_prim_dot.h")):
                 files[f"{dialect}/{path}"] = text
-    if os.environ.get("HWCOMP_UPDATE_GOLDEN"):
-        shutil.rmtree(GOLDEN, ignore_errors=True)
-        for name, text in files.items():
-            (GOLDEN / name).parent.mkdir(parents=True, exist_ok=True)
-            (GOLDEN / name).write_text(text)
-    golden = {n: data.decode() for n, data in tree(GOLDEN).items() if data is not None}
-    assert golden.keys() == files.keys()
-    for name, text in files.items():
-        assert text == golden[name], f"{name} changed; HWCOMP_UPDATE_GOLDEN=1 writes tests/golden/hls anew"
+    assert_golden(files, GOLDEN)
 
 
 def plain(text):

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 
@@ -17,6 +16,7 @@ from hwcomp.verify.reference import run_program
 from tests.backends.verilog_designs import batchnorm_net, tiny
 from tests.cli.test_product_folder import tree
 from tests.models import ROOT, model, saved, values
+from tests.products import assert_golden
 from tests.program_factory import Builder
 
 GOLDEN = ROOT / "tests" / "golden" / "verilog"
@@ -31,19 +31,11 @@ def emit(program, budget=None, name="net", inputs=None):
 
 
 def test_golden_text():
-    """All files of a tiny network but the cells. HWCOMP_UPDATE_GOLDEN=1 writes them anew: read the difference."""
+    """All files of a tiny network but the cells."""
     image = np.array([[[[-128, -1, 127], [3, -50, 60], [99, 0, -7]]], [[[1, 2, 3], [4, 5, 6], [7, 8, 9]]]], np.int8)
     files = {n: t for n, t in emit(tiny(), 6, "tiny", {"image": image}).items() if "/hwc_" not in n}
     assert {n.split("/")[0] for n in files} == {"rtl", "vectors"}
-    if os.environ.get("HWCOMP_UPDATE_GOLDEN"):
-        shutil.rmtree(GOLDEN, ignore_errors=True)
-        for name, text in files.items():
-            (GOLDEN / name).parent.mkdir(parents=True, exist_ok=True)
-            (GOLDEN / name).write_text(text)
-    golden = {n: data.decode() for n, data in tree(GOLDEN).items() if data is not None}
-    assert golden.keys() == files.keys()
-    for name, text in files.items():
-        assert text == golden[name], f"{name} changed; HWCOMP_UPDATE_GOLDEN=1 writes tests/golden/verilog anew"
+    assert_golden(files, GOLDEN)
 
 
 # --- size -------------------------------------------------------------------------------------------------------------

@@ -246,7 +246,9 @@ def test_a_floor_takes_what_it_allows():
 def test_forms_that_no_layer_has():
     graph = fused(model([("Gemm", ["x", "w"], ["y"], {})], {"x": ("N", 8)}, {"w": values("w", 8, 8)}))
     ctx = PassContext(calibration={"x": values("x", 32, 8)})
-    with pytest.raises(WorkFailed, match=r"no layer gets cheaper in any of the forms. allow other low_rank.forms, or leave it out"):
+    with pytest.raises(
+        WorkFailed, match=r"no layer gets cheaper in any of the forms. allow other low_rank.forms, or leave it out"
+    ):
         LowRank(budget=0.9, forms="rows,columns").run(graph, ctx)
 
 
@@ -331,25 +333,25 @@ def test_a_floor_for_several_outputs_or_other_labels_is_refused():
 
 
 def sparse_net(kept):
-    """A dense layer 96 -> 64 of rank 6 and noise, and one with `kept` of its weights behind it."""
+    """A dense layer 96 -> 64 of all ranks, and one of rank 6 with `kept` of its weights behind it."""
     rng = np.random.default_rng(3)
-    a = rng.normal(size=(64, 6)) @ rng.normal(size=(6, 96)) + 0.01 * rng.normal(size=(64, 96))
-    b = rng.normal(size=(64, 6)) @ rng.normal(size=(6, 64)) * (rng.random((64, 64)) < kept)
-    nodes = [("Gemm", ["x", "a"], ["u"], {"transB": 1}, "low"), ("Gemm", ["u", "b"], ["y"], {"transB": 1}, "sparse")]
+    a, b = (
+        rng.normal(size=(64, 96)),
+        rng.normal(size=(64, 6)) @ rng.normal(size=(6, 64)) * (rng.random((64, 64)) < kept),
+    )
+    nodes = [("Gemm", ["x", "a"], ["u"], {"transB": 1}, "whole"), ("Gemm", ["u", "b"], ["y"], {"transB": 1}, "sparse")]
     proto = model(nodes, {"x": (1, 96)}, {"a": np.float32(a), "b": np.float32(b)})
     return fused(proto), {"x": rng.normal(size=(300, 96)).astype(np.float32)}
 
 
-@pytest.mark.parametrize("of", COSTS)
-@pytest.mark.parametrize("options", [{"energy": 0.97}, {"budget": 0.7}])
+@pytest.mark.parametrize(("options", "of"), [*(({"energy": 0.97}, of) for of in COSTS), ({"budget": 0.7}, "macs")])
 def test_a_layer_with_zeros_stays_where_its_chain_would_be_dearer(options, of):
     graph, x = sparse_net(0.04)
     ctx = PassContext(calibration=x, zeros=tuning.zeros(None))
     small = LowRank(**ON, **options, of=of).run(graph, ctx)
-    assert [len(n.origin) for n in small.nodes if n.outputs[0] == "y"] == [1]
-    assert [small.tensors[n.inputs[1]].shape for n in small.nodes][-1] == (64, 64) and len(small.nodes) == 3
+    assert len(small.nodes) == (3 if "budget" in options else 2)
     last = small.tensors[small.nodes[-1].inputs[1]].data
-    assert (last == 0).mean() > 0.95  # what makes up for the chain in front leaves zeros
+    assert last.shape == (64, 64) and (last == 0).mean() > 0.95  # what makes up for the chain in front leaves zeros
     (note,) = (n for n in ctx.notes["low_rank"] if "'sparse'" in n)
     assert "stays" in note and "96% of its weights are zero" in note
 
@@ -357,8 +359,8 @@ def test_a_layer_with_zeros_stays_where_its_chain_would_be_dearer(options, of):
 @pytest.mark.parametrize("of", COSTS)
 def test_without_zeros_the_same_layer_becomes_a_chain(of):
     graph, x = sparse_net(1.1)
-    small = LowRank(**ON, energy=0.8, of=of).run(graph, PassContext(calibration=x, zeros=tuning.zeros(None)))
-    assert len(small.nodes) == 4
+    small = LowRank(**ON, energy=0.97, of=of).run(graph, PassContext(calibration=x, zeros=tuning.zeros(None)))
+    assert len(small.nodes) == 3 and small.tensors[small.nodes[-1].inputs[1]].shape[1] <= 6
 
 
 def test_a_sparse_network_costs_what_its_zeros_leave():

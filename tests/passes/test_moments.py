@@ -1,11 +1,13 @@
-"""Moments of inputs against NumPy's covariance in double precision, steady inputs among them."""
+"""Moments of inputs against NumPy's covariance in double precision; data that are steady, or too large to be fitted to."""
 
 import numpy as np
 import pytest
 
+from hwcomp.errors import UsageError
 from hwcomp.passes._moments import float_layer, moments, windows
 from hwcomp.registry import OPS
 from tests.models import loaded, model, quantized, values
+from tests.products import check, compiled
 
 
 def dense(x: np.ndarray, w: np.ndarray):
@@ -35,6 +37,32 @@ def test_steady_inputs_have_no_variance():
     np.testing.assert_allclose(found.mean[0, 0], x[0], rtol=1e-6)
 
 
+@pytest.mark.parametrize("options", [
+    {"prune": {"filter": 0.3}}, {"prune": {"weight": 0.5}}, {"share": 3}, {"share_vectors": "4x16"}, {"low_rank": 0.9},
+    {"passes": {"adaround": {"enabled": True}}}, {"quant": "auto"},
+], ids=str)  # fmt: skip
+def test_data_beyond_what_can_be_fitted_to_are_refused(tmp_path, options, recwarn):
+    """Their squares are infinite in float32; no warning of NumPy's reaches the user."""
+    x = np.random.default_rng(0).uniform(-1, 1, (32, 16)).astype(np.float32)
+    x[3, 0] = 1e30
+    nodes = [("Gemm", ["x", "w"], ["h"], {}), ("Relu", ["h"], ["r"], {}), ("Gemm", ["r", "v"], ["y"], {})]
+    proto = model(nodes, {"x": (1, 16)}, {"w": values("w", 16, 16), "v": values("v", 16, 8)})
+    with pytest.raises(UsageError, match=r"'x' are too large.*1e\+30.*check their range"):
+        compiled(proto, tmp_path, "mcu", calibration={"x": x}, **options)
+    assert not [w for w in recwarn if w.category is RuntimeWarning]
+
+
+@pytest.mark.parametrize("options", [
+    {"prune": {"weight": 0.5}}, {"share": 3}, {"low_rank": 0.9}, {"quant": "auto"}, {"passes": {"adaround": {"enabled": True}}},
+], ids=str)  # fmt: skip
+def test_data_that_say_nothing_do_no_harm(tmp_path, options, recwarn):
+    nodes = [("Gemm", ["x", "w"], ["h"], {}), ("Relu", ["h"], ["r"], {}), ("Gemm", ["r", "v"], ["y"], {})]
+    proto = model(nodes, {"x": (1, 16)}, {"w": values("w", 16, 16), "v": values("v", 16, 8)})
+    built = compiled(proto, tmp_path, "mcu", calibration={"x": np.full((32, 16), 0.3, np.float32)}, **options)
+    check(built)
+    assert not [w for w in recwarn if w.category is RuntimeWarning]
+
+
 @pytest.mark.parametrize("away", [0.0, 30.0])
 def test_moments_of_inputs_far_from_zero(away):
     """Inputs of 30 +- 0.01: squares in float32 would lose the variance, and a Cholesky decomposition would fail."""
@@ -42,7 +70,9 @@ def test_moments_of_inputs_far_from_zero(away):
     spread = np.array([0.01, 1.0, 0.02]).reshape(3, 1, 1)
     mean = np.array([away, 0.5, -away]).reshape(3, 1, 1)
     x = (mean + spread * rng.normal(size=(40, 3, 6, 5))).astype(np.float32)
-    net = model([("Conv", ["x", "w"], ["y"], {"kernel_shape": [3, 2]})], {"x": ("N", 3, 6, 5)}, {"w": values("w", 4, 3, 3, 2)})
+    net = model(
+        [("Conv", ["x", "w"], ["y"], {"kernel_shape": [3, 2]})], {"x": ("N", 3, 6, 5)}, {"w": values("w", 4, 3, 3, 2)}
+    )
     graph = loaded(net).graph
     (node,) = (n for n in graph.nodes if n.op == "Conv")
     found = float_layer(node, graph.tensors, x, x + np.float32(0.001)).moments

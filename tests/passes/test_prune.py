@@ -165,7 +165,9 @@ def test_the_branch_that_says_least_goes(relu, outputs):
 
 def test_no_branch_to_take():
     graph = chain(A, B)
-    with pytest.raises(WorkFailed, match=r"with branches. the network has no residual branch. prune filters or channels"):
+    with pytest.raises(
+        WorkFailed, match=r"with branches. the network has no residual branch. prune filters or channels"
+    ):
         Prune(branch=0.1).run(graph, PassContext(calibration=data(graph)))
     graph = residual()
     with pytest.raises(WorkFailed, match=r"at most 9\d\.\d% can go"):
@@ -185,7 +187,9 @@ def test_threshold():
     with pytest.raises(WorkFailed, match=r"prune.threshold=50 leaves nothing at node .* the largest of its 8 is 1"):
         Prune(criterion="threshold", threshold=50.0).run(graph, PassContext())
     empty = chain(np.zeros_like(A), B)
-    with pytest.raises(WorkFailed, match=r"of its \d+ is 0 times the mean of its layers. leave it out with --pass prune.skip="):
+    with pytest.raises(
+        WorkFailed, match=r"of its \d+ is 0 times the mean of its layers. leave it out with --pass prune.skip="
+    ):
         Prune(criterion="threshold", threshold=0.1).run(empty, PassContext())
 
 
@@ -253,11 +257,12 @@ def test_more_than_can_go():
         assert cost(Prune(filter=part).run(graph, PassContext()), "macs") <= (1 - part) * cost(graph, "macs") + 1e-6
 
 
-def test_nothing_can_go():
+@pytest.mark.parametrize("criterion", ["l1", "random", "activation"])
+def test_nothing_can_go(criterion):
     nodes = [("Conv", ["x", "a"], ["u"], {}), ("Softmax", ["u"], ["s"], {"axis": 1}), ("Conv", ["s", "b"], ["y"], {})]
     graph = fused(model(nodes, {"x": (1, 2, 3, 3)}, {"a": values("a", 6, 2, 1, 1), "b": values("b", 2, 6, 1, 1)}))
     with pytest.raises(WorkFailed, match=r"with filters. none of the filters can go"):
-        Prune(filter=0.1).run(graph, PassContext())
+        Prune(filter=0.1, criterion=criterion, scope="layer").run(graph, PassContext(calibration=data(graph)))
 
 
 def test_a_quantized_model_is_refused():

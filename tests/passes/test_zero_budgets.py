@@ -7,8 +7,6 @@ import pytest
 
 import hwcomp
 from hwcomp import tuning
-from hwcomp.backends import _c_kernels
-from hwcomp.backends.c import CBackend
 from hwcomp.backends.verilog import Verilog
 from hwcomp.errors import UsageError, WorkFailed
 from hwcomp.frontend.float_run import run_float
@@ -20,13 +18,12 @@ from hwcomp.passes._zero_budget import WORDS
 from hwcomp.passes.base import PassContext
 from hwcomp.passes.prune import accuracy
 from hwcomp.passes.sparsify import Sparsify
-from hwcomp.plan import row_steps
-from hwcomp.plan.weight_forms import Candidate, granted
 from hwcomp.verify import engines, m4
 from tests.models import saved, shared
 from tests.passes.test_tuning import network
 from tests.passes.test_units import fused
 from tests.pruning import data
+from tests.sparse_nets import planned
 
 GROUPS = "Conv_2"  # the layer in groups
 
@@ -49,14 +46,15 @@ def share(of, whole, made, budget=64):
 # --- amounts ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("options", [{"block": 0.3}, {"weight": 0.3, "criterion": "l1"}])
+@pytest.mark.parametrize("options", [{"block": 0.3}, {"weight": 0.2, "criterion": "l1"}])
 @pytest.mark.parametrize("scope", ["sensitivity", "layer", "global"])
 @pytest.mark.parametrize("of", WORDS)
 def test_an_amount_of_each_cost_is_kept(of, scope, options):
     graph = fused(network(16))
     ctx = context(graph)
     made = Sparsify(of=of, scope=scope, **options).run(graph, ctx)
-    assert 0.55 < share(of, graph, made) <= 0.7
+    stays = 1 - options.get("block", options.get("weight", 0))
+    assert stays - 0.15 < share(of, graph, made) <= stays
     assert f"{WORDS[of]}" in ctx.notes["sparsify"][-2]
     assert np.isfinite(run_float(made, data(made, 2))["y"]).all()
 
@@ -88,9 +86,9 @@ def test_layers_that_have_no_sparse_form_stay_and_say_why():
 
 def test_a_second_amount_is_of_what_the_first_leaves():
     graph = fused(network(16))
-    both = Sparsify(block=0.2, weight=0.3, of="instructions").run(graph, context(graph))
-    one = Sparsify(block=0.2, of="instructions").run(graph, context(graph))
-    assert share("instructions", graph, both) / share("instructions", graph, one) == pytest.approx(0.7, abs=0.03)
+    both = Sparsify(block=0.2, weight=0.3, of="lane_cycles").run(graph, context(graph))
+    one = Sparsify(block=0.2, of="lane_cycles").run(graph, context(graph))
+    assert share("lane_cycles", graph, both) / share("lane_cycles", graph, one) == pytest.approx(0.7, abs=0.05)
 
 
 def test_slopes_share_what_saves_nothing_yet_with_what_follows():
@@ -119,11 +117,13 @@ def test_an_amount_out_of_reach_says_what_is_reachable(of, kind, scope):
 def test_free_patterns_save_nothing_in_c_but_lanes():
     graph = fused(network(16))
     free = {"nm": "2:4", "skip": "Conv_0", "criterion": "l1"}
-    with pytest.raises(WorkFailed, match=r"nm=2:4 saves none of the instructions .* share a list, .*1\.02 of the dense") as caught:
+    with pytest.raises(
+        WorkFailed, match=r"nm=2:4 saves none of the instructions .* share a list, .*1\.02 of the dense"
+    ) as caught:
         Sparsify(**free, of="instructions").run(graph, context(graph))
     assert "sparsify.shared=4" in str(caught.value)
     one = Sparsify(**free, shared=4, of="instructions").run(graph, context(graph))
-    assert share("instructions", graph, one) < 0.9
+    assert share("instructions", graph, one) < 0.97
     kept = masks(one)
     assert kept[next(n.outputs[0] for n in one.nodes if getattr(n.attrs, "groups", 1) > 1)].all()
     lanes = Sparsify(**free, of="lane_cycles").run(graph, context(graph))
@@ -142,12 +142,14 @@ def test_without_a_model_of_the_target():
 def labelled(graph):
     """Labels are the network's own decisions: all of it keeps them, with zeros only some."""
     x = data(graph, 128)
-    return {"calibration": x, "labels": run_float(graph, x)["y"].argmax(axis=1)}
+    labels = run_float(graph, x)["y"].argmax(axis=1)
+    assert len(set(labels)) > 1
+    return {"calibration": x, "labels": labels}
 
 
 @pytest.mark.parametrize("of", ["parameters", "instructions"])
 def test_as_many_blocks_go_as_a_floor_allows(of):
-    graph = fused(network(16))
+    graph = fused(network(24))
     ctx = context(graph, **labelled(graph))
     made = Sparsify(floor=0.8, of=of).run(graph, ctx)
     assert accuracy(made, ctx) >= 0.8
@@ -161,7 +163,7 @@ def test_as_many_blocks_go_as_a_floor_allows(of):
 
 
 def test_a_floor_that_nothing_keeps():
-    graph = fused(network(16))
+    graph = fused(network(24))
     ctx = context(graph, **labelled(graph))
     ctx.labels = (ctx.labels + 1) % 5
     with pytest.raises(WorkFailed, match=r"the accuracy floor 0\.9 is out of reach\. without any zeros it is 0\.0000"):
@@ -169,27 +171,13 @@ def test_a_floor_that_nothing_keeps():
 
 
 def test_floor_and_amount_together():
-    graph = fused(network(16))
+    graph = fused(network(24))
     ctx = context(graph, **labelled(graph))
     with pytest.raises(WorkFailed, match=r"misses the accuracy floor 0\.99: .*block=0\.\d+ has (0\.99|1\.0)"):
-        Sparsify(block=0.45, floor=0.99, of="instructions", criterion="random").run(graph, ctx)
+        Sparsify(block=0.6, floor=0.99, of="lane_cycles", criterion="random").run(graph, ctx)
 
 
 # --- the products -----------------------------------------------------------------------------------------------------
-
-
-def planned(program):
-    """Instructions that the C plan expects of its dot products, in the forms that it chose with the scratch that it gave them."""
-    total = 0.0
-    for kernel, step in zip(program.kernels, CBackend().plan(program, {}).steps, strict=True):
-        if kernel.kind not in ("conv2d", "dense") or kernel.params.get("groups", 1) > 1:
-            continue
-        rows, p = _c_kernels.rows_of(program, kernel), kernel.params
-        count = program.edges[kernel.outputs[0]].size // len(rows)
-        form = Candidate(step.weights, 0, row_steps.instructions(rows))
-        copied = kernel.kind == "conv2d" and (any(p["pads"]) or kernel.constants["weight"].shape[1] * p["kernel"][1] % 4 != 0)
-        total += granted(form, rows, count, step.scratch, copied)
-    return total
 
 
 def products(path, folder, options, target="mcu", **more):

@@ -62,7 +62,9 @@ def test_the_report_estimates_luts_by_the_same_model():
 def test_multiplexers_and_tables_are_logic():
     """A layer whose lanes choose 2 of 4 channels, one with weights from a table."""
     rng, b = np.random.default_rng(1), Builder(np.random.default_rng(0)).input((16, 6, 6))
-    b.conv2d(16, (1, 1), weight=masked(rng, "2:4 shared", 16, 16)).conv2d(64, (3, 3), weight=rng.choice([-90, 17, 50], (64, 16, 3, 3)))
+    b.conv2d(16, (1, 1), weight=masked(rng, "2:4 shared", 16, 16)).conv2d(
+        64, (3, 3), weight=rng.choice([-90, 17, 50], (64, 16, 3, 3))
+    )
     mine, back_end = b.program(), Verilog()
     plan = back_end.plan(mine, {"pe_simd_budget": 200})
     report = back_end.report(mine, plan)

@@ -4,7 +4,7 @@ import pytest
 from hwcomp.backends._c_kernels import ALIASES
 from hwcomp.backends.c import CBackend
 from hwcomp.plan import memory
-from hwcomp.plan.memory import Block, Work, assign, peak
+from hwcomp.plan.memory import Block, Work, assign, peak, rooms
 from sw_ref.program import Layout
 from tests.program_factory import Builder, lenet5
 from tests.random_programs import random_network, random_program
@@ -211,3 +211,10 @@ def test_layouts_are_what_decides():
     b = Builder(np.random.default_rng(0)).input((4, 1, 1))
     assert b.x.layout == Layout.row_major((4, 1, 1)), "one pixel has no order"
     assert CBackend().plan(b.conv2d(2, (1, 1)).program(), {}).loads == ()
+
+
+def test_rooms_are_what_the_plan_gives():
+    """A kernel's preferred scratch fits where the tensors that live then leave it, not a byte more."""
+    blocks = [Block(400, -1, 1), Block(600, 0, 2), Block(200, 1, 3)]
+    assert rooms(blocks, range(4)) == [1320 - 1000, 1320 - 1200, 1320 - 800, 1320 - 200]
+    assert rooms(blocks, [1], slack=0.5) == [600]

@@ -8,7 +8,7 @@ from hwcomp.errors import UsageError
 from hwcomp.verify.evaluate import evaluate
 from hwcomp.verify.float_engine import run_model
 from hwcomp.verify.reference import run_program
-from tests.models import loaded, model, values
+from tests.models import loaded, model, saved, values
 from tests.products import compiled
 
 NODES = [("Gemm", ["x", "w"], ["h"], {}), ("Relu", ["h"], ["r"], {}), ("Gemm", ["r", "v"], ["y"], {})]
@@ -124,3 +124,19 @@ def test_unbatched_model(tmp_path):
 
 def test_python_api(built, x):
     assert hwcomp.evaluate(built.dir, {"x": x}).samples == 300
+
+
+@pytest.mark.parametrize("passes", [
+    {"sparsify": {"block": 0.3, "scope": "sensitivity"}}, {"sparsify": {"weight": 0.2, "floor": 0.01}},
+    {"low_rank": {"enabled": True, "energy": 0.8}},
+])  # fmt: skip
+def test_what_was_chosen_with_data_counts_as_noise(x, passes, tmp_path):
+    """The data are not at hand when a product is evaluated."""
+    labels = np.random.default_rng(2).integers(0, 5, len(x))
+    path, data = saved(model(NODES, {"x": ("N", 6)}, CONSTANTS), tmp_path / "net.onnx"), {"x": x, "labels": labels}
+    plain, built = (
+        hwcomp.compile(path, tmp_path / n, target="mcu", calibration=data, passes=p)
+        for n, p in (("a", {}), ("b", passes))
+    )
+    less, more = ({n.tensor: n.sqnr_db for n in evaluate(b, {"x": x}).layers} for b in (built, plain))
+    assert less.keys() == more.keys() >= {"y"} and less["y"] < more["y"] - 3
