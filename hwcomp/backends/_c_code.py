@@ -42,7 +42,13 @@ def code_bytes(program: Program, printed: list[Printed]) -> int:
     shared += sum(
         _VECTORS[single] for *_, single in {(c["name"], c["parts"], c["each"], rows, c["any"]) for c, rows in coded}
     )
-    lists = (CODE[v["n"], v["unit"]] for (kind, _), v in prims.items() if kind == "sparse")
+    # Where the core has DSP, loops of lists are walks, whose rescaling is a primitive of the layer.
+    plain = {name for out in printed if not out.k.get("fused") for name in out.k.get("sparse") or ()}
+    lists = (
+        CODE[v["n"], v["unit"]]
+        for (kind, name), v in prims.items()
+        if kind == "sparse" and (name in plain or ("walk", name) in prims)
+    )
     shared += sum(code * turn + _LOOP for code, turn in lists)
     each = (_layer(k, out) for k, out in zip(program.kernels, printed, strict=True))
     return _BASE + (_DOTS if others else 0) + sum(each) + shared + _c_winograd.shared_code_bytes(printed)

@@ -8,6 +8,7 @@ import pytest
 from hwcomp.verify import m4
 from hwcomp.verify.c_host import CHost
 from tests.program_factory import Builder, assert_all_equal, c_product
+from tests.sparse_nets import masked
 
 pytestmark = pytest.mark.skipif(bool(m4.CM4().missing()), reason=f"missing: {m4.CM4().missing()}")
 
@@ -17,6 +18,7 @@ def network(shape, seed=0, **how) -> Builder:
 
 
 CALLS = {
+    "lists": r"net_lists_\w+\(values",
     "rows": r"net_rows_\w+\(values",
     "put": r"net_put_\w+\(column, \w+, 0,",
     "held": r"net_held_\w+\((?:x|map)",
@@ -26,7 +28,7 @@ CALLS = {
 
 def check(builder: Builder, outputs: list[str], folder, primitive: str, layers: int):
     """Equal on both engines, and `primitive` runs in so many layers."""
-    built = c_product(builder.program(outputs), folder, arena_slack=100)
+    built = c_product(builder.program(outputs), folder, arena_slack=1000)
     assert len(re.findall(CALLS[primitive], (built.dir / "src" / "net.c").read_text())) == layers
     assert_all_equal(built, m4.CM4(), count=3)
     if not CHost().missing():
@@ -178,3 +180,25 @@ def test_few_instructions(tmp_path):
     assert grouped <= 2.1 * 24 * 8 * 49
     first = network((1, 28, 28)).conv2d(16, pads=(1, 1, 1, 1), form="rounded")
     assert m4.per_kernel(c_product(first.program(), tmp_path / "first", arena_slack=100))["conv2d_0"] <= 12 * 16 * 784
+
+
+LISTS = {
+    **{f"{k} channels": ((k, 3, 3), 8, (1, 1), {}) for k in (16, 32, 36, 64, 100)},
+    "3x3": ((16, 5, 4), 12, (3, 3), {"pads": (1, 1, 1, 1)}), "four rows": ((128, 4, 5), 4, (1, 1), {}),
+    "one multiplier": ((32, 4, 5), 16, (1, 1), {"per_channel": False}), "large multipliers": ((32, 4, 5), 8, (1, 1), {"mb": 31}),
+    "16 bits": ((64, 2, 3), 8, (1, 1), {"bits": 16, "signed": True}), "unsigned": ((32, 4, 5), 8, (1, 1), {"signed": False}),
+    "unsigned, 16 bits": ((64, 2, 3), 8, (1, 1), {"bits": 16, "signed": False}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("pattern", "layers"), [("blocks", 11), ("2:4 shared", 10), ("single", 9)])
+@pytest.mark.parametrize("low", [-127, 0])
+def test_lists(pattern, layers, low, tmp_path):
+    """Lists of four rows, entered in the middle of a turn; the two walks of a list in turn, quads and pairs, weights of both signs.
+    The other layers have no such lists, or sums too large for high words."""
+    rng = np.random.default_rng(3)
+    cases = {
+        name: (shape, m, kernel, {**options, "weight": masked(rng, pattern, m, shape[0], kernel, low)})
+        for name, (shape, m, kernel, options) in LISTS.items()
+    }
+    check_layers(cases, tmp_path, "lists", layers)
