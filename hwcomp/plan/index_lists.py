@@ -17,8 +17,9 @@ PAIRS = ((0, 2), (1, 3), (0, 1), (2, 3), (0, 3), (1, 2))
 """The k of a quad in each pair word of its values: the first two hold all, as dense columns do."""
 _DENSE = 2  # pair words of a quad there
 QUAD, PAIR = 2, 1  # pair words of a unit
-# Instructions on a Cortex-M4, by windows side by side: of a unit for four rows, of a list with its outputs, of a quad of dense columns
-# for two rows, of two rows with their outputs, of a quad of values put in place for one window, two or six words each. Measured with benchmarks/sparsity.py.
+# Instructions on a Cortex-M4, by windows side by side: of a unit for four rows, of a list with its outputs, of a quad of dense
+# columns for two rows, of two rows with their outputs, of a quad of values put in place for one window, two or six words each.
+# Measured with benchmarks/sparsity.py.
 _UNIT = {(4, QUAD): 54.75, (2, QUAD): 33.5, (1, QUAD): 19.75, (4, PAIR): 28.75, (2, PAIR): 18.5, (1, PAIR): 10.4}
 _LIST = {4: 110.0, 2: 100.0, 1: 26.0}
 _QUAD = {4: 26.75, 2: 14.75, 1: 9.4}
