@@ -23,7 +23,7 @@ from hwcomp.registry import BACKENDS, OPS, PASSES, Registry
 from hwcomp.templates_dir import templates
 from hwcomp.verify import engines
 from hwcomp.verify.reference import run_program
-from tests import few_bits, program_factory, random_programs, vector_codes
+from tests import few_bits, program_factory, random_programs, sparse_nets, vector_codes
 from tests.models import ROOT, op_cases, quantized
 
 # --- imports ----------------------------------------------------------------------------------------------------------
@@ -294,6 +294,8 @@ def programs():
     narrow = program_factory.Builder(rng).input((4, 16, 16)).conv2d(32, (1, 1), form="rounded").maxpool2d()
     narrow.conv2d(32, pads=(1, 1, 1, 1), groups=32, form="rounded").conv2d(16, (1, 1), form="rounded").shuffle(groups=2)
     yield "narrow", narrow.program()
+    yield "lists", sparse_nets.chain("blocks")
+    yield "lists of pairs", sparse_nets.chain("2:4 shared")
     for seed in range(24):
         yield f"random {seed}", random_programs.random_program(seed)
         yield f"few bits {seed}", few_bits.few_bits_program(seed)[0]

@@ -71,6 +71,11 @@ class Codebook:
         full = self.codes + self.codes[-1:] * ((1 << self.bits) - len(self.codes))
         return sum(code << (i * self.width) for i, code in enumerate(full))
 
+    def shares(self, fold: Fold) -> bool:
+        """Whether indices and one table are fewer bits than what they stand for: else the table is the ROM by another name."""
+        count = fold.per_pixel * fold.lanes // self.vector
+        return count * self.bits + len(self.codes) * self.width < count * self.width
+
     def saved(self, fold: Fold, logic: Logic) -> int:
         """Bits that the ROM loses, less what the tables of all lanes are worth."""
         return fold.lanes // self.vector * (fold.per_pixel * (self.width - self.bits) - self.luts * logic.bits)
@@ -103,7 +108,7 @@ def chosen(program: Program, stage: Stage, logic: Logic) -> Codebook | None:
         words = encoded(weight_words(kernel, stage, x, y), held)
         sizes = (s for s in SIZES if fold.dot % s == 0 and s * held.bits <= _WORD)
         books += [_book(np.unique(_joined(words, s, held.bits)), s * held.bits, s, logic) for s in sizes]
-    best = max((b for b in books if b), key=lambda b: b.saved(fold, logic), default=None)
+    best = max((b for b in books if b and b.shares(fold)), key=lambda b: b.saved(fold, logic), default=None)
     return best if best and best.saved(fold, logic) > 0 else None
 
 

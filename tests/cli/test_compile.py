@@ -27,7 +27,7 @@ def test_it_says_what_was_built_and_where(compiled):
     found, folder = compiled(target="mcu,fpga", quiet=False)
     lines = found.out.splitlines()
     assert found.err == ""
-    assert lines[0] == "net: 4 kernels, 1,602 MACs, 144 weights"
+    assert lines[0] == "net: 4 kernels, 152 parameters, of these 144 weights, 1,602 MACs, 3,276 FLOPs"
     assert [line.split(":")[0] for line in lines[1:]] == ["mcu", "fpga", "proof", "product"]
     assert lines[-1] == f"product: {folder}"
 
