@@ -118,7 +118,7 @@ def test_free_patterns_save_nothing_in_c_but_lanes():
     graph = fused(network(16))
     free = {"nm": "2:4", "skip": "Conv_0", "criterion": "l1"}
     with pytest.raises(
-        WorkFailed, match=r"nm=2:4 saves none of the instructions .* share a list, .*1\.02 of the dense"
+        WorkFailed, match=r"nm=2:4 saves none of the instructions .* share a list, .*1\.03 of the dense"
     ) as caught:
         Sparsify(**free, of="instructions").run(graph, context(graph))
     assert "sparsify.shared=4" in str(caught.value)
@@ -191,7 +191,7 @@ def products(path, folder, options, target="mcu", **more):
     return whole, made, left, before
 
 
-@pytest.mark.parametrize("options", [{"block": 0.3}, {"weight": 0.3}, {"nm": "2:4", "shared": 4, "skip": "Conv_0"}])
+@pytest.mark.parametrize("options", [{"block": 0.3}, {"weight": 0.25}, {"nm": "2:4", "shared": 4, "skip": "Conv_0"}])
 def test_what_is_expected_to_go_is_what_the_plan_expects(tmp_path, options):
     """Behind quantization, where some weights more are zero."""
     path = saved(network(16), tmp_path / "net.onnx")
