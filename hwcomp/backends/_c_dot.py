@@ -267,8 +267,8 @@ def _fits(values) -> bool:
 
 
 def _high(constants: dict[str, np.ndarray], shift: int, lo: int, hi: int) -> int | None:
-    """By how many bits multipliers, offset and shift grow so that the high words of products suffice: the shift is 32 bits at
-    least, the low word of the offset is zero, and so is what carries from it; int32 holds the multipliers and the sums of high words.
+    """By how many bits multipliers, offset and shift grow so that the high words of products suffice: the shift is 32 to 63
+    bits, the low word of the offset is zero, and so is what carries from it; int32 holds the multipliers and the sums of high words.
     """
     m, c = constants["m"], constants["c"].tolist()
     if len(set(c)) > 1:
@@ -278,7 +278,7 @@ def _high(constants: dict[str, np.ndarray], shift: int, lo: int, hi: int) -> int
     scaled = [int(v) << up for v in m.tolist()]
     high = (c[0] << up) >> 32
     ends = [(v * a >> 32) + high for v in scaled for a in (lo, hi)]
-    return up if _fits([*scaled, high, *ends]) else None
+    return up if shift + up < 64 and _fits([*scaled, high, *ends]) else None
 
 
 def _pairs(constants: dict[str, np.ndarray]):

@@ -44,6 +44,8 @@ def of(kernel: Kernel, x: Edge, k: dict[str, Any], layout: WeightLayout) -> dict
     across, down = k["sw"] * k["c"], k["sh"] * width * k["c"]
     oh, ow = (1, k["oh"] * k["ow"]) if down == k["ow"] * across else (k["oh"], k["ow"])
     copied = (min(k["height"], height - k["pt"]), min(k["width"], width - k["pl"]))
+    if min(copied) < 1:  # all windows lie in the padding
+        return None
     return {
         "loads": loads, "words": len(pairs), "chunks": chunks, "record": record, "k_stored": layout.k_stored,
         "rows": rows, "unrolled": next(n for n in range(_UNROLLED, 0, -1) if rows % n == 0), "m": m, "oh": oh, "ow": ow, "across": across,

@@ -23,6 +23,8 @@ def of(kernel: Kernel, k: dict[str, Any], w_type: str) -> dict[str, Any] | None:
     if rq["fn"] != "affine_high" or not rq["saturate"] or rq["single"] is not None:
         return None
     rows, columns = min(k["height"], height - k["pt"]), min(k["width"], width - k["pl"])
+    if min(rows, columns) < 1:  # all windows lie in the padding
+        return None
     return {
         "width": width, "height": height, "rows": rows, "columns": columns, "words": 2 * height * width,
         "bytes": 8 * (height * width + k["kh"] * k["kw"] + 4), "pad": (k["pad"] & 0xFFFF) * 0x10001,

@@ -62,6 +62,17 @@ def test_rows(tmp_path):
     check_layers(ROWS, tmp_path, "rows", len(ROWS))
 
 
+def test_shifts_that_do_not_grow(tmp_path):
+    """Where the low word of the offset asks for a shift of more than 63 bits: high words have no such shift."""
+    b, outputs = Builder(np.random.default_rng(1)), []
+    for shift, low in ((62, 22), (56, 24), (55, 24)):
+        outputs.append(b.input((6, 3, 4)).conv2d(4, (1, 1), form="affine").last)
+        k = b.kernels[-1]
+        k.params["requantize"]["shift"] = shift
+        k.constants.update({"multiplier": np.array([3, 5, 7, 9], np.int32), "offset": np.full(4, 1 << low)})
+    check(b, outputs, tmp_path, "rows", 1)
+
+
 def test_rows_of_vectors(tmp_path):
     b = Builder(np.random.default_rng(1)).input((6, 24)).dense(24, form="rounded")
     check(b, [b.dense(10, form="rounded").last], tmp_path, "rows", 2)
@@ -96,6 +107,7 @@ HELD = {
     "groups": ((6, 5, 5), 8, (2, 2), {"groups": 2}),
     "groups with padding": ((6, 5, 5), 12, (2, 2), {"groups": 2, "pads": (1, 0, 0, 1)}),
     "pointwise groups": ((24, 4, 4), 24, (1, 1), {"groups": 4}),
+    "a long record": ((4, 5, 5), 130, (2, 2), {}),
     "pointwise by two": ((8, 9, 9), 10, (1, 1), {"strides": (2, 2)}),
     "unsigned weights": (
         (1, 5, 6),
@@ -119,6 +131,8 @@ NOT_HELD = {
     "one multiplier": ((8, 4, 4), 4, (1, 1), {"per_channel": False}),
     "wide weights": ((8, 4, 4), 4, (1, 1), {"weight_bits": 12}),
     "rows far apart": ((1, 8, 2100), 2, (3, 2), {}),
+    "all windows above the map": ((1, 1, 20), 4, (1, 2), {"strides": (3, 1), "pads": (2, 0, 0, 0)}),
+    "all windows beside the map": ((1, 40, 1), 4, (2, 1), {"strides": (1, 3), "pads": (0, 2, 0, 0)}),
 }
 
 
@@ -158,6 +172,7 @@ OTHERWISE = {
     "one multiplier": ((4, 6, 6), (3, 3), {"per_channel": False}),
     "rows far apart": ((4, 5, 300), (3, 3), {"pads": (1, 1, 1, 1)}),
     "outputs far apart": ((1100, 1, 4), (1, 1), {}),
+    "all windows above the map": ((4, 1, 8), (1, 2), {"strides": (3, 1), "pads": (2, 0, 0, 0)}),
 }
 
 
